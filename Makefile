@@ -1,0 +1,54 @@
+# Two commands for people (demo, test) and the ones that CI calls. Each sets itself up in .venv:
+# with uv where it is installed, else with venv and pip.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/aden demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Aden needs Python 3.11 or newer; name one: make PYTHON=python3.12 …"; exit 1; }
+ifdef UV
+	uv venv --quiet --python $(PYTHON) $(VENV)
+else
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+endif
+
+$(VENV)/.demo: pyproject.toml $(VENV)/bin/python
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python --editable '.[livekit]'
+else
+	$(BIN)/python -m pip install --quiet --editable '.[livekit]'
+endif
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python --group dev
+else
+	$(BIN)/python -m pip install --quiet --group dev
+endif
+	@touch $@

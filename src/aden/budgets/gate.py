@@ -1,0 +1,196 @@
+"""After the ledger has answered: policy, ledger and hook become one Decision. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from aden.budgets.budget import Budget, Match, Throttle
+from aden.budgets.plan import Plan, Quote, lines
+from aden.budgets.policy import Policy
+from aden.core.decision import ALLOW, Decision, most_restrictive
+from aden.core.money import format_usd, to_usd
+from aden.errors import RefusalDetails
+from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
+
+Outcome = Grant | Refusal | None
+"""What the ledger answered; None where it was not asked."""
+
+
+def decide(plan: Plan, policy: Policy, outcome: Outcome, hook: Decision) -> Decision:
+    """The most restrictive of policy, ledger and hook."""
+    house = plan.block or _ledger_decision(plan, policy, outcome)
+    if house.action == "block":
+        if hook.action == "block":  # both refuse: the ledger's reason in the hook's words
+            return replace(house, source="hook", message=hook.message)
+        return house
+    if hook.model is not None and house.model is not None:
+        hook = replace(hook, model=_cheaper(plan, house.model, hook.model))
+    return most_restrictive(house, hook)
+
+
+def second_ask(
+    operation: str, plan: Plan, policy: Policy, outcome: Outcome, quote: Quote
+) -> Ask | None:
+    """What to reserve for the hook's own model; None where the hold already bears it."""
+    if not isinstance(outcome, Grant):
+        return None
+    needed = lines(plan.matches, policy, quote, (quote,))
+    fits = all(line.amount <= hold.amount for line, hold in zip(needed, outcome.holds, strict=True))
+    return None if fits else Ask(operation, (Option(needed),))
+
+
+def refused(refusal: Refusal, plan: Plan) -> Decision:
+    """A ledger's refusal as a Decision."""
+    match = _match_of(plan, refusal.budget)
+    balance = _balance_of(refusal, match.key)
+    budget, spent = match.budget, format_usd(balance.spent)
+    if refusal.reason == "busy":
+        why = f"is taken up by open requests: {spent} spent and {format_usd(balance.held)} held"
+    else:
+        why = f"is exhausted: {spent} spent"
+    message = f"budget {budget.id!r} {why} of {format_usd(budget.limit)}"
+    return Decision(
+        "block", refusal.reason, "ledger", message, budget.id, retry_after_ms=refusal.retry_after_ms
+    )
+
+
+def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
+    """What a refusal tells the caller."""
+    matched = [match for match in plan.matches if match.budget.id == decision.budget_id]
+    match = matched[0] if matched else tightest(plan, outcome)
+    balance = _balance_of(outcome, match.key) if match and outcome else None
+    return RefusalDetails(
+        message=decision.message or "the request was refused",
+        reason=decision.reason or "policy",
+        source=decision.source or "policy",
+        budget_id=match.budget.id if match else None,
+        scope=match.scope if match else None,
+        limit_usd=to_usd(match.budget.limit) if match else None,
+        spent_usd=to_usd(balance.spent) if balance else None,
+        retry_after_ms=decision.retry_after_ms,
+    )
+
+
+def budget_views(plan: Plan, outcome: Outcome, reach: Reach) -> tuple[Mapping[str, object], ...]:
+    """The matching budgets as the hook sees them, the tightest first."""
+    if outcome is None:
+        return ()
+    cheapest = min(quote.amount for quote in plan.quotes)
+    views = [
+        _view(match, _balance_of(outcome, match.key), cheapest, reach) for match in plan.matches
+    ]
+    return tuple(sorted(views, key=_tightness))
+
+
+def tightest(plan: Plan, outcome: Outcome) -> Match | None:
+    """The matching budget of which the largest share is spent."""
+    if outcome is None or not plan.matches:
+        return None
+    return max(
+        plan.matches,
+        key=lambda match: match.budget.percent_used(_balance_of(outcome, match.key).spent),
+    )
+
+
+def percent_used(budget: Budget, balance: Balance) -> float:
+    """Per cent spent, open holds not counted; hook and ladder use the same figure."""
+    return budget.percent_used(balance.spent)
+
+
+def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
+    if outcome is None:
+        return ALLOW
+    if isinstance(outcome, Refusal):
+        return refused(outcome, plan)
+    decision = ALLOW
+    if outcome.option > 0:
+        decision = _degraded(plan, outcome)
+    for match in plan.matches:
+        if policy.enforces(match.budget):
+            balance = _balance_of(outcome, match.key)
+            decision = most_restrictive(decision, _throttled(match.budget, balance))
+    return decision
+
+
+def _degraded(plan: Plan, grant: Grant) -> Decision:
+    """Why a cheaper option than the asked one was granted."""
+    quote = plan.quotes[grant.option]
+    assert plan.ask is not None
+    for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
+        spent = _balance_of(grant, match.key).spent
+        if line.below is not None and spent >= line.below:
+            message = f"budget {match.budget.id!r} is {match.budget.percent_used(spent):.1f} % used"
+            return Decision("degrade", "policy", "policy", message, match.budget.id, quote.model)
+    for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
+        balance = _balance_of(grant, match.key)
+        if balance.spent + balance.held + line.amount > line.limit:
+            hard = balance.spent + line.amount > line.limit
+            message = f"budget {match.budget.id!r} does not bear {plan.quotes[0].model!r} any more"
+            return Decision(
+                "degrade",
+                "exhausted" if hard else "busy",
+                "ledger",
+                message,
+                match.budget.id,
+                quote.model,
+            )
+    return Decision("degrade", "policy", "policy", None, None, quote.model)
+
+
+def _throttled(budget: Budget, balance: Balance) -> Decision:
+    used = budget.percent_used(balance.spent)
+    steps = [step for step in budget.ladder if isinstance(step, Throttle) and used >= step.at]
+    if not steps:
+        return ALLOW
+    message = f"budget {budget.id!r} is {used:.1f} % used"
+    return Decision(
+        "throttle",
+        "policy",
+        "policy",
+        message,
+        budget.id,
+        delay_ms=steps[-1].delay_ms,
+        delay_source="policy",
+    )
+
+
+def _cheaper(plan: Plan, one: str, other: str) -> str:
+    amounts = {quote.model: quote.amount for quote in plan.quotes}
+    return one if amounts.get(other, amounts[one] + 1) > amounts[one] else other
+
+
+def _view(match: Match, balance: Balance, cheapest: int, reach: Reach) -> Mapping[str, object]:
+    budget = match.budget
+    ends_at = balance.ends_at
+    fits = budget.limit > 0 and (cheapest == 0 or balance.spent + cheapest <= budget.limit)
+    return MappingProxyType(
+        {
+            "budget_id": budget.id,
+            "name": budget.name or budget.id,
+            "type": budget.type,
+            "limit": to_usd(budget.limit),
+            "spent": to_usd(balance.spent),
+            "reserved": to_usd(balance.held),
+            "remaining": to_usd(max(0, budget.limit - balance.spent - balance.held)),
+            "percent_used": percent_used(budget, balance),
+            "exhausted": not fits,
+            "window_end": datetime.fromtimestamp(ends_at, UTC) if ends_at is not None else None,
+            "reach": reach,
+        }
+    )
+
+
+def _tightness(view: Mapping[str, object]) -> tuple[bool, float]:
+    used = view["percent_used"]
+    assert isinstance(used, float)
+    return not view["exhausted"], -used
+
+
+def _match_of(plan: Plan, key: str) -> Match:
+    return next(match for match in plan.matches if match.key == key)
+
+
+def _balance_of(outcome: Outcome, key: str) -> Balance:
+    assert outcome is not None
+    return next(balance for balance in outcome.balances if balance.budget == key)

@@ -1,0 +1,148 @@
+"""Before the ledger is asked: which ways to send the request there are, and what each must fit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aden.budgets.budget import Budget, Degrade, Match
+from aden.budgets.policy import Policy
+from aden.core.attribution import Attribution
+from aden.core.decision import Decision
+from aden.core.money import NanoUSD
+from aden.core.request import Request
+from aden.core.usage import Usage
+from aden.ledger.protocol import Ask, Line, Option
+from aden.pricing import Price, PriceBook
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request is taken to use, before it is sent."""
+
+    input_tokens: int
+    output_tokens: int
+    """Of one choice, where the request itself sets no lower cap."""
+
+    def usage(self, request: Request) -> Usage:
+        """As a Usage, for pricing."""
+        output = self.output_tokens
+        if request.max_output_tokens is not None:
+            output = min(output, request.max_output_tokens)
+        return Usage(self.input_tokens, output * request.choices, estimated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One way to send the request: the model and what it would hold."""
+
+    model: str
+    price: Price
+    output_tokens: int
+    """What `amount` reserves for the output."""
+    amount: NanoUSD
+    at_risk: NanoUSD
+    """What is booked if the process dies right after sending: the input, of a plain call all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the ledger is to be asked, or why it need not be."""
+
+    matches: tuple[Match, ...]
+    quotes: tuple[Quote, ...]
+    """One for each option of `ask`, in the same order."""
+    ask: Ask | None = None
+    """None where no budget matches: nothing is reserved."""
+    block: Decision | None = None
+    """Set where the request is refused whatever the ledger says."""
+
+
+Outputs = Callable[[str], Estimate]
+"""The estimate for this request if it goes to the named model."""
+
+
+def plan(
+    operation: str,
+    request: Request,
+    attribution: Attribution,
+    policy: Policy,
+    prices: PriceBook,
+    estimate: Outputs,
+) -> Plan:
+    """List the ways to send a request in the order in which they are to be tried."""
+    matched = policy.matching(request, attribution)
+    models = dict.fromkeys((request.model, *_targets(matched, policy)))
+    quotes = tuple(quote(request, model, prices, estimate(model)) for model in models)
+    if not matched:
+        return Plan(matched, quotes)
+    if refused := unpriced(matched, policy, quotes[0]):
+        return Plan(matched, quotes, block=refused)
+    options = tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
+    return Plan(matched, quotes, Ask(operation, options))
+
+
+def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -> Quote:
+    """Price one way to send the request."""
+    price = price_of(request.provider, model, prices)
+    usage = estimate.usage(request)
+    amount = price.cost(usage)
+    at_risk = price.cost(Usage(usage.input_tokens)) if request.stream else amount
+    return Quote(model, price, usage.output_tokens or 0, amount, at_risk)
+
+
+def price_of(provider: str, model: str, prices: PriceBook) -> Price:
+    """The known price, or the provider's dearest rates with source ``floor``."""
+    return prices.find(provider, model) or prices.floor(provider)
+
+
+def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decision | None:
+    """A block where the price is unknown and a matching budget asks to refuse that."""
+    if chosen.price.source != "floor":
+        return None
+    for match in matched:
+        if match.budget.unknown_price == "refuse" and policy.enforces(match.budget):
+            message = f"no price is known for {chosen.model!r}, and budget {match.budget.id!r} "
+            message += "refuses what it cannot price"
+            return Decision("block", "unpriced", "policy", message, match.budget.id)
+    return None
+
+
+def lines(
+    matched: tuple[Match, ...], policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
+) -> tuple[Line, ...]:
+    """What each matching budget must bear if the request is sent as *chosen*."""
+    return tuple(_line(match, policy, chosen, quotes) for match in matched)
+
+
+def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
+    budget = match.budget
+    counted = chosen.price.source != "floor" or budget.unknown_price != "allow"
+    return Line(
+        budget=match.key,
+        window=budget.span,
+        limit=budget.limit,
+        amount=chosen.amount if counted else 0,
+        at_risk=chosen.at_risk if counted else 0,
+        below=_next_step(budget, chosen, quotes),
+        enforce=policy.enforces(budget),
+    )
+
+
+def _next_step(budget: Budget, chosen: Quote, quotes: tuple[Quote, ...]) -> int | None:
+    """Spend from which the ladder asks for a model cheaper than *chosen*."""
+    amounts = {quote.model: quote.amount for quote in quotes}
+    for step in budget.ladder:
+        if isinstance(step, Degrade) and chosen.amount > amounts.get(step.to, chosen.amount):
+            return budget.threshold(step.at)
+    return None
+
+
+def _targets(matched: tuple[Match, ...], policy: Policy) -> list[str]:
+    """Models that the ladders degrade to, the first step first."""
+    steps = [
+        step
+        for match in matched
+        if policy.enforces(match.budget)
+        for step in match.budget.ladder
+        if isinstance(step, Degrade)
+    ]
+    return [step.to for step in sorted(steps, key=lambda step: step.at)]

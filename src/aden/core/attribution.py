@@ -1,0 +1,84 @@
+"""Who is asking: the labels by which budgets match and spend is shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """On whose account a request is made. A field is None where nobody said."""
+
+    agent: str | None = None
+    tenant_id: str | None = None
+    customer_id: str | None = None
+    feature: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def over(self, other: "Attribution") -> "Attribution":
+        """This attribution, its gaps filled from *other*; tags of both."""
+        merged = {
+            name: mine if (mine := getattr(self, name)) is not None else getattr(other, name)
+            for name in FIELDS
+        }
+        return Attribution(**merged, tags=tuple(dict.fromkeys((*self.tags, *other.tags))))
+
+    def as_dict(self) -> dict[str, str | list[str]]:
+        """The fields that are set."""
+        labels: dict[str, str | list[str]] = {
+            name: value for name in FIELDS if (value := getattr(self, name)) is not None
+        }
+        if self.tags:
+            labels["tags"] = list(self.tags)
+        return labels
+
+
+FIELDS = tuple(field.name for field in fields(Attribution) if field.name != "tags")
+NOBODY = Attribution()
+_current: ContextVar[Attribution] = ContextVar("aden_attribution", default=NOBODY)
+
+
+def current_attribution() -> Attribution:
+    """What the enclosing `attribution` blocks say."""
+    return _current.get()
+
+
+@contextmanager
+def attribution(
+    *,
+    agent: str | None = None,
+    tenant_id: str | None = None,
+    customer_id: str | None = None,
+    feature: str | None = None,
+    session_id: str | None = None,
+    user_id: str | None = None,
+    tags: Sequence[str] = (),
+) -> Iterator[Attribution]:
+    """Attribute every request made inside the block; inner blocks add to and override outer ones.
+
+    Example:
+        ``with aden.attribution(customer_id="acme", tags=["trial"]): …``
+    """
+    inner = Attribution(agent, tenant_id, customer_id, feature, session_id, user_id, tuple(tags))
+    merged = inner.over(_current.get())
+    token = _current.set(merged)
+    try:
+        yield merged
+    finally:
+        _current.reset(token)
+
+
+def from_metadata(metadata: Mapping[str, object]) -> Attribution:
+    """Read the attribution that existing Aden users write into a request's own metadata."""
+    labels = {
+        name: value for name in FIELDS if isinstance(value := metadata.get(name), str) and value
+    }
+    tags = metadata.get("tags")
+    if isinstance(tags, str):
+        tags = [tag.strip() for tag in tags.split(",")]
+    if not isinstance(tags, list | tuple):
+        tags = ()
+    return Attribution(**labels, tags=tuple(tag for tag in tags if isinstance(tag, str) and tag))

@@ -1,0 +1,82 @@
+"""How many tokens a text has, where nobody has counted them."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from aden.core.request import Request
+
+BYTES_PER_TOKEN = 4.0
+"""Typical for English (https://platform.openai.com/tokenizer: "~4 characters")."""
+UPPER_BYTES_PER_TOKEN = 3.0
+"""Upper estimate for natural text; JSON and code stay below it too."""
+COLD_OUTPUT_TOKENS = 1024
+"""Output reserved for a model of which too few answers were seen."""
+MAX_CONVERSATIONS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    size: int
+    tokens: int
+
+
+class InputEstimator:
+    """Continues a conversation's last reported prompt; remembers one report a conversation.
+
+    The prompt of turn n+1 is turn n's prompt and a little new text, so only the new text has to be
+    guessed, at the ratio that this model itself showed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reports: OrderedDict[tuple[str, ...], _Reported] = OrderedDict()
+
+    def report(self, conversation: tuple[str, ...], request: Request, tokens: int) -> None:
+        """Note what the provider counted for a request."""
+        if request.input_chars <= 0 or tokens <= 0:
+            return
+        with self._lock:
+            for key in (conversation, conversation[:2]):
+                self._reports[key] = _Reported(request.input_chars, tokens)
+                self._reports.move_to_end(key)
+            while len(self._reports) > MAX_CONVERSATIONS:
+                self._reports.popitem(last=False)
+
+    def likely(self, conversation: tuple[str, ...], request: Request) -> int:
+        """The best guess at a request's input tokens."""
+        return self._guess(conversation, request, BYTES_PER_TOKEN)
+
+    def upper(self, conversation: tuple[str, ...], request: Request) -> int:
+        """A guess that is seldom too low; what a reservation holds."""
+        return self._guess(conversation, request, UPPER_BYTES_PER_TOKEN) + 8
+
+    def _guess(self, conversation: tuple[str, ...], request: Request, ratio: float) -> int:
+        with self._lock:
+            known = self._reports.get(conversation)
+            cousin = self._reports.get(conversation[:2])
+        if known is not None:
+            observed = min(ratio, known.size / known.tokens)
+            return max(1, known.tokens + _ceil((request.input_chars - known.size) / observed))
+        if cousin is not None:  # another conversation with this model: only the ratio carries over
+            ratio = min(ratio, cousin.size / cousin.tokens)
+        return _ceil(request.input_chars / ratio) + request.input_extra_tokens
+
+
+def output_tokens(deltas: int, size: int) -> int:
+    """Output tokens of a stream as far as it was seen.
+
+    Args:
+        deltas: Pieces of content that arrived; providers send about one token in each.
+        size: UTF-8 bytes of that content.
+    """
+    return max(deltas, _ceil(size / BYTES_PER_TOKEN))
+
+
+def _ceil(value: float) -> int:
+    return -int(-value // 1)
+
+
+def text_size(text: str) -> int:
+    """UTF-8 bytes, without encoding where that is not needed."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -1,0 +1,87 @@
+"""The finished call, as emitters, the journal and tables see it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aden.core.attribution import NOBODY, Attribution
+from aden.core.decision import ALLOW, Decision
+from aden.core.money import NanoUSD
+from aden.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One request to a provider, settled: what emitters receive and the journal keeps."""
+
+    id: str
+    """Operation id, unique over all processes."""
+    at: float
+    """Unix seconds at which the request was first seen."""
+    provider: str
+    asked_model: str
+    """The model that the caller asked for."""
+    model: str
+    """The model that was sent."""
+    usage: Usage
+    """Summed over the attempts."""
+    cost: NanoUSD
+    """Nano-dollars, summed over the attempts."""
+    decision: Decision = ALLOW
+    price_source: str = "none"
+    """Where the price came from: ``genai-prices``, ``floor``, ``unknown`` …"""
+    attribution: Attribution = NOBODY
+    attempts: int = 0
+    """How often the request was sent on the wire."""
+    stream: bool = False
+    stream_end: str | None = None
+    """How a stream ended: ``complete | abandoned | error``; None for a plain call."""
+    ttft_ms: float | None = None
+    """Milliseconds from sending to the first chunk."""
+    latency_ms: float = 0.0
+    """Milliseconds from the caller's call to its end, gate and throttle included."""
+    error_type: str | None = None
+    budget_id: str | None = None
+    """The tightest matching budget."""
+    percent_used: float | None = None
+    """Per cent of that budget spent after this call, without open holds."""
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    pid: int = 0
+    trace_id: str | None = None
+    span_id: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One compact line; the journal keeps it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> "CallRecord":
+        """The inverse of `to_json`."""
+        values: dict[str, Any] = json.loads(line)
+        who = values["attribution"]
+        who["tags"] = tuple(who["tags"])
+        values["attribution"] = Attribution(**who)
+        values["usage"] = Usage(**values["usage"])
+        values["decision"] = Decision(**values["decision"])
+        values["finish_reasons"] = tuple(values["finish_reasons"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEvent:
+    """Something that a person should know; what ``on_alert`` receives."""
+
+    level: str
+    """``info | warning | critical``."""
+    message: str
+    id: str = ""
+    """Stable over processes: the same alert twice has the same id."""
+    budget_id: str | None = None
+    percent_used: float | None = None
+    attribution: Attribution = field(default=NOBODY)

@@ -1,0 +1,33 @@
+"""What is asked of a provider, as far as deciding, pricing and showing need it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, described before it leaves."""
+
+    provider: str
+    """Provider name by the OpenTelemetry GenAI conventions, such as ``openai``."""
+    model: str
+    """The model that the caller asked for; empty where none was named."""
+    operation: str = "chat"
+    stream: bool = False
+    input_chars: int = 0
+    """Characters (UTF-8 bytes) of everything that the model reads: messages, tools, schema."""
+    input_extra_tokens: int = 0
+    """Tokens that characters do not show: framing a message, images, audio."""
+    max_output_tokens: int | None = None
+    """The request's own cap on the output of one choice; None where it sets none."""
+    choices: int = 1
+    hidden_output: bool = False
+    """True where the model reasons in tokens that are billed and never seen."""
+    server_address: str | None = None
+    server_port: int | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """The request's own metadata, which may carry attribution."""
+    span_attributes: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=dict)
+    """Request parameters by their ``gen_ai.request.*`` names."""

@@ -1,0 +1,74 @@
+"""Emitters that ship with Aden."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from aden.core.money import format_usd
+from aden.core.record import CallRecord
+
+
+def create_console_emitter(pretty: bool = True) -> Callable[[CallRecord], None]:
+    """An emitter that prints one line a call to standard output.
+
+    Args:
+        pretty: A line for people; False: one line of JSON.
+    """
+
+    def emit(record: CallRecord) -> None:
+        line = pretty_line(record) if pretty else record.to_json()
+        # One write a line: many processes share the terminal.
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    return emit
+
+
+def pretty_line(record: CallRecord) -> str:
+    """``[aden] 12:00:01 job-1/4711  gpt-4o → gpt-4o-mini  in 120 …``, in columns."""
+    clock = time.strftime("%H:%M:%S", time.localtime(record.at))
+    session = (record.attribution.session_id or "-")[-8:]
+    model = record.asked_model
+    if record.model != record.asked_model:
+        model += f" → {record.model}"
+    usage = record.usage
+    mark = "~" if usage.estimated else ""
+    tokens = (
+        f"{mark}{usage.input_tokens or 0} in / {usage.cached_tokens or 0} cached / "
+        f"{mark}{usage.output_tokens or 0} out"
+    )
+    ttft = f"{record.ttft_ms:.0f}" if record.ttft_ms is not None else "-"
+    timing = f"ttft {ttft} ms, {record.latency_ms:.0f} ms"
+    used = f"{record.percent_used:.1f} % of {record.budget_id}" if record.budget_id else ""
+    columns = (
+        f"[aden] {clock} {session}/{record.pid:<7}",
+        f"{model:<21}",
+        f"{tokens:<34}",
+        f"{mark}{format_usd(record.cost)}".rjust(10),
+        f" {timing:<21}",
+        f"{used:<15}",
+        f"{_decision(record)}{_end(record)}",
+    )
+    return " ".join(columns).rstrip()
+
+
+def _decision(record: CallRecord) -> str:
+    decision = record.decision
+    said = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
+    if decision.source is None:
+        return said
+    if said == "throttle":
+        said = f"throttle {decision.delay_ms} ms"
+    why = f": {decision.reason}" if decision.reason not in (None, decision.source) else ""
+    line = f"{said} (by {decision.source}{why})"
+    if decision.action == "degrade" and decision.delay_ms:
+        line += f" + throttle {decision.delay_ms} ms (by {decision.delay_source})"
+    return line
+
+
+def _end(record: CallRecord) -> str:
+    if record.error_type is not None and record.decision.action != "block":
+        return f"  {record.error_type}"
+    if record.stream_end in ("abandoned", "cancelled"):
+        return f"  {record.stream_end}"
+    return ""

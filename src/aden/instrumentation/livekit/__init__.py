@@ -1,0 +1,25 @@
+"""LiveKit Agents: the gate at the one place through which every LLM plugin goes.
+
+Everything that LiveKit keeps private is reached in this room and nowhere else.
+"""
+
+from aden.instrumentation.livekit import job, llm
+from aden.instrumentation.patches import Patch, Patches
+
+_LLM = "livekit.agents.llm.llm"
+
+LIVEKIT = (
+    Patches(
+        _LLM,
+        (
+            Patch(_LLM, "LLMStream.__init__", llm.made),
+            Patch(_LLM, "LLMStream._main_task", llm.main_task),
+            Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
+        ),
+    ),
+    Patches(
+        "livekit.agents.job",
+        (Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),),
+    ),
+)
+"""Everything of LiveKit that Aden wraps and unwraps."""

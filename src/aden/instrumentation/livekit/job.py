@@ -1,0 +1,46 @@
+"""The LiveKit job around a request: on whose account it asks, and how its process ends."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aden.core.attribution import NOBODY, Attribution, from_metadata
+from aden.instrumentation.active import active_meter
+
+FLUSH_S = 2.0
+
+
+def job_attribution() -> Attribution:
+    """What the job says: its own id as the session, and what its dispatcher put into metadata."""
+    job_module = sys.modules.get("livekit.agents.job")
+    context = job_module.get_job_context(required=False) if job_module else None
+    if context is None:
+        return NOBODY
+    job = context.job
+    ours = Attribution(agent=job.agent_name or None, session_id=job.id or None)
+    return _from_job_metadata(job.metadata).over(ours)
+
+
+def _from_job_metadata(text: str) -> Attribution:
+    try:
+        metadata = json.loads(text) if text else {}
+    except ValueError:
+        return NOBODY
+    return from_metadata(metadata) if isinstance(metadata, dict) else NOBODY
+
+
+async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, kwargs: Any) -> Any:
+    """Wrapper of ``JobContext._on_cleanup``: the last step at which a job's loop still runs.
+
+    The root span has ended by now; under forkserver on Python 3.11 and 3.12 nothing that is
+    registered with ``atexit`` runs after it.
+    """
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        meter = active_meter()
+        if meter is not None:
+            await meter.dispatcher.aflush(FLUSH_S)
+            await asyncio.to_thread(meter.flush, FLUSH_S)

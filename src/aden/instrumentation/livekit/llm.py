@@ -1,0 +1,196 @@
+"""``llm.LLMStream``: one gate and one Call a request, outside LiveKit's retries.
+
+The SDK inside, where there is one, finds the Call in its context and feeds it the wire's facts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from aden.core.estimate import text_size
+from aden.core.request import Request
+from aden.core.usage import Usage, token_count
+from aden.errors import RequestCancelledError
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.job import job_attribution
+from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.openai.hosts import provider_of
+from aden.metering.attempt import Attempt
+from aden.metering.call import Call, Lane
+from aden.metering.meter import Meter
+from aden.metering.shells import aadmit
+from aden.telemetry.context import with_call
+from aden.telemetry.spans import FrameworkSpan
+
+BUSY_WAIT_MS = 150
+MESSAGE_FRAMING_TOKENS = 4
+
+
+def made(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:
+    """Wrapper of ``LLMStream.__init__``: its tasks are made here and must find the Call."""
+    call = _begin(stream, args, kwargs)
+    if call is None:
+        return wrapped(*args, **kwargs)
+    stream._aden_call = call
+    token = otel_context.attach(with_call(call))
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        otel_context.detach(token)
+
+
+async def main_task(
+    wrapped: Callable[..., Awaitable[None]], stream: Any, args: Any, kwargs: Any
+) -> None:
+    """Wrapper of ``LLMStream._main_task``: decide, let LiveKit send and retry, settle."""
+    call: Call | None = vars(stream).get("_aden_call")
+    meter = active_meter()
+    if call is None or meter is None:
+        await wrapped(*args, **kwargs)
+        return
+    # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
+    stream._llm_request_span = trace.get_current_span()
+    call.span.bind(stream._llm_request_span)
+    try:
+        await _admit(meter, call, stream)
+        _watch(call, stream)
+        await wrapped(*args, **kwargs)
+    except RequestCancelledError as refusal:
+        meter.settle(call, refusal)
+        # Recoverable: preemptive generation makes up to four refusals of one user turn, and the
+        # fourth unrecoverable error would close the session.
+        stream._emit_error(refusal, recoverable=True)
+        raise
+    except asyncio.CancelledError:  # the caller spoke, or the turn was discarded: not an error
+        call.stream_end = "cancelled"
+        _assume_sent(call)
+        meter.settle(call)
+        raise
+    except BaseException as error:
+        meter.settle(call, error)
+        raise
+    meter.settle(call)
+
+
+async def monitor(
+    wrapped: Callable[..., Awaitable[None]], stream: Any, args: Any, kwargs: Any
+) -> None:
+    """Wrapper of ``LLMStream._metrics_monitor_task``, which writes last on LiveKit's span."""
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        call: Call | None = vars(stream).get("_aden_call")
+        if call is not None and isinstance(call.span, FrameworkSpan):
+            call.span.write()
+
+
+def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
+    meter = active_meter()
+    if meter is None or type(stream)._genai_operation_name is None:
+        return None  # an adapter above other streams sends nothing itself
+    try:
+        llm = args[0] if args else kwargs["llm"]
+        request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
+        lane = Lane(refusal_class(), BUSY_WAIT_MS)
+        call = meter.begin(request, _Params(request, kwargs), lane, job_attribution())
+    except Exception:
+        meter.cannot("gate", "an LLM stream could not be described", trace=True)
+        return None
+    call.span = FrameworkSpan()
+    return call
+
+
+async def _admit(meter: Meter, call: Call, stream: Any) -> None:
+    try:
+        await aadmit(meter, call)
+    except RequestCancelledError:
+        raise
+    except Exception:
+        meter.cannot("gate", "a request could not be decided", trace=True)
+        meter.sending(call)
+    if call.model != call.request.model and hasattr(stream, "_model"):
+        stream._model = call.model
+
+
+def _watch(call: Call, stream: Any) -> None:
+    """Count from LiveKit's own chunks where no SDK inside feeds the call."""
+    channel = stream._event_ch
+    send = channel.send_nowait
+    mine: list[Attempt] = []
+
+    def send_nowait(chunk: Any) -> None:
+        if not call.attempts:
+            mine.append(call.attempt(call.request))
+        if mine:
+            _feed(mine[0], chunk)
+        send(chunk)
+
+    channel.send_nowait = send_nowait
+
+
+def _feed(attempt: Attempt, chunk: Any) -> None:
+    attempt.saw_chunk()
+    attempt.response_id = attempt.response_id or chunk.id
+    if chunk.delta is not None and chunk.delta.content:
+        attempt.saw_text(chunk.delta.content)
+    for tool_call in chunk.delta.tool_calls if chunk.delta else ():
+        attempt.saw_text(tool_call.name + tool_call.arguments)
+    if (usage := chunk.usage) is not None:
+        attempt.saw_usage(
+            Usage(
+                input_tokens=token_count(usage.prompt_tokens),
+                output_tokens=token_count(usage.completion_tokens),
+                cached_tokens=token_count(usage.prompt_cached_tokens),
+                cache_write_tokens=token_count(usage.cache_creation_tokens),
+                reasoning_tokens=token_count(usage.reasoning_tokens),
+            )
+        )
+
+
+def _assume_sent(call: Call) -> None:
+    """A plugin without an SDK that we see was cut before its first chunk: it may be billed."""
+    if call.joinable and not call.attempts:
+        call.attempt(call.request)
+
+
+def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
+    size, messages = 0, 0
+    for item in chat_ctx.items:
+        messages += 1
+        for part in getattr(item, "content", None) or ():
+            size += text_size(part) if isinstance(part, str) else 0
+        for name in ("arguments", "output"):
+            if isinstance(text := getattr(item, name, None), str):
+                size += text_size(text)
+    size += sum(len(str(getattr(tool, "info", tool))) for tool in tools)
+    return Request(
+        provider=provider_of(llm, str(llm.provider)),
+        model=str(llm.model),
+        stream=True,
+        input_chars=size,
+        input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages,
+    )
+
+
+class _Params(Mapping[str, Any]):
+    """The request as the hook reads it; messages are only formatted for a hook that looks."""
+
+    def __init__(self, request: Request, kwargs: Mapping[str, Any]) -> None:
+        self._values = {"model": request.model, "stream": True, "tools": kwargs.get("tools") or []}
+        self._chat_ctx = kwargs["chat_ctx"]
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "messages":
+            return self._chat_ctx.to_provider_format(format="openai")[0]
+        if key == "chat_ctx":
+            return self._chat_ctx
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._values, "messages", "chat_ctx"))
+
+    def __len__(self) -> int:
+        return len(self._values) + 2

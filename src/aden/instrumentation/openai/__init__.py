@@ -1,0 +1,27 @@
+"""The openai SDK: which functions are wrapped, and with what."""
+
+from aden.instrumentation.openai import attempts, chat
+from aden.instrumentation.openai.create import async_create, create
+from aden.instrumentation.openai.responses import closing_raw, parsing
+from aden.instrumentation.patches import Patch, Patches
+from aden.instrumentation.streams import closing
+
+_CHAT = "openai.resources.chat.completions.completions"
+
+OPENAI = Patches(
+    _CHAT,
+    (
+        Patch(_CHAT, "Completions.create", create(chat.ENDPOINT)),
+        Patch(_CHAT, "AsyncCompletions.create", async_create(chat.ENDPOINT)),
+        Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
+        Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
+        Patch("openai._streaming", "Stream.close", closing),
+        Patch("openai._streaming", "AsyncStream.close", closing),
+        Patch("openai._legacy_response", "LegacyAPIResponse.parse", parsing),
+        Patch("openai._response", "APIResponse.parse", parsing),
+        Patch("openai._response", "AsyncAPIResponse.parse", parsing),
+        Patch("openai._response", "APIResponse.close", closing_raw),
+        Patch("openai._response", "AsyncAPIResponse.close", closing_raw),
+    ),
+)
+"""Everything of the openai SDK that Aden wraps and unwraps."""

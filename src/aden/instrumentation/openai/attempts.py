@@ -1,0 +1,87 @@
+"""Sees each sending on the wire: the SDK retries inside one method call."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from aden.core.request import Request
+from aden.metering.attempt import Attempt
+from aden.metering.call import Call
+
+_NEVER_SENT = (
+    "ConnectError",
+    "ConnectTimeout",
+    "PoolTimeout",
+    "UnsupportedProtocol",
+    "InvalidURL",
+    "LocalProtocolError",
+    "ProxyError",
+)
+"""Transport errors after which the provider cannot have seen the request (httpx's names)."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """One SDK method call on its way; the attempts that it makes belong to `call`."""
+
+    call: Call
+    request: Request
+    attempt: Attempt | None = None
+    """The latest."""
+
+    def begin(self) -> Attempt:
+        """A request goes out."""
+        self.attempt = self.call.attempt(self.request)
+        return self.attempt
+
+    def latest(self) -> Attempt:
+        """The attempt that answered; one is made up where the SDK showed none."""
+        return self.attempt or self.begin()
+
+
+current_sending: ContextVar[Sending | None] = ContextVar("aden_sending", default=None)
+
+
+def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -> Any:
+    """``SyncAPIClient._send_request``."""
+    sending = current_sending.get()
+    if sending is None:
+        return wrapped(*args, **kwargs)
+    attempt = sending.begin()
+    try:
+        response = wrapped(*args, **kwargs)
+    except BaseException as error:
+        failed(attempt, error)
+        raise
+    answered(attempt, response)
+    return response
+
+
+async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -> Any:
+    """``AsyncAPIClient._send_request``."""
+    sending = current_sending.get()
+    if sending is None:
+        return await wrapped(*args, **kwargs)
+    attempt = sending.begin()
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        failed(attempt, error)
+        raise
+    answered(attempt, response)
+    return response
+
+
+def failed(attempt: Attempt, error: BaseException) -> None:
+    """No answer came: was the request sent?"""
+    if type(error).__name__ in _NEVER_SENT:
+        attempt.ended_free()
+    else:
+        attempt.ended_unknown()
+
+
+def answered(attempt: Attempt, response: Any) -> None:
+    """An error status is not billed."""
+    if getattr(response, "status_code", 200) >= 400:
+        attempt.ended_free()

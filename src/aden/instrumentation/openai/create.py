@@ -1,0 +1,180 @@
+"""The wrappers around a billing method of the SDK: admit, send, read, settle."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry import context as otel_context
+
+from aden.errors import RequestCancelledError
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.openai.attempts import Sending, current_sending
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.refusal import refusal_class
+from aden.instrumentation.openai.responses import take_response
+from aden.instrumentation.patches import Wrapper
+from aden.metering.call import Call, Lane
+from aden.metering.meter import Meter
+from aden.metering.shells import aadmit, admit
+from aden.telemetry.context import call_in, with_call
+
+
+def create(endpoint: Endpoint) -> Wrapper:
+    """The wrapper for a sync method."""
+
+    def wrapper(wrapped: Callable[..., Any], resource: Any, args: Any, kwargs: Any) -> Any:
+        meter = active_meter()
+        if meter is None or args:  # the SDK takes keywords only and says so itself
+            return wrapped(*args, **kwargs)
+        kwargs = _concrete(kwargs)
+        if (outer := _outer_call()) is not None:
+            return _join(meter, outer, endpoint, resource, wrapped, kwargs)
+        call = _begin(meter, endpoint, resource, kwargs)
+        if call is None:
+            return wrapped(**kwargs)
+        try:
+            _guarded_admit(meter, call)
+            sending, sent, hide = _prepare(call, endpoint, kwargs)
+            with _on_the_wire(call, sending):
+                response = wrapped(**sent)
+        except BaseException as error:
+            meter.settle(call, error)
+            raise
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+
+    return wrapper
+
+
+def async_create(endpoint: Endpoint) -> Wrapper:
+    """The wrapper for an async method."""
+
+    async def wrapper(
+        wrapped: Callable[..., Awaitable[Any]], resource: Any, args: Any, kwargs: Any
+    ) -> Any:
+        meter = active_meter()
+        if meter is None or args:
+            return await wrapped(*args, **kwargs)
+        kwargs = _concrete(kwargs)
+        if (outer := _outer_call()) is not None:
+            return await _ajoin(meter, outer, endpoint, resource, wrapped, kwargs)
+        call = _begin(meter, endpoint, resource, kwargs)
+        if call is None:
+            return await wrapped(**kwargs)
+        try:
+            await _aguarded_admit(meter, call)
+            sending, sent, hide = _prepare(call, endpoint, kwargs)
+            with _on_the_wire(call, sending):
+                response = await wrapped(**sent)
+        except BaseException as error:
+            meter.settle(call, error)
+            raise
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+
+    return wrapper
+
+
+def _begin(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Call | None:
+    """A Call for this request; None where our own code fails, and the request goes unmetered."""
+    try:
+        request = endpoint.describe(kwargs, resource._client)
+        return meter.begin(request, dict(kwargs), Lane(refusal_class()))
+    except Exception:
+        meter.cannot("gate", "a request could not be described; it goes unmetered", trace=True)
+        return None
+
+
+def _guarded_admit(meter: Meter, call: Call) -> None:
+    """Admit; a refusal is raised, our own mistakes are not."""
+    try:
+        admit(meter, call)
+    except RequestCancelledError:
+        raise
+    except Exception:
+        meter.cannot("gate", "a request could not be decided", trace=True)
+        meter.sending(call)
+
+
+async def _aguarded_admit(meter: Meter, call: Call) -> None:
+    try:
+        await aadmit(meter, call)
+    except RequestCancelledError:
+        raise
+    except Exception:
+        meter.cannot("gate", "a request could not be decided", trace=True)
+        meter.sending(call)
+
+
+def _prepare(
+    call: Call, endpoint: Endpoint, kwargs: dict[str, Any]
+) -> tuple[Sending, dict[str, Any], bool]:
+    sent, hide = endpoint.rewrite(kwargs, call.model)
+    return Sending(call, replace(call.request, model=call.model)), sent, hide
+
+
+@contextlib.contextmanager
+def _on_the_wire(call: Call, sending: Sending) -> Iterator[None]:
+    """While the request is on its way: its span is current, nested wrappers find the call."""
+    token = current_sending.set(sending)
+    try:
+        with call.span.active():
+            context = otel_context.attach(with_call(call))
+            try:
+                yield
+            finally:
+                otel_context.detach(context)
+    finally:
+        current_sending.reset(token)
+
+
+def _outer_call() -> Call | None:
+    """The call that this request is a part of: one that is on its way in this context."""
+    outer = call_in()
+    return outer if isinstance(outer, Call) and outer.joinable else None
+
+
+def _join(
+    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, wrapped: Any, kwargs: Any
+) -> Any:
+    """A request inside an open call: no second gate, but its facts feed that call."""
+    if current_sending.get() is not None:  # create under parse: the outer wrapper sees it all
+        return wrapped(**kwargs)
+    sending, sent, hide = _prepare_joined(call, endpoint, resource, kwargs)
+    token = current_sending.set(sending)
+    try:
+        response = wrapped(**sent)
+    finally:
+        current_sending.reset(token)
+    return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
+
+
+async def _ajoin(
+    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, wrapped: Any, kwargs: Any
+) -> Any:
+    if current_sending.get() is not None:
+        return await wrapped(**kwargs)
+    sending, sent, hide = _prepare_joined(call, endpoint, resource, kwargs)
+    token = current_sending.set(sending)
+    try:
+        response = await wrapped(**sent)
+    finally:
+        current_sending.reset(token)
+    return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
+
+
+def _prepare_joined(
+    call: Call, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]
+) -> tuple[Sending, dict[str, Any], bool]:
+    """Degrade what asks the call's own model; a second model inside a call is left alone."""
+    request = endpoint.describe(kwargs, resource._client)
+    model = call.model if request.model == call.request.model else request.model
+    sent, hide = endpoint.rewrite(kwargs, model)
+    return Sending(call, replace(request, model=model)), sent, hide
+
+
+def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A copy whose messages can be read twice; an iterator would be spent by measuring it."""
+    messages = kwargs.get("messages")
+    if isinstance(messages, Iterator):
+        return {**kwargs, "messages": list(messages)}
+    return dict(kwargs)

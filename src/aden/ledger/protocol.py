@@ -1,0 +1,160 @@
+"""The ledger's verbs and the values that they take and give.
+
+Amounts are integers in the budget's own unit (nano-dollars for money). A store grants the first
+option that fits all its lines, or refuses, in one atomic step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from aden.core.record import CallRecord
+from aden.core.window import Window
+
+Reach = Literal["process", "host", "fleet"]
+"""Who shares a ledger: this process, this file system, or every host that connects to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one budget must be able to bear for an option to be granted."""
+
+    budget: str
+    """Ledger key of the budget (its id and, for a template, the label that it was made for)."""
+    window: Window
+    limit: int
+    amount: int
+    """What the option would hold."""
+    at_risk: int
+    """What is booked as unconfirmed if the process dies before it reports progress, ≤ `amount`."""
+    below: int | None = None
+    """Grant only while spent is less than this (the ladder's next step); None: no such step."""
+    enforce: bool = True
+    """False: hold and count, but never refuse (observe)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to send the request; granted when every line fits."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A reservation, asked for: ordered options, the first that fits is granted."""
+
+    operation: str
+    """Id of the call; asking again under the same id replaces what it held."""
+    options: tuple[Option, ...]
+    lease_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What one budget's window holds, without the asking operation's own hold."""
+
+    budget: str
+    window_id: str
+    ends_at: float | None
+    """Unix second at which the window ends; None: never."""
+    settled: int = 0
+    unconfirmed: int = 0
+    held: int = 0
+
+    @property
+    def spent(self) -> int:
+        """Settled and unconfirmed."""
+        return self.settled + self.unconfirmed
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount in one window of one budget."""
+
+    budget: str
+    window_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A reservation that stands: which option, and what it holds where."""
+
+    operation: str
+    option: int
+    holds: tuple[Charge, ...]
+    balances: tuple[Balance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No option fits. Nothing is held."""
+
+    operation: str
+    reason: Literal["exhausted", "busy"]
+    """``busy``: an option would fit if the open holds were refunded."""
+    budget: str
+    """Ledger key of the budget in the way."""
+    balances: tuple[Balance, ...]
+    retry_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The final word on an operation; carrying it out twice changes nothing."""
+
+    operation: str
+    charges: tuple[Charge, ...] = ()
+    """What each window is to be charged; empty: the hold is released."""
+    record: CallRecord | None = None
+    """The journal's line."""
+    output: tuple[str, int] | None = None
+    """(model, output tokens) to learn typical output lengths from."""
+
+
+class Ledger(Protocol):
+    """Where reservations and spend live.
+
+    `reserve` may raise `LedgerUnavailable`; `settle`, `renew` and `mark_sent` never raise, never
+    wait on a network and may be called in a ``finally``, a cancellation or ``__del__``.
+    """
+
+    url: str
+    reach: Reach
+
+    def reserve(self, ask: Ask) -> Grant | Refusal:
+        """Hold the first option that fits, all its lines or none."""
+
+    async def areserve(self, ask: Ask) -> Grant | Refusal:
+        """`reserve`, without blocking the event loop."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """Replace an operation's hold by its charges."""
+
+    def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
+        """Extend the lease of each operation and note its progress, one amount a hold."""
+
+    def mark_sent(self, operation: str, *, sent: bool) -> None:
+        """Note whether the request has left; an unsent hold is released when its process dies."""
+
+    def extend(self, operation: str, amounts: Sequence[int]) -> None:
+        """Raise an operation's holds to *amounts* as it grows; never lowers, never refuses."""
+
+    def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
+        """What the current window of each budget holds."""
+
+    def typical_output(self, model: str) -> int | None:
+        """A high percentile of this model's output tokens; None while fewer than 8 were seen."""
+
+    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
+        """True for the one process that may raise this alert in this window."""
+
+    def journal(self) -> tuple[CallRecord, ...]:
+        """The settled calls, oldest first."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Carry out what was put off; False where *timeout_s* was not enough."""
+
+    def close(self) -> None:
+        """Flush and let go of files, connections and threads."""

@@ -1,0 +1,137 @@
+"""The ledger in a SQLite file that every process of a host shares.
+
+A transaction takes microseconds, so it runs where it is asked for, also on an event loop; a file
+that is busy for more than a few milliseconds is asked again, and the loop runs meanwhile.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from aden.core.record import CallRecord
+from aden.core.window import Window
+from aden.errors import LedgerUnavailable
+from aden.ledger import sqlite_verbs as verbs
+from aden.ledger.journal import line_of, records_of
+from aden.ledger.memory import JOURNAL_CALLS
+from aden.ledger.protocol import Ask, Balance, Grant, Reach, Refusal, Settlement
+from aden.ledger.rules import percentile_of
+from aden.ledger.sqlite_file import is_busy
+from aden.ledger.sqlite_store import RETRY_S, Store, Work
+
+T = TypeVar("T")
+
+BUSY_DEADLINE_S = 0.5
+"""How long a busy file is asked again before it counts as unavailable."""
+
+
+class SqliteLedger:
+    """Balances, holds and the journal in one file, in write-ahead-log mode.
+
+    Raises:
+        ConfigurationError: The file cannot be written, or is no ledger of this version.
+    """
+
+    reach: Reach = "host"
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        *,
+        journal_calls: int = JOURNAL_CALLS,
+    ) -> None:
+        self.url = f"sqlite://{path}"
+        self.path = path
+        self._journal_calls = journal_calls
+        self._typical: dict[str, int | None] = {}
+        self._store = Store(path, clock)
+
+    def reserve(self, ask: Ask) -> Grant | Refusal:
+        """Hold the first option that fits, all its lines or none."""
+        return self._now(partial(verbs.reserve, ask=ask))
+
+    async def areserve(self, ask: Ask) -> Grant | Refusal:
+        """`reserve`; while the file is busy the loop runs. Cancelled, it holds nothing."""
+        work = partial(verbs.reserve, ask=ask)
+        deadline = time.monotonic() + BUSY_DEADLINE_S
+        while True:
+            try:
+                return self._store.transact(work, inline=True)
+            except (sqlite3.Error, OverflowError) as error:
+                self._give_up(error, deadline)
+            await asyncio.sleep(RETRY_S)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Replace an operation's hold by its charges."""
+        line = line_of(settlement.record)
+        keep = self._journal_calls
+        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=keep))
+
+    def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
+        """Extend the lease of each operation and note its progress, one amount a hold."""
+        self._store.soon(partial(verbs.renew, progress=dict(progress), lease_ms=lease_ms))
+
+    def mark_sent(self, operation: str, *, sent: bool) -> None:
+        """Note whether the request has left."""
+        self._store.soon(partial(verbs.mark_sent, operation=operation, sent=sent))
+
+    def extend(self, operation: str, amounts: Sequence[int]) -> None:
+        """Raise an operation's holds to *amounts*; never lowers, never refuses."""
+        self._store.soon(partial(verbs.extend, operation=operation, amounts=tuple(amounts)))
+
+    def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
+        """What the current window of each budget holds."""
+        return self._now(partial(verbs.balances, budgets=budgets), reads=True)
+
+    def typical_output(self, model: str) -> int | None:
+        """A high percentile of this model's output tokens; where busy, the last one known."""
+        with contextlib.suppress(sqlite3.Error):  # asked on event loops: an old figure will do
+            work = partial(verbs.outputs, model=model)
+            histogram = self._store.transact(work, reads=True, inline=True)
+            self._typical[model] = percentile_of(histogram)
+        return self._typical.get(model)
+
+    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
+        """True for the one process that may raise this alert in this window."""
+        claim = partial(verbs.claim_alert, budget=budget, window_id=window_id, threshold=threshold)
+        return self._now(claim, reads=True)
+
+    def journal(self) -> tuple[CallRecord, ...]:
+        """The settled calls, oldest first."""
+        return records_of(self._now(verbs.journal, reads=True))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Carry out what was put off; False where *timeout_s* was not enough."""
+        return self._store.flush(timeout_s)
+
+    def close(self) -> None:
+        """Flush and let go of the file."""
+        self._store.close()
+
+    def _now(self, work: Work[T], *, reads: bool = False) -> T:
+        """Run *work* here, asking a busy file again up to the deadline."""
+        deadline = time.monotonic() + BUSY_DEADLINE_S
+        while True:
+            try:
+                return self._store.transact(work, reads=reads)
+            except (sqlite3.Error, OverflowError) as error:
+                self._give_up(error, deadline)
+            reads = False  # it wanted to write after all
+            time.sleep(RETRY_S)
+
+    def _give_up(self, error: Exception, deadline: float) -> None:
+        if not is_busy(error) or time.monotonic() > deadline:
+            raise LedgerUnavailable(f"{self.url}: {error}") from error
+
+
+def remove(path: Path) -> None:
+    """Delete a ledger's files (for tests and the demo)."""
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").unlink()

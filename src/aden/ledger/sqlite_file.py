@@ -1,0 +1,124 @@
+"""A SQLite ledger's file: made private, given its schema, opened."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x4164656E  # "Aden"
+BUSY_WAIT_S = 0.002
+"""How long SQLite itself waits for a busy file: an event loop can bear that."""
+
+_creating = threading.Lock()
+
+
+class Connection(sqlite3.Connection):
+    """A connection that takes any text: labels come from users, lone surrogates included."""
+
+    def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]  # typeshed's parameter type is private
+        """`sqlite3.Connection.execute`."""
+        try:
+            return super().execute(sql, parameters)  # type: ignore[arg-type]  # as above
+        except UnicodeEncodeError:
+            return super().execute(sql, [_encodable(value) for value in parameters])
+
+
+def _encodable(value: object) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+def connect(path: Path) -> Connection:
+    """Open the ledger at *path*, make it where there is none.
+
+    Raises:
+        OSError, sqlite3.Error: It cannot be used; busy for 2 ms among others.
+    """
+    _make_private(path)
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_WAIT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A kill -9 loses nothing; a power cut may lose the last commits, never consistency.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _make_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_busy(error: BaseException) -> bool:
+    """Another thread or process is using the file: worth another try."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def busy(message: str) -> sqlite3.OperationalError:
+    """An error that `is_busy`."""
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Which file stands at *path*; (0, 0) where none does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _make_private(path: Path) -> None:
+    """The ledger tells who spent what: only its owner may read it.
+
+    An existing file is not touched: to close a descriptor of it would drop every lock that this
+    process's other connections have on it (https://sqlite.org/howtocorrupt.html §2.2).
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _creating:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
+
+
+def _make_schema(connection: Connection) -> None:
+    """Check the schema, or create it, in one write transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    version = _pragma(connection, "user_version")
+    application = _pragma(connection, "application_id")
+    if version == 0 and _pragma(connection, "schema_version") == 0:
+        # Not executescript: that would commit first, and another process may be doing the same.
+        for statement in files("aden.ledger").joinpath("sql/schema.sql").read_text().split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif application != APPLICATION_ID:
+        raise sqlite3.DatabaseError("it is the database of another program")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(
+            f"it has schema {version}, made by a newer aden; this one reads {SCHEMA_VERSION}"
+        )
+    connection.execute("DELETE FROM alert WHERE 0")  # writes nothing, but says if it could not
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def forget_creators() -> None:
+    """In a forked child: the thread that was creating a file is not there to finish."""
+    global _creating  # noqa: PLW0603 - a lock is replaced, never reset
+    _creating = threading.Lock()

@@ -1,0 +1,296 @@
+"""One process's way to a SQLite ledger's file: whose turn it is, and what was put off."""
+
+import atexit
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from aden.errors import ConfigurationError
+from aden.ledger.sqlite_file import busy, connect, forget_creators, identity, is_busy
+
+logger = logging.getLogger("aden.ledger")
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection, float], T]
+"""What is done inside one transaction; it is given the connection and the time."""
+
+TURN_S = 0.002
+"""How long a thread waits for another thread of this process."""
+RETRY_S = 0.005
+OPEN_WAIT_S = 1.0
+EXIT_WAIT_S = 2.0
+BACKLOG_INLINE = 64
+"""Above this, what was put off is booked on the store's own thread, not on an event loop."""
+BACKLOG_MAX = 10_000
+
+
+class Store:
+    """A connection, the lock under which this process's threads use it, and the backlog.
+
+    What must not wait or raise (`soon`) goes through the backlog: whoever has a transaction next
+    books it first, in order, so each thread sees what it wrote; where nobody does, a thread of the
+    store's own insists. Everything in the backlog may be carried out twice.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+        self._complained = False
+        self._lost = 0
+        self._paused = False
+        self._renew_locks()
+        self._open()
+        _STORES.add(self)
+
+    def _renew_locks(self) -> None:
+        self._turn = threading.Lock()
+        self._insisting = threading.Lock()  # held while the store's own thread runs
+        self._backlog: deque[Work[None]] = deque()
+
+    def _open(self) -> None:
+        deadline = time.monotonic() + OPEN_WAIT_S
+        while True:
+            try:
+                self._connect()
+                return
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    allowed = f"sqlite:///absolute/path of a ledger that can be written ({error})"
+                    raise ConfigurationError("ledger", f"sqlite://{self._path}", allowed) from error
+                if time.monotonic() > deadline:
+                    return  # busy is not wrong: it is opened by the first who needs it
+            time.sleep(RETRY_S)
+
+    def transact(self, work: Work[T], *, reads: bool = False, inline: bool = False) -> T:
+        """Run *work* in one transaction, after what was put off.
+
+        Args:
+            work: Is given the connection and the time.
+            reads: It most likely only reads, and need not wait for writers.
+            inline: The caller is an event loop: leave a long backlog to the store's own thread.
+
+        Raises:
+            sqlite3.Error: Busy for longer than about 4 ms, full, read-only, damaged …
+        """
+        if inline and len(self._backlog) > BACKLOG_INLINE:
+            raise busy("settlements that were put off come first")
+        if not self._turn.acquire(timeout=TURN_S):
+            raise busy("another thread of this process uses the ledger")
+        try:
+            return self._transact(work, reads)
+        finally:
+            self._turn.release()
+
+    def _transact(self, work: Work[T], reads: bool) -> T:
+        connection = self._connect()
+        booked = 0
+        try:
+            connection.execute("BEGIN" if reads and not self._backlog else "BEGIN IMMEDIATE")
+            now = self._clock()
+            while booked < len(self._backlog):  # it grows where a destructor settles meanwhile
+                _book(connection, now, self._backlog[booked])
+                booked += 1
+            result = work(connection, now)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(connection, error)
+            raise
+        for _ in range(booked):
+            self._backlog.popleft()
+        return result
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            if identity(self._path) == self._identity:
+                return self._connection
+            self._disconnect()  # deleted or replaced: everybody else uses the new file
+        try:
+            self._connection = connect(self._path)
+        except OSError as error:
+            raise sqlite3.OperationalError(str(error)) from error
+        self._identity = identity(self._path)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _roll_back(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Leave no transaction open, also where COMMIT failed or the file is beyond use."""
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if connection.in_transaction or (isinstance(error, sqlite3.Error) and not is_busy(error)):
+            self._disconnect()  # a fresh one may find the file well again
+
+    def soon(self, work: Work[None]) -> None:
+        """Run *work* here if the file is free, else on the store's own thread. Never raises."""
+        try:
+            if len(self._backlog) >= BACKLOG_MAX:
+                self._lost += 1
+                if self._lost % 1000 == 1:
+                    logger.error("aden: %s: backlog full, %d bookings lost", self._path, self._lost)
+                return
+            self._backlog.append(work)
+            try:
+                self.transact(_nothing, inline=True)
+            except sqlite3.Error:
+                self._insist()
+        except Exception:
+            logger.exception("aden: %s could not be written", self._path)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Book what was put off; False where *timeout_s* was not enough."""
+        deadline = time.monotonic() + timeout_s
+        while self._backlog:
+            try:
+                self.transact(_nothing)
+            except sqlite3.Error:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(RETRY_S)
+        return True
+
+    def close(self) -> None:
+        """Flush and let go of the file. Whoever uses the store after that opens it again."""
+        self.flush(EXIT_WAIT_S)
+        if self._turn.acquire(timeout=EXIT_WAIT_S):
+            try:
+                self._disconnect()
+            finally:
+                self._turn.release()
+
+    def _insist(self) -> None:
+        if _exit_deadline is not None:
+            # A destructor at shutdown: a thread that is started now would never run, and 3.11
+            # would wait for it forever.
+            self.flush(_exit_deadline - time.monotonic())
+            return
+        if not self._insisting.acquire(blocking=False):
+            return  # the thread runs, and looks at the backlog once more before it ends
+        try:
+            threading.Thread(target=self._catch_up, name="aden-ledger", daemon=True).start()
+        except RuntimeError:  # no more threads: the next transaction books it
+            self._insisting.release()
+
+    def _catch_up(self) -> None:
+        pause_s = RETRY_S
+        while True:
+            while self._backlog:
+                try:
+                    self.transact(_nothing)
+                    self._complained = False
+                except Exception as error:
+                    self._complain(error)
+                    time.sleep(pause_s)
+                    pause_s = RETRY_S if is_busy(error) else min(1.0, pause_s * 2)
+            self._insisting.release()
+            if not self._backlog or not self._insisting.acquire(blocking=False):
+                return
+
+    def settle_down(self, timeout_s: float) -> None:
+        """Flush, and see the store's own thread off, so that it is not cut down in its turn."""
+        deadline = time.monotonic() + timeout_s
+        if self.flush(timeout_s):
+            remaining_s = max(0.0, deadline - time.monotonic())
+            if self._insisting.acquire(timeout=remaining_s):
+                self._insisting.release()
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained and not is_busy(error):
+            self._complained = True
+            waiting = len(self._backlog)
+            logger.error("aden: %s: %d bookings wait: %s", self._path, waiting, error)
+
+    def before_fork(self) -> None:
+        """Close, between two transactions: SQLite's state of an open file must not be inherited.
+
+        A child that has a copy of it believes in locks that only its parent has
+        (https://sqlite.org/howtocorrupt.html §2.7). Both open the file again when they need it.
+        """
+        self._paused = self._turn.acquire(timeout=EXIT_WAIT_S)
+        if self._paused:
+            self._disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._paused:
+            self._paused = False
+            self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: neither the parent's thread nor its backlog is the child's."""
+        if self._connection is not None:
+            _LEFT_TO_PARENT.append(self._connection)
+            self._connection = None
+        self._paused = False
+        self._renew_locks()
+
+
+def _nothing(db: sqlite3.Connection, now: float) -> None:
+    """The backlog alone."""
+
+
+def _book(connection: sqlite3.Connection, now: float, work: Work[None]) -> None:
+    """Carry out what was put off; what can never succeed must not stand in the way of the rest."""
+    connection.execute("SAVEPOINT put_off")
+    try:
+        work(connection, now)
+    except sqlite3.OperationalError:
+        raise  # the file's fault: all of it is tried again
+    except Exception:
+        logger.exception("aden: a booking is impossible and left out")
+        connection.execute("ROLLBACK TO put_off")
+    connection.execute("RELEASE put_off")
+
+
+_STORES: "weakref.WeakSet[Store]" = weakref.WeakSet()
+_LEFT_TO_PARENT: list[sqlite3.Connection] = []
+"""What a forked child must neither use nor close."""
+
+
+_exit_deadline: float | None = None
+"""When the interpreter, which is shutting down, must not be kept any longer."""
+
+
+def _settle_down() -> None:
+    global _exit_deadline  # noqa: PLW0603 - there is one exit
+    _exit_deadline = time.monotonic() + EXIT_WAIT_S
+    for store in list(_STORES):
+        store.settle_down(_exit_deadline - time.monotonic())
+
+
+def _all_before_fork() -> None:
+    for store in list(_STORES):
+        store.before_fork()
+
+
+def _all_after_fork_in_parent() -> None:
+    for store in list(_STORES):
+        store.after_fork_in_parent()
+
+
+def _all_after_fork_in_child() -> None:
+    forget_creators()
+    for store in list(_STORES):
+        store.after_fork_in_child()
+
+
+atexit.register(_settle_down)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_all_before_fork,
+        after_in_parent=_all_after_fork_in_parent,
+        after_in_child=_all_after_fork_in_child,
+    )

@@ -1,0 +1,83 @@
+"""One sending of a request on the wire, and what it is billed for."""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from aden.core.estimate import output_tokens, text_size
+from aden.core.request import Request
+from aden.core.usage import COUNTS, Usage
+
+Outcome = Literal["open", "reported", "unknown", "free"]
+"""``reported``: the provider counted. ``unknown``: it may have billed. ``free``: it cannot have."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What is known of one attempt while it runs and after."""
+
+    request: Request
+    """As it was sent, with the model that it asked."""
+    sent_at: float = field(default_factory=time.perf_counter)
+    outcome: Outcome = "open"
+    usage: Usage = field(default_factory=Usage)
+    first_chunk_at: float | None = None
+    deltas: int = 0
+    size: int = 0
+    """UTF-8 bytes of the content seen."""
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+
+    def saw_chunk(self) -> bool:
+        """Note that a chunk arrived; True for the first."""
+        if self.first_chunk_at is not None:
+            return False
+        self.first_chunk_at = time.perf_counter()
+        return True
+
+    def saw_text(self, text: str) -> None:
+        """Note a piece of the answer: text, a tool call's arguments, a refusal."""
+        self.deltas += 1
+        self.size += text_size(text)
+
+    def saw_usage(self, usage: Usage) -> None:
+        """Note what the provider counted; later counts replace earlier ones."""
+        if usage.input_tokens is None and usage.output_tokens is None:
+            return
+        self.usage = usage
+        self.outcome = "reported"
+
+    def ended_unknown(self) -> None:
+        """It was sent and cut off: it may have been billed."""
+        if self.outcome == "open":
+            self.outcome = "unknown"
+
+    def ended_free(self) -> None:
+        """It failed in a way that no provider bills."""
+        if self.outcome == "open":
+            self.outcome = "free"
+
+    def billed(self, likely_input: int, reserved_output: int) -> Usage:
+        """The usage to settle: the provider's figures, else an estimate, never below them.
+
+        Args:
+            likely_input: Best guess at the input tokens.
+            reserved_output: What was reserved for the output, for what cannot be seen.
+        """
+        if self.outcome == "free":
+            return Usage()
+        if self.outcome == "reported" and None not in (
+            self.usage.input_tokens,
+            self.usage.output_tokens,
+        ):
+            return self.usage
+        seen = output_tokens(self.deltas, self.size)
+        unseen = not self.request.stream and self.first_chunk_at is None
+        if unseen or self.request.hidden_output:
+            seen = max(seen, reserved_output)
+        estimate = Usage(likely_input, seen, estimated=True)
+        reported = {
+            name: value for name in COUNTS if (value := getattr(self.usage, name)) is not None
+        }
+        return replace(estimate, **reported)

@@ -1,0 +1,116 @@
+"""The Call: one request to a provider, from its first sight to its settlement."""
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aden.budgets.gate import Outcome
+from aden.budgets.plan import Plan, Quote
+from aden.budgets.policy import Policy
+from aden.core.attribution import Attribution
+from aden.core.decision import ALLOW, Decision
+from aden.core.request import Request
+from aden.errors import RefusalDetails, RequestCancelledError
+from aden.metering.attempt import Attempt
+from aden.telemetry.spans import NO_SPAN, SpanHandle
+
+State = Literal["planned", "sent", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """By which wrapper a request came: how it is refused there, and how long it may wait."""
+
+    refusal: type[RequestCancelledError] = RequestCancelledError
+    busy_wait_ms: int = 0
+    """Default of `GateOptions.busy_wait_ms` in this lane."""
+
+
+class Call:
+    """The state of one call. What is done with it, and in which order, `Meter` knows.
+
+    Attributes:
+        params: The request's own parameters, as the hook may read them.
+        model: The model that is sent: the asked one until something degrades it.
+        lane: By which wrapper the request came.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "attempts",
+        "attribution",
+        "conversation",
+        "decided",
+        "decision",
+        "error",
+        "hook",
+        "id",
+        "lane",
+        "lock",
+        "model",
+        "outcome",
+        "params",
+        "plan",
+        "policy",
+        "quote",
+        "request",
+        "span",
+        "started",
+        "started_at",
+        "state",
+        "stream_end",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        params: Mapping[str, Any],
+        attribution: Attribution,
+        policy: Policy,
+        lane: Lane,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.request = request
+        self.params = params
+        self.attribution = attribution
+        self.policy = policy
+        self.lane = lane
+        self.started_at = time.time()
+        self.started = time.perf_counter()
+        self.conversation = (request.provider, request.model, attribution.session_id or "")
+        self.lock = threading.RLock()
+        self.plan: Plan | None = None
+        self.outcome: Outcome = None
+        self.hook: Decision | None = None
+        self.decision: Decision = ALLOW
+        self.decided = False
+        self.model = request.model
+        self.quote: Quote | None = None
+        self.span: SpanHandle = NO_SPAN
+        self.attempts: list[Attempt] = []
+        self.state: State = "planned"
+        self.stream_end: str | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def joinable(self) -> bool:
+        """True while the request is on its way: a wrapper met now is a part of this call."""
+        return self.state == "sent"
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the decision delays the request."""
+        return self.decision.delay_ms / 1000
+
+    def attempt(self, request: Request) -> Attempt:
+        """Begin one sending of the request."""
+        attempt = Attempt(request)
+        self.attempts.append(attempt)
+        return attempt
+
+    def refuse(self, details: RefusalDetails) -> RequestCancelledError:
+        """The exception by which this lane refuses."""
+        return self.lane.refusal(details)

@@ -1,0 +1,57 @@
+"""Keeps the holds of living calls alive and notes how far they have come."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from aden.ledger.protocol import Ledger
+
+LEASE_MS = 60_000
+RENEW_EVERY_S = 15.0
+
+Progress = Callable[[], Sequence[int]]
+
+
+class LeaseKeeper:
+    """One thread a process, alive only while something is held."""
+
+    def __init__(self, ledger: Ledger, every_s: float = RENEW_EVERY_S) -> None:
+        self._ledger = ledger
+        self._every_s = every_s
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._held: dict[str, Progress] = {}
+        self._wake = threading.Event()
+        self._running = False
+
+    def keep(self, operation: str, progress: Progress) -> None:
+        """Renew this operation's lease until `drop`; *progress* gives one amount a hold."""
+        if os.getpid() != self._pid:
+            self._start()
+        with self._lock:
+            self._held[operation] = progress
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="aden-leases", daemon=True).start()
+
+    def drop(self, operation: str) -> None:
+        """The operation is settled."""
+        self._held.pop(operation, None)
+
+    def _run(self) -> None:
+        idle_rounds = 0
+        while True:
+            self._wake.wait(self._every_s)
+            held = dict(self._held)
+            if held:
+                idle_rounds = 0
+                self._ledger.renew({name: how_far() for name, how_far in held.items()}, LEASE_MS)
+                continue
+            idle_rounds += 1
+            with self._lock:
+                if idle_rounds > 4 and not self._held:
+                    self._running = False
+                    return

@@ -1,0 +1,302 @@
+"""What is done with a Call at each step of its life. No I/O but the ledger's settle, no await.
+
+The order is the shells' (`shells`): plan, reserve, ask the async hook, open the span, decide,
+adjust, admit, send, read, settle.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from aden.budgets import gate
+from aden.budgets.hooks import BeforeRequestContext, Hook, InvalidHookResult, read_result
+from aden.budgets.plan import Estimate, plan, quote, unpriced
+from aden.budgets.policy import Policy
+from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
+from aden.core.decision import ALLOW, Decision
+from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
+from aden.core.request import Request
+from aden.errors import LedgerError
+from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
+from aden.metering.call import Call, Lane
+from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
+from aden.metering.leases import LeaseKeeper
+from aden.metering.settlement import Settler
+from aden.pricing import PriceBook
+from aden.telemetry.spans import NO_SPAN, CallSpan
+from aden.telemetry.telemetry import Telemetry
+
+logger = logging.getLogger("aden.gate")
+SLOW_HOOK_S = 0.020
+SAY_AGAIN_S = 60.0
+
+_in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """How the gate behaves where it cannot evaluate something, and how long it waits."""
+
+    fail_open: bool = False
+    """What cannot be evaluated (hook, ledger, configuration) lets through instead of refusing."""
+    hook_timeout_ms: int = 1000
+    busy_wait_ms: int | None = None
+    """How long a request waits for a refund when only open holds stand in its way; None: as its
+    lane does."""
+    trust_request_metadata: bool = False
+    attribution: Attribution = NOBODY
+    """The process's default."""
+    misconfigured: str | None = None
+    """Why the gate could not be set up; every request is then refused, or let through."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """The house, as the shells and the instrumentations see it."""
+
+    policy: Callable[[], Policy]
+    ledger: Ledger
+    telemetry: Telemetry
+    dispatcher: Dispatcher
+    options: GateOptions = field(default_factory=GateOptions)
+    before_request: Hook | None = None
+    hook_is_async: bool = False
+    emit_metric: Emitter | None = None
+    on_alert: AlertHandler | None = None
+    prices: PriceBook = field(default_factory=PriceBook)
+    estimator: InputEstimator = field(default_factory=InputEstimator)
+    flush: Callable[[float], object] = field(default=lambda timeout_s: None)
+    """Hand out everything that this process still holds, in this many seconds at most."""
+    leases: LeaseKeeper = field(init=False)
+    settler: Settler = field(init=False)
+    _said: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.leases = LeaseKeeper(self.ledger)
+        self.settler = Settler(self)
+
+    def begin(
+        self,
+        request: Request,
+        params: Mapping[str, Any],
+        lane: Lane,
+        known: Attribution = NOBODY,
+    ) -> Call:
+        """First sight of a request. *known* is what the framework around it says of its origin."""
+        metadata = from_metadata(request.metadata)
+        said = current_attribution().over(known)
+        default = self.options.attribution
+        if self.options.trust_request_metadata:
+            attribution = metadata.over(said).over(default)
+        else:
+            attribution = said.over(default).over(metadata)
+        return Call(request, params, attribution, self.policy(), lane)
+
+    def plan(self, call: Call) -> Ask | None:
+        """Policy and prices: what to ask the ledger, None where nothing is to be reserved."""
+        if self.options.misconfigured is not None:
+            self.cannot("configuration", self.options.misconfigured)
+            call.plan = plan(
+                call.id,
+                call.request,
+                call.attribution,
+                Policy(),
+                self.prices,
+                lambda model: self._estimate(call, model),
+            )
+            if not self.options.fail_open:
+                call.hook = Decision(
+                    "block", "misconfigured", "settings", self.options.misconfigured
+                )
+            return None
+        call.plan = plan(
+            call.id,
+            call.request,
+            call.attribution,
+            call.policy,
+            self.prices,
+            lambda model: self._estimate(call, model),
+        )
+        return None if call.plan.block else call.plan.ask
+
+    def busy_wait_s(self, call: Call) -> float:
+        """Seconds that a call waits for a refund."""
+        configured = self.options.busy_wait_ms
+        return (call.lane.busy_wait_ms if configured is None else configured) / 1000
+
+    def ledger_failed(self, call: Call, error: LedgerError) -> None:
+        """The ledger did not answer: refuse, or let through unreserved."""
+        self.cannot("ledger", str(error))
+        if not self.options.fail_open:
+            message = f"the budget ledger is not available: {error}"
+            call.hook = Decision("block", "unavailable", "ledger", message)
+
+    def wants_async_hook(self, call: Call) -> bool:
+        """Whether the shell has to await the hook before the span opens."""
+        return self.hook_is_async and self._asks_hook(call)
+
+    def open_span(self, call: Call) -> None:
+        """Open our own span unless a framework has one; a span processor decides at its start."""
+        if call.span is not NO_SPAN:
+            return
+        span = CallSpan(call)
+        call.span = span
+        call.span = self.telemetry.start(call, call.request, span)
+
+    def decide(self, call: Call) -> None:
+        """Ask the sync hook and join what policy, ledger and hook say. Idempotent; never raises."""
+        with call.lock:
+            if call.decided or call.plan is None:
+                return
+            call.decided = True
+            try:
+                if not self.hook_is_async and self._asks_hook(call):
+                    self._ask_sync_hook(call)
+                call.decision = gate.decide(
+                    call.plan, call.policy, call.outcome, call.hook or ALLOW
+                )
+                self._choose_model(call)
+            except Exception:
+                self.cannot("gate", "the decision failed", trace=True)
+
+    def hook_context(self, call: Call) -> BeforeRequestContext:
+        """What the hook may look at."""
+        assert call.plan is not None
+        views = gate.budget_views(call.plan, call.outcome, self.ledger.reach)
+        span = call.span.span.get_span_context()
+        return BeforeRequestContext(
+            model=call.request.model,
+            provider=call.request.provider,
+            stream=call.request.stream,
+            timestamp=call.started_at,
+            budget=views[0] if views else None,
+            budgets=views,
+            attribution=call.attribution,
+            metadata=call.request.metadata,
+            trace_id=f"{span.trace_id:032x}" if span.is_valid else None,
+            span_id=f"{span.span_id:016x}" if span.is_valid else None,
+        )
+
+    def hook_answered(self, call: Call, answer: object) -> None:
+        """Note the hook's answer."""
+        try:
+            call.hook = read_result(answer)
+        except InvalidHookResult as error:
+            self.hook_failed(call, f"before_request answered wrongly: {error}")
+            return
+        if call.hook.action == "alert":
+            level = getattr(answer, "level", "warning")
+            self.settler.alert(call, level, call.hook.message or "")
+
+    def hook_failed(self, call: Call, why: str, *, trace: bool = False) -> None:
+        """The hook gave no usable answer: refuse, or go on without it."""
+        self.cannot("hook", why, trace=trace)
+        if not self.options.fail_open:
+            call.hook = Decision("block", "hook", "hook", why)
+
+    def adjust(self, call: Call) -> Ask | None:
+        """What to reserve once more, because the hook chose a model that the hold does not bear."""
+        if call.plan is None or call.quote is None or call.decision.source != "hook":
+            return None
+        return gate.second_ask(call.id, call.plan, call.policy, call.outcome, call.quote)
+
+    def readjusted(self, call: Call) -> None:
+        """The second reserve was answered: its refusal is the decision."""
+        assert call.plan is not None
+        if isinstance(call.outcome, Refusal):
+            call.decision = gate.refused(call.outcome, call.plan)
+        elif call.hook is not None and call.hook.action == "block":  # the ledger failed meanwhile
+            call.decision = call.hook
+
+    def admit(self, call: Call) -> None:
+        """Let the request go, or raise the refusal."""
+        assert call.plan is not None
+        if call.decision.action == "block":
+            raise call.refuse(gate.details(call.decision, call.plan, call.outcome))
+        if isinstance(call.outcome, Grant):
+            self.leases.keep(call.id, lambda: self.settler.progress(call))
+            if call.decision.delay_ms:
+                self.ledger.mark_sent(call.id, sent=False)
+
+    def sending(self, call: Call) -> None:
+        """The request leaves now."""
+        if call.decision.delay_ms and isinstance(call.outcome, Grant):
+            self.ledger.mark_sent(call.id, sent=True)
+        call.state = "sent"
+        call.span.sending(call.model)
+
+    def settle(self, call: Call, error: BaseException | None = None) -> None:
+        """Book the call, show it, hand it out. Idempotent; never raises."""
+        self.settler.settle(call, error)
+
+    def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
+        """Count a leg that could not be evaluated, and say so once a minute."""
+        self.telemetry.failed(leg)
+        now = time.monotonic()
+        with self._lock:
+            if now - self._said.get(leg, -SAY_AGAIN_S) < SAY_AGAIN_S:
+                return
+            self._said[leg] = now
+        fate = "let through" if self.options.fail_open or leg == "gate" else "refused"
+        logger.error(
+            "aden: %s could not be evaluated, requests are %s: %s", leg, fate, why, exc_info=trace
+        )
+
+    @contextlib.contextmanager
+    def inside_hook(self) -> Iterator[None]:
+        """Requests that the hook itself makes are gated, but the hook is not asked about them."""
+        token = _in_hook.set(True)
+        try:
+            yield
+        finally:
+            _in_hook.reset(token)
+
+    def _asks_hook(self, call: Call) -> bool:
+        blocked = call.hook is not None  # misconfigured or ledger down: there is nothing to ask
+        return self.before_request is not None and not blocked and not _in_hook.get()
+
+    def _ask_sync_hook(self, call: Call) -> None:
+        assert self.before_request is not None
+        started = time.perf_counter()
+        try:
+            with self.inside_hook():
+                answer = self.before_request(call.params, self.hook_context(call))
+        except Exception as error:
+            self.hook_failed(call, f"before_request raised {error!r}", trace=True)
+            return
+        if (took := time.perf_counter() - started) > SLOW_HOOK_S:
+            self.slow_hook(took)
+        self.hook_answered(call, answer)
+
+    def slow_hook(self, took_s: float) -> None:
+        """Say that the hook holds up the loop; its answer still counts."""
+        self.telemetry.failed("slow_hook")
+        with self._lock:
+            first = self._said.setdefault("slow_hook", time.monotonic())
+        if time.monotonic() - first < 1e-3:
+            logger.warning(
+                "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
+            )
+
+    def _choose_model(self, call: Call) -> None:
+        assert call.plan is not None
+        model = call.decision.model or call.request.model
+        known = {each.model: each for each in call.plan.quotes}
+        if model not in known:
+            known[model] = quote(call.request, model, self.prices, self._estimate(call, model))
+        call.model, call.quote = model, known[model]
+        if call.decision.action == "block":
+            return
+        if refused := unpriced(call.plan.matches, call.policy, call.quote):
+            call.decision = refused
+
+    def _estimate(self, call: Call, model: str) -> Estimate:
+        typical = self.ledger.typical_output(f"{call.request.provider}/{model}")
+        upper = self.estimator.upper(call.conversation, call.request)
+        return Estimate(upper, typical or COLD_OUTPUT_TOKENS)

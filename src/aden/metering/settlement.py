@@ -1,0 +1,178 @@
+"""The end of a call: price it, book it, write the span, count it, tell the emitters."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aden.budgets.budget import Alert
+from aden.budgets.gate import tightest
+from aden.core.record import AlertEvent, CallRecord
+from aden.core.usage import Usage
+from aden.ledger.protocol import Balance, Charge, Grant, Settlement
+from aden.metering.call import Call
+from aden.metering.pricing import Bill, bill
+
+if TYPE_CHECKING:
+    from aden.metering.meter import Meter
+
+
+class Settler:
+    """Settles calls for a meter. Nothing here raises."""
+
+    def __init__(self, meter: "Meter") -> None:
+        self._meter = meter
+
+    def settle(self, call: Call, error: BaseException | None) -> None:
+        """Book the call once, however often and from wherever this is called."""
+        with call.lock:
+            if call.state == "settled":
+                return
+            call.state = "settled"
+        try:
+            self._settle(call, error or call.error)
+        except Exception:
+            self._meter.cannot("settlement", "a call could not be settled", trace=True)
+
+    def progress(self, call: Call) -> Sequence[int]:
+        """What the call has cost so far, one amount a hold; a plain call may have cost all."""
+        outcome = call.outcome
+        if not isinstance(outcome, Grant):
+            return ()
+        if not call.request.stream or not call.attempts:
+            return [hold.amount for hold in outcome.holds]
+        so_far = bill(call, self._meter.estimator, self._meter.prices).cost
+        return [so_far if hold.amount else 0 for hold in outcome.holds]
+
+    def extend(self, call: Call) -> None:
+        """The answer outgrows its reservation: hold what it costs by now, and half more."""
+        outcome = call.outcome
+        if isinstance(outcome, Grant):
+            so_far = bill(call, self._meter.estimator, self._meter.prices).cost
+            self._meter.ledger.extend(
+                call.id, [so_far * 3 // 2 if hold.amount else 0 for hold in outcome.holds]
+            )
+
+    def alert(self, call: Call, level: str, message: str) -> None:
+        """Raise the alert that a hook asked for."""
+        event = AlertEvent(level, message, f"{call.id}:hook", attribution=call.attribution)
+        self._meter.dispatcher.put(self._meter.on_alert, event)
+
+    def _settle(self, call: Call, error: BaseException | None) -> None:
+        meter = self._meter
+        for attempt in call.attempts:
+            attempt.ended_unknown()
+            if attempt.outcome == "reported" and attempt.usage.input_tokens:
+                meter.estimator.report(
+                    call.conversation, attempt.request, attempt.usage.input_tokens
+                )
+        billed = bill(call, meter.estimator, meter.prices)
+        record = self._record(call, billed, error)
+        meter.leases.drop(call.id)
+        meter.ledger.settle(Settlement(call.id, self._charges(call, billed), record, _output(call)))
+        call.span.finish(record, error)
+        meter.telemetry.count(record)
+        meter.dispatcher.put(meter.emit_metric, record)
+        self._ladder_alerts(call, billed)
+
+    def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
+        """One charge a matching budget, in the window of the reserve."""
+        if not call.attempts or call.plan is None:
+            return ()
+        windows = {}
+        if isinstance(call.outcome, Grant):
+            windows = {hold.budget: hold.window_id for hold in call.outcome.holds}
+        charges = []
+        for match in call.plan.matches:
+            ignored = billed.source == "floor" and match.budget.unknown_price == "allow"
+            window_id = windows.get(match.key) or match.budget.span.at(call.started_at).id
+            charges.append(Charge(match.key, window_id, 0 if ignored else billed.cost))
+        return tuple(charges)
+
+    def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
+        last = call.attempts[-1] if call.attempts else None
+        match = tightest(call.plan, call.outcome) if call.plan else None
+        balance = _balance(call, match.key) if match else None
+        used = None
+        if match and balance:
+            used = match.budget.percent_used(balance.spent + billed.cost)
+        context = call.span.span.get_span_context()
+        ttft = None
+        if last and last.first_chunk_at is not None:
+            ttft = (last.first_chunk_at - last.sent_at) * 1000
+        return CallRecord(
+            id=call.id,
+            at=call.started_at,
+            provider=call.request.provider,
+            asked_model=call.request.model,
+            model=call.model,
+            usage=billed.usage if call.attempts else Usage(),
+            cost=billed.cost,
+            decision=call.decision,
+            price_source=billed.source,
+            attribution=call.attribution,
+            attempts=len(call.attempts),
+            stream=call.request.stream,
+            stream_end=call.stream_end,
+            ttft_ms=ttft,
+            latency_ms=(time.perf_counter() - call.started) * 1000,
+            error_type=type(error).__qualname__ if error else None,
+            budget_id=match.budget.id if match else None,
+            percent_used=used,
+            response_id=last.response_id if last else None,
+            response_model=last.response_model if last else None,
+            finish_reasons=last.finish_reasons if last else (),
+            pid=os.getpid(),
+            trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
+            span_id=f"{context.span_id:016x}" if context.is_valid else None,
+        )
+
+    def _ladder_alerts(self, call: Call, billed: Bill) -> None:
+        if call.plan is None or self._meter.on_alert is None:
+            return
+        for match in call.plan.matches:
+            balance = _balance(call, match.key)
+            if balance is None:
+                continue
+            used = match.budget.percent_used(balance.spent + billed.cost)
+            for step in match.budget.ladder:
+                if isinstance(step, Alert) and used >= step.at:
+                    message = step.message or (
+                        f"budget {match.budget.name or match.budget.id!r} is {used:.0f} % used"
+                    )
+                    claim = f"{match.key}:{balance.window_id}:{step.at:g}"
+                    event = AlertEvent(
+                        step.level, message, claim, match.budget.id, used, call.attribution
+                    )
+                    self._meter.dispatcher.put(self._raise_once(step.at, balance), event)
+
+    def _raise_once(self, at: float, balance: Balance) -> "_ClaimedAlert":
+        return _ClaimedAlert(self._meter, balance.budget, balance.window_id, round(at * 1000))
+
+
+class _ClaimedAlert:
+    """Claims an alert in the ledger, on the emitters' thread, and raises it if it was free."""
+
+    def __init__(self, meter: "Meter", budget: str, window_id: str, threshold: int) -> None:
+        self._meter = meter
+        self._claim = (budget, window_id, threshold)
+
+    def __call__(self, event: object) -> object:
+        assert isinstance(event, AlertEvent)
+        if self._meter.on_alert is None or not self._meter.ledger.claim_alert(*self._claim):
+            return None
+        return self._meter.on_alert(event)
+
+
+def _balance(call: Call, key: str) -> Balance | None:
+    balances = call.outcome.balances if call.outcome else ()
+    return next((balance for balance in balances if balance.budget == key), None)
+
+
+def _output(call: Call) -> tuple[str, int] | None:
+    """What this call teaches about its model's answers."""
+    for attempt in reversed(call.attempts):
+        if attempt.outcome == "reported" and attempt.usage.output_tokens:
+            model = f"{attempt.request.provider}/{attempt.request.model}"
+            return model, attempt.usage.output_tokens // max(1, attempt.request.choices)
+    return None

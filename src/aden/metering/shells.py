@@ -1,0 +1,112 @@
+"""The only twins of the house: admitting a call, once with and once without ``await``.
+
+Everything that decides is in `Meter`; here stands only what waits.
+"""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable
+from typing import Any, cast
+
+from aden.errors import LedgerError
+from aden.ledger.protocol import Ask, Refusal
+from aden.metering.call import Call
+from aden.metering.meter import Meter
+
+BUSY_POLL_S = 0.01
+
+
+def admit(meter: Meter, call: Call) -> None:
+    """Take a call to the point where it may be sent, or raise its refusal."""
+    if ask := meter.plan(call):
+        _reserve(meter, call, ask)
+    if meter.wants_async_hook(call):
+        _run_in_thread(_ask_hook(meter, call))
+    _open_and_decide(meter, call)
+    if ask := meter.adjust(call):
+        _reserve(meter, call, ask)
+        meter.readjusted(call)
+    meter.admit(call)
+    if call.delay_s:
+        time.sleep(call.delay_s)
+    meter.sending(call)
+
+
+async def aadmit(meter: Meter, call: Call) -> None:
+    """`admit`, awaiting."""
+    if ask := meter.plan(call):
+        await _areserve(meter, call, ask)
+    if meter.wants_async_hook(call):
+        await _ask_hook(meter, call)
+    _open_and_decide(meter, call)
+    if ask := meter.adjust(call):
+        await _areserve(meter, call, ask)
+        meter.readjusted(call)
+    meter.admit(call)
+    if call.delay_s:
+        await asyncio.sleep(call.delay_s)
+    meter.sending(call)
+
+
+def _open_and_decide(meter: Meter, call: Call) -> None:
+    """The processor decides when the span starts; asking again makes sure that somebody does."""
+    meter.open_span(call)
+    meter.decide(call)
+
+
+def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
+    deadline = time.monotonic() + meter.busy_wait_s(call)
+    try:
+        while _waits(outcome := meter.ledger.reserve(ask), deadline):
+            time.sleep(BUSY_POLL_S)
+        call.outcome = outcome
+    except LedgerError as error:
+        meter.ledger_failed(call, error)
+
+
+async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
+    deadline = time.monotonic() + meter.busy_wait_s(call)
+    try:
+        while _waits(outcome := await meter.ledger.areserve(ask), deadline):
+            await asyncio.sleep(BUSY_POLL_S)
+        call.outcome = outcome
+    except LedgerError as error:
+        meter.ledger_failed(call, error)
+
+
+def _waits(outcome: object, deadline: float) -> bool:
+    """Only open holds stand in the way, and there is time left for a refund."""
+    busy = isinstance(outcome, Refusal) and outcome.reason == "busy"
+    return busy and time.monotonic() < deadline
+
+
+async def _ask_hook(meter: Meter, call: Call) -> None:
+    assert meter.before_request is not None
+    timeout_s = meter.options.hook_timeout_ms / 1000
+    try:
+        with meter.inside_hook():
+            answer = cast(
+                "Awaitable[Any]", meter.before_request(call.params, meter.hook_context(call))
+            )
+            async with asyncio.timeout(timeout_s):
+                meter.hook_answered(call, await answer)
+    except TimeoutError:
+        meter.hook_failed(call, f"before_request took longer than {timeout_s * 1000:.0f} ms")
+    except Exception as error:
+        meter.hook_failed(call, f"before_request raised {error!r}", trace=True)
+
+
+def _run_in_thread(hook: Awaitable[None]) -> None:
+    """Run an async hook for a sync client, whether or not a loop runs in this thread."""
+
+    async def await_it() -> None:
+        await hook
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(
+        target=context.run, args=(lambda: asyncio.run(await_it()),), name="aden-hook"
+    )
+    thread.start()
+    thread.join()

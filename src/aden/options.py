@@ -1,0 +1,92 @@
+"""What a program tells Aden in code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
+
+from aden.budgets.budget import Budget, Mode
+from aden.budgets.hooks import Hook
+from aden.core.attribution import Attribution
+from aden.errors import ConfigurationError
+from aden.metering.dispatch import AlertHandler, Emitter
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOptions:
+    """Settings of `aden.instrument`. What is None comes from the environment, else the default.
+
+    Attributes:
+        api_key: Bearer key of an Aden server (``ADEN_API_KEY``).
+        server_url: Base URL of that server (``ADEN_API_URL``).
+        emit_metric: Called with a `CallRecord` for each settled call, sync or async.
+        on_alert: Called with an `AlertEvent`, sync or async.
+        before_request: Asked before each request, sync or async; see `BeforeRequestResult`.
+        budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names.
+        ledger: Where spend is booked, ``memory:`` or ``sqlite:///absolute/path``
+            (``ADEN_LEDGER``); with budgets the default is a file in the user's state directory.
+        mode: ``enforce | observe | off`` (``ADEN_MODE``).
+        fail_open: What cannot be evaluated (a hook that raises, a ledger that does not answer)
+            lets requests through instead of refusing them (``ADEN_FAIL_OPEN``; default False).
+        hook_timeout_ms: How long an async ``before_request`` may take (default 1000).
+        busy_wait_ms: How long a request waits for a refund when only open requests fill a budget
+            (default 0, in a LiveKit job 150).
+        attribution: On whose account this process asks, where nothing closer says.
+        trust_request_metadata: Let a request's own metadata override the operator's attribution.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    server_url: str | None = None
+    emit_metric: Emitter | None = None
+    on_alert: AlertHandler | None = None
+    before_request: Hook | None = None
+    budgets: Sequence[Budget] | None = None
+    ledger: str | None = None
+    mode: Mode | None = None
+    fail_open: bool | None = None
+    hook_timeout_ms: int | None = None
+    busy_wait_ms: int | None = None
+    attribution: Attribution | None = None
+    trust_request_metadata: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("emit_metric", "on_alert", "before_request"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(name, value, "a function, sync or async, or None")
+        if self.mode not in (None, "enforce", "observe", "off"):
+            raise ConfigurationError("mode", self.mode, "enforce | observe | off")
+        for name in ("hook_timeout_ms", "busy_wait_ms"):
+            value = getattr(self, name)
+            number = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and (not number or not 0 <= value <= 60_000):
+                raise ConfigurationError(name, value, "milliseconds from 0 to 60000")
+        if self.attribution is not None and not isinstance(self.attribution, Attribution):
+            raise ConfigurationError("attribution", self.attribution, "an Attribution")
+        check_server(self.server_url, self.api_key, "server_url")
+
+
+OPTION_NAMES = tuple(each.name for each in fields(MeterOptions))
+
+
+def check_server(url: str | None, key: str | None, setting: str) -> None:
+    """Refuse a server URL that cannot work, or that would show the key to the network.
+
+    Raises:
+        ConfigurationError: The URL is no http(s) URL, or plain http to another host with a key.
+    """
+    if not url:
+        return
+    allowed = "a URL such as https://aden.example.com"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        parts.port  # noqa: B018 - raises where it is no port
+    except (ValueError, AttributeError):
+        raise ConfigurationError(setting, url, allowed) from None
+    if parts.scheme not in ("http", "https", "ws", "wss") or not host:
+        raise ConfigurationError(setting, url, allowed)
+    loopback = host in ("localhost", "::1") or host.startswith("127.")
+    if key and parts.scheme in ("http", "ws") and not loopback:
+        raise ConfigurationError(setting, url, "https: the key is not sent in the clear")
+    if key and (not key.isascii() or not key.isprintable() or " " in key):
+        raise ConfigurationError("api_key", "***", "printable ASCII without spaces")

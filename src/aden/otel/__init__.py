@@ -1,0 +1,1 @@
+"""OpenTelemetry's doors: span processor, providers and exporters, instrumentor, exit."""

@@ -1,0 +1,116 @@
+"""Tracer and meter providers: the ones that are there, or ours where there is something to send."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from aden.otel.span_processor import BudgetSpanProcessor
+
+EXPORT_EVERY_MS = 1000
+"""A job process that is killed loses at most what came in this time."""
+
+# A job process lives for one call: what it counted must not look like a reset to its reader.
+_DELTA: dict[type, AggregationTemporality] = {
+    Counter: AggregationTemporality.DELTA,
+    Histogram: AggregationTemporality.DELTA,
+    UpDownCounter: AggregationTemporality.CUMULATIVE,
+}
+_OTEL_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+
+
+@dataclass(slots=True)
+class Providers:
+    """What this process exports through."""
+
+    tracer: Any
+    meter: Any
+    owned: bool
+    """True where the providers are ours: nobody else flushes them."""
+    pid: int = field(default_factory=os.getpid)
+    processor: BudgetSpanProcessor | None = None
+
+    def flush(self) -> None:
+        """Export what is queued; may take as long as the exporter likes."""
+        for provider in (self.tracer, self.meter):
+            if callable(flush := getattr(provider, "force_flush", None)):
+                flush()
+
+    def shutdown(self) -> None:
+        """Stop exporting, where the providers are ours."""
+        if self.owned:
+            self.tracer.shutdown()
+            self.meter.shutdown()
+
+
+def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = None) -> Providers:
+    """Attach to the providers that are there; make our own where none is and something is to send.
+
+    Without anything to send the global providers stay unset, so that the app may set its own.
+    """
+    sends = bool(url and key) or any(os.environ.get(name) for name in _OTEL_ENDPOINTS)
+    current = tracer or trace.get_tracer_provider()
+    processor = BudgetSpanProcessor()
+    owned = False
+    if isinstance(current, trace.ProxyTracerProvider) and sends:
+        current, meter, owned = _ours(url, key)
+    if callable(add := getattr(current, "add_span_processor", None)):
+        add(processor)
+        if not owned and url and key:
+            add(BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS))
+    return Providers(current, meter or metrics.get_meter_provider(), owned, processor=processor)
+
+
+def _ours(url: str | None, key: str | None) -> tuple[TracerProvider, MeterProvider, bool]:
+    resource = Resource.create({"telemetry.distro.name": "aden-py"})
+    spans = BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS)
+    tracer = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracer.add_span_processor(spans)
+    reader = PeriodicExportingMetricReader(
+        _metric_exporter(url, key), export_interval_millis=EXPORT_EVERY_MS
+    )
+    meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    trace.set_tracer_provider(tracer)
+    metrics.set_meter_provider(meter)
+    return tracer, meter, True
+
+
+def _span_exporter(url: str | None, key: str | None) -> OTLPSpanExporter:
+    if not (url and key):
+        return OTLPSpanExporter()  # as the OTEL_* variables say
+    return OTLPSpanExporter(
+        endpoint=_signal(url, "traces"),
+        headers={"authorization": f"Bearer {key}"},
+        compression=Compression.Gzip,
+    )
+
+
+def _metric_exporter(url: str | None, key: str | None) -> OTLPMetricExporter:
+    if not (url and key):
+        return OTLPMetricExporter(preferred_temporality=dict(_DELTA))
+    return OTLPMetricExporter(
+        endpoint=_signal(url, "metrics"),
+        headers={"authorization": f"Bearer {key}"},
+        compression=Compression.Gzip,
+        preferred_temporality=dict(_DELTA),
+    )
+
+
+def _signal(url: str, signal: str) -> str:
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))

@@ -1,0 +1,6 @@
+"""What a model costs, resolved once per (provider, model), with where the price came from."""
+
+from aden.pricing.book import PriceBook
+from aden.pricing.price import Price, Rate, Tier
+
+__all__ = ["Price", "PriceBook", "Rate", "Tier"]

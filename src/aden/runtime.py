@@ -1,0 +1,253 @@
+"""The composition root: options and environment become one meter, put in force as a whole."""
+
+import contextlib
+import inspect
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+from aden.budgets.budget import Mode
+from aden.budgets.policy import Policy, make_policy
+from aden.budgets.policy_file import PolicyFile
+from aden.core.attribution import NOBODY
+from aden.errors import ConfigurationError
+from aden.instrumentation.active import set_active_meter
+from aden.instrumentation.livekit import LIVEKIT
+from aden.instrumentation.livekit.providers import adopt_tracer_provider
+from aden.instrumentation.openai import OPENAI
+from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
+from aden.metering.dispatch import Dispatcher
+from aden.metering.meter import GateOptions, Meter
+from aden.options import MeterOptions, check_server
+from aden.otel.exit import arm, bounded
+from aden.otel.providers import Providers, set_up
+from aden.settings import Settings
+from aden.telemetry.telemetry import Telemetry
+
+logger = logging.getLogger("aden")
+
+FLUSH_TIMEOUT_S = 2.0
+PATCHES = (OPENAI, *LIVEKIT)
+
+
+@dataclass(frozen=True, slots=True)
+class OTelArguments:
+    """Providers and hook that an application hands to the instrumentor."""
+
+    tracer_provider: Any = None
+    meter_provider: Any = None
+    logger_provider: Any = None
+    completion_hook: Any = None
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything that one configuration put into this process."""
+
+    options: MeterOptions
+    meter: Meter
+    providers: Providers
+    flush_timeout_s: float = FLUSH_TIMEOUT_S
+    pid: int = field(default_factory=os.getpid)
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Hand out what is still held: settlements, emitters, telemetry; bounded. Never raises."""
+        limit = self.flush_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + limit
+        with contextlib.suppress(Exception):
+            self.meter.ledger.flush(limit)
+            self.meter.dispatcher.flush(max(0.0, deadline - time.monotonic()))
+            bounded(self.providers.flush, max(0.0, deadline - time.monotonic()))
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def current_runtime() -> Runtime | None:
+    """What is in force."""
+    return _runtime
+
+
+def start(options: MeterOptions, otel: OTelArguments | None = None) -> Runtime:
+    """Put *options* in force; a second call replaces the first, whole.
+
+    Raises:
+        ConfigurationError: A setting is wrong. Nothing has changed then.
+    """
+    global _runtime  # noqa: PLW0603 - the composition root holds the one instance
+    with _lock:
+        settings = Settings.from_env(os.environ)
+        old = _runtime if _runtime is not None and _runtime.pid == os.getpid() else None
+        _runtime = _compose(options, settings, otel or OTelArguments(), old)
+        _put_in_force(_runtime)
+        return _runtime
+
+
+def start_misconfigured(error: ConfigurationError) -> None:
+    """Arm the gate although it could not be set up: it refuses, or with fail_open lets through."""
+    global _runtime  # noqa: PLW0603
+    fail_open = os.environ.get("ADEN_FAIL_OPEN", "").strip().lower() in ("1", "true", "yes", "on")
+    with _lock:
+        gate = GateOptions(fail_open=fail_open, misconfigured=str(error))
+        providers = set_up(None, None)
+        ledger = open_ledger("memory:")
+        nothing = make_policy(())
+        telemetry = _telemetry(OTelArguments())
+        meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), gate)
+        _runtime = Runtime(MeterOptions(), meter, providers)
+        _put_in_force(_runtime)
+
+
+def stop() -> None:
+    """Take everything back: wrapped functions, the meter in force."""
+    global _runtime  # noqa: PLW0603
+    with _lock:
+        set_active_meter(None)
+        for patches in PATCHES:
+            patches.undo()
+        if _runtime is not None:
+            _runtime.flush()
+            _runtime.meter.ledger.close()
+            _runtime.providers.shutdown()
+        _runtime = None
+
+
+def _put_in_force(runtime: Runtime) -> None:
+    runtime.meter.flush = runtime.flush
+    set_active_meter(runtime.meter)
+    for patches in PATCHES:
+        patches.apply()
+    if runtime.providers.owned:
+        adopt_tracer_provider(runtime.providers.tracer)
+    arm(_flush_current)
+
+
+def _flush_current() -> None:
+    if _runtime is not None:
+        _runtime.flush()
+
+
+def _compose(
+    options: MeterOptions, settings: Settings, otel: OTelArguments, old: Runtime | None
+) -> Runtime:
+    url = options.server_url or settings.api_url
+    key = options.api_key or settings.api_key
+    check_server(url, key, "server_url")
+    if bool(url) != bool(key):
+        missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
+        logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
+    policy, reads_budgets = _policy(options, settings)
+    ledger = _ledger(options, settings, reads_budgets, old)
+    providers = (
+        old.providers
+        if old and not otel.tracer_provider
+        else set_up(url, key, otel.tracer_provider, otel.meter_provider)
+    )
+    meter = Meter(
+        policy=policy,
+        ledger=ledger,
+        telemetry=_telemetry(otel),
+        dispatcher=old.meter.dispatcher if old else Dispatcher(),
+        options=_gate_options(options, settings),
+        before_request=options.before_request,
+        hook_is_async=_is_async(options.before_request),
+        emit_metric=options.emit_metric,
+        on_alert=options.on_alert,
+    )
+    meter.prices.find("openai", "gpt-4o")  # load the price table now, not in the first request
+    current = policy()
+    logger.info(
+        "aden: %d budgets (policy %s, %s), ledger %s, which reaches the %s",
+        len(current.budgets),
+        current.version,
+        current.mode,
+        ledger.url,
+        ledger.reach,
+    )
+    limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
+    return Runtime(options, meter, providers, limit)
+
+
+def _policy(options: MeterOptions, settings: Settings) -> tuple[Callable[[], Policy], bool]:
+    mode = cast("Mode", options.mode or settings.mode or "enforce")
+    if options.budgets is not None:
+        policy = make_policy(options.budgets, mode)
+        return (lambda: policy), bool(policy.budgets)
+    if settings.budgets_path:
+        return PolicyFile(Path(settings.budgets_path), mode).current, True
+    empty = make_policy((), mode)
+    return (lambda: empty), False
+
+
+def _ledger(
+    options: MeterOptions, settings: Settings, has_budgets: bool, old: Runtime | None
+) -> Ledger:
+    reach = cast("Reach", settings.ledger_reach or "process")
+    url = options.ledger or settings.ledger
+    if url is None:
+        url = default_ledger_url() if has_budgets else "memory:"
+        if has_budgets and _in_container():
+            logger.warning(
+                "aden: the ledger %s is lost with this container; name a lasting place "
+                "in ADEN_LEDGER",
+                url,
+            )
+    if old is not None and old.meter.ledger.url == _normal(url):
+        return old.meter.ledger
+    return open_ledger(url, reach)
+
+
+def _normal(url: str) -> str:
+    if url.startswith("sqlite:///"):
+        return "sqlite:///" + url.removeprefix("sqlite:///").lstrip("/")
+    return "memory:" if url == "memory://" else url
+
+
+def _in_container() -> bool:
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return any(Path(mark).exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
+    fail_open = options.fail_open if options.fail_open is not None else settings.fail_open
+    timeout = options.hook_timeout_ms
+    if timeout is None:
+        timeout = settings.hook_timeout_ms
+    wait = options.busy_wait_ms if options.busy_wait_ms is not None else settings.busy_wait_ms
+    return GateOptions(
+        fail_open=bool(fail_open),
+        hook_timeout_ms=GateOptions().hook_timeout_ms if timeout is None else timeout,
+        busy_wait_ms=wait,
+        trust_request_metadata=options.trust_request_metadata,
+        attribution=options.attribution or NOBODY,
+    )
+
+
+def _telemetry(otel: OTelArguments) -> Telemetry:
+    return Telemetry(
+        aden_version(),
+        tracer_provider=otel.tracer_provider,
+        meter_provider=otel.meter_provider,
+        logger_provider=otel.logger_provider,
+        completion_hook=otel.completion_hook,
+    )
+
+
+def aden_version() -> str:
+    """The installed version."""
+    try:
+        return version("aden-py")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"
+
+
+def _is_async(hook: object) -> bool:
+    call = getattr(hook, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(call)

@@ -1,0 +1,111 @@
+"""Every environment variable that Aden reads, in one place.
+
+Arguments in code win over these; these win over the defaults. ``OTEL_*`` variables mean what
+OpenTelemetry says and are not listed here.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aden.errors import ConfigurationError
+
+logger = logging.getLogger("aden")
+
+VARIABLES: Mapping[str, str] = {
+    "ADEN_API_KEY": "Bearer key of an Aden server.",
+    "ADEN_API_URL": "Base URL of an Aden server; telemetry goes to its /v1/traces and /v1/metrics.",
+    "ADEN_BUDGETS": "Path of a TOML file with [[budget]] tables.",
+    "ADEN_LEDGER": "Where spend is booked: memory: or sqlite:///absolute/path.",
+    "ADEN_LEDGER_REACH": "Refuse to start on a ledger that reaches less: process, host or fleet.",
+    "ADEN_MODE": "enforce, observe or off, for all budgets.",
+    "ADEN_FAIL_OPEN": "true: what cannot be evaluated lets requests through instead of refusing.",
+    "ADEN_HOOK_TIMEOUT_MS": "How long an async before_request may take, in milliseconds.",
+    "ADEN_BUSY_WAIT_MS": "How long to wait for a refund when only open requests fill a budget.",
+    "ADEN_FLUSH_TIMEOUT": "Seconds that a process may take at its end to hand out what it holds.",
+}
+"""Name and meaning of each variable; ``docs/settings.md`` shows the same table."""
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says; None where it says nothing."""
+
+    api_key: str | None = None
+    api_url: str | None = None
+    budgets_path: str | None = None
+    ledger: str | None = None
+    ledger_reach: str | None = None
+    mode: str | None = None
+    fail_open: bool | None = None
+    hook_timeout_ms: int | None = None
+    busy_wait_ms: int | None = None
+    flush_timeout_s: float | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the variables.
+
+        Raises:
+            ConfigurationError: One has a value that it cannot have.
+        """
+        for name in env:
+            if name.startswith("ADEN_") and name not in VARIABLES:
+                logger.warning("aden: %s is not a variable that Aden knows", name)
+        reach, mode = ("process", "host", "fleet"), ("enforce", "observe", "off")
+        return cls(
+            api_key=_text(env, "ADEN_API_KEY"),
+            api_url=_text(env, "ADEN_API_URL"),
+            budgets_path=_text(env, "ADEN_BUDGETS"),
+            ledger=_text(env, "ADEN_LEDGER"),
+            ledger_reach=_one_of(env, "ADEN_LEDGER_REACH", reach),
+            mode=_one_of(env, "ADEN_MODE", mode),
+            fail_open=_switch(env, "ADEN_FAIL_OPEN"),
+            hook_timeout_ms=_milliseconds(env, "ADEN_HOOK_TIMEOUT_MS"),
+            busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
+            flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
+        )
+
+
+def _text(env: Mapping[str, str], name: str) -> str | None:
+    return env.get(name, "").strip() or None
+
+
+def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    value = _text(env, name)
+    if value is not None and value not in allowed:
+        raise ConfigurationError(name, value, " | ".join(allowed))
+    return value
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool | None:
+    value = _text(env, name)
+    if value is None:
+        return None
+    if value.lower() not in _TRUE + _FALSE:
+        raise ConfigurationError(name, value, "true | false")
+    return value.lower() in _TRUE
+
+
+def _milliseconds(env: Mapping[str, str], name: str) -> int | None:
+    value = _text(env, name)
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or int(value) > 60_000:
+        raise ConfigurationError(name, value, "milliseconds from 0 to 60000")
+    return int(value)
+
+
+def _seconds(env: Mapping[str, str], name: str) -> float | None:
+    value = _text(env, name)
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 60:
+        raise ConfigurationError(name, value, "seconds from 0 to 60")
+    return seconds

@@ -1,0 +1,75 @@
+"""A finished call as span attributes: pure."""
+
+from collections.abc import Mapping
+
+from aden.core.attribution import Attribution
+from aden.core.decision import Decision
+from aden.core.money import to_usd
+from aden.core.record import CallRecord
+from aden.telemetry import names
+
+Value = str | bool | int | float | list[str]
+
+
+def of_record(record: CallRecord) -> dict[str, Value]:
+    """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
+    return {**_ours(record), **_usage(record), **of_attribution(record.attribution)}
+
+
+def of_decision(decision: Decision) -> dict[str, Value]:
+    """What was decided, by whom, why."""
+    return _given(
+        {
+            names.DECISION_ACTION: decision.action,
+            names.DECISION_REASON: decision.reason,
+            names.DECISION_SOURCE: decision.source,
+            names.DECISION_DELAY_MS: decision.delay_ms or None,
+        }
+    )
+
+
+def of_attribution(attribution: Attribution) -> dict[str, Value]:
+    """The labels by which spend is attributed."""
+    return {names.ATTRIBUTION + key: value for key, value in attribution.as_dict().items()}
+
+
+def _ours(record: CallRecord) -> dict[str, Value]:
+    return {
+        names.CALL_ID: record.id,
+        names.COST_USD: to_usd(record.cost),
+        names.PRICE_SOURCE: record.price_source,
+        names.USAGE_ESTIMATED: record.usage.estimated,
+        names.ASKED_MODEL: record.asked_model,
+        names.ATTEMPTS: record.attempts,
+        **of_decision(record.decision),
+        **_given(
+            {
+                names.BUDGET_ID: record.budget_id,
+                names.BUDGET_PERCENT_USED: record.percent_used,
+                names.STREAM_END: record.stream_end,
+            }
+        ),
+    }
+
+
+def _usage(record: CallRecord) -> dict[str, Value]:
+    usage = record.usage
+    return _given(
+        {
+            names.INPUT_TOKENS: usage.input_tokens,
+            names.OUTPUT_TOKENS: usage.output_tokens,
+            names.CACHE_READ_TOKENS: usage.cached_tokens,
+            names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
+            names.REASONING_TOKENS: usage.reasoning_tokens,
+            names.AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
+            names.AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
+            names.RESPONSE_ID: record.response_id,
+            names.RESPONSE_MODEL: record.response_model,
+            names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
+            names.RESPONSE_TTFC: None if record.ttft_ms is None else record.ttft_ms / 1000,
+        }
+    )
+
+
+def _given(values: Mapping[str, Value | None]) -> dict[str, Value]:
+    return {key: value for key, value in values.items() if value is not None}

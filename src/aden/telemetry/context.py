@@ -1,0 +1,20 @@
+"""Where a Call travels: in the OpenTelemetry context, under a key of ours."""
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+_CALL = otel_context.create_key("aden-call")
+
+
+def with_call(call: object, context: "Context | None" = None) -> "Context":
+    """A context that carries *call*."""
+    return otel_context.set_value(_CALL, call, context)
+
+
+def call_in(context: "Context | None" = None) -> object | None:
+    """What `with_call` put into *context* (None: the current one)."""
+    return otel_context.get_value(_CALL, context)

@@ -1,0 +1,24 @@
+"""Helpers for your own tests: a local OpenAI-compatible server with an exact bill.
+
+The server needs no key and no network, answers the real ``openai`` SDK over a real socket, can be
+scripted to fail in every way that a provider does, and says to the nano-dollar what it charged.
+"""
+
+from aden.testing.bill import Bill, BillItem
+from aden.testing.openai_server import OpenAIServer, SeenRequest
+from aden.testing.script import Drop, ErrorEvent, Hang, Normal, NoUsage, Reason, Status, Usage
+
+__all__ = [
+    "Bill",
+    "BillItem",
+    "Drop",
+    "ErrorEvent",
+    "Hang",
+    "NoUsage",
+    "Normal",
+    "OpenAIServer",
+    "Reason",
+    "SeenRequest",
+    "Status",
+    "Usage",
+]

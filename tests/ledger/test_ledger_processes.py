@@ -1,0 +1,396 @@
+"""One SQLite file, many processes: no overspend, no under-grant, nothing lost, no stalled loop."""
+
+import asyncio
+import os
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from ledger_kit import (
+    ask,
+    charged,
+    figures,
+    finished,
+    granted,
+    line,
+    lock,
+    python,
+    said,
+    unlock,
+)
+
+from aden.errors import LedgerUnavailable
+from aden.ledger import Settlement
+from aden.ledger.memory import MemoryLedger
+from aden.ledger.sqlite import SqliteLedger
+from aden.testing.clock import FixedClock
+
+LIMIT = 6_000
+HAMMERS = """
+import random, sys, threading
+from pathlib import Path
+from ledger_kit import *
+from aden.errors import LedgerUnavailable
+
+ledger = SqliteLedger(Path(sys.argv[1]))
+me, limit = sys.argv[2], int(sys.argv[3])
+sys.stdin.readline()
+spent = []
+
+def work(thread):
+    number = 0
+    while True:
+        number += 1
+        name = f"{me}-{thread}-{number}"
+        try:
+            answer = ledger.reserve(ask(name, line(amount=5, limit=limit), line("c", 1, 10**9)))
+        except LedgerUnavailable:
+            continue
+        if isinstance(answer, Refusal):
+            if answer.reason == "exhausted":
+                return
+        elif number % 7 == 0:
+            ledger.settle(Settlement(name))
+        else:
+            ledger.settle(charged(name, 5))
+            spent.append(5)
+
+threads = [threading.Thread(target=work, args=(thread,)) for thread in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert ledger.flush(10)
+print(sum(spent))
+"""
+
+
+def test_processes_and_threads_spend_one_limit_to_the_last_unit(path: Path) -> None:
+    """Four processes with three threads each: what they were granted is the limit exactly."""
+    processes = [python(HAMMERS, path, me, LIMIT) for me in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    spent = [int(finished(process)) for process in processes]
+
+    ledger = SqliteLedger(path)
+    assert sum(spent) == LIMIT
+    assert figures(ledger) == (LIMIT, 0, 0)
+    assert figures(ledger, "c") == (0, 0, 0)
+    ledger.close()
+
+
+def test_processes_may_create_one_file_at_the_same_time(path: Path) -> None:
+    """Twelve first starts on a host: each gets the ledger, none an error."""
+    program = """
+import sys
+from pathlib import Path
+from ledger_kit import *
+sys.stdin.readline()
+ledger = SqliteLedger(Path(sys.argv[1]))
+ledger.settle(charged(sys.argv[2], 1))
+assert ledger.flush(5)
+"""
+    processes = [python(program, path, me) for me in range(12)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        finished(process)
+
+    ledger = SqliteLedger(path)
+    assert figures(ledger) == (12, 0, 0)
+    ledger.close()
+
+
+def test_a_killed_process_loses_no_spend(
+    sqlite: SqliteLedger, path: Path, clock: FixedClock
+) -> None:
+    """SIGKILL: sent holds become unconfirmed at their last progress, unsent ones are released."""
+    program = """
+import sys
+from pathlib import Path
+from ledger_kit import *
+ledger = SqliteLedger(Path(sys.argv[1]), FixedClock(float(sys.argv[2])))
+for name in ("sent", "streaming", "throttled"):
+    granted(ledger.reserve(ask(name, line(name, 10))))
+ledger.renew({"streaming": [3]})
+ledger.mark_sent("throttled", sent=False)
+print("holds", flush=True)
+sys.stdin.readline()
+"""
+    process = python(program, path, clock())
+    assert said(process) == "holds"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    keys = ("sent", "streaming", "throttled")
+
+    assert [figures(sqlite, key) for key in keys] == [(0, 0, 10)] * 3
+    clock.advance(61)
+    assert [figures(sqlite, key) for key in keys] == [(0, 10, 0), (0, 3, 0), (0, 0, 0)]
+
+
+def test_a_process_killed_inside_a_transaction_leaves_none_of_it(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """What was not committed was not booked, and the file is free at once."""
+    program = """
+import sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("BEGIN IMMEDIATE")
+file.execute("INSERT INTO balance VALUES ('b', 'total', 99, 0, 0)")
+print("inside", flush=True)
+sys.stdin.readline()
+"""
+    process = python(program, path)
+    assert said(process) == "inside"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    granted(sqlite.reserve(ask("a", line(amount=100))))
+
+
+async def _longest_stall(seconds: float) -> float:
+    """The longest time for which the loop did not run."""
+    ticks = [time.monotonic()]
+    while ticks[-1] - ticks[0] < seconds:
+        await asyncio.sleep(0.001)
+        ticks.append(time.monotonic())
+    return max(later - earlier for earlier, later in pairwise(ticks))
+
+
+async def test_a_busy_file_does_not_stall_the_event_loop(sqlite: SqliteLedger, path: Path) -> None:
+    """While another process has the file for 300 ms the loop runs, and the grant comes after."""
+    keeper = lock(path, 0.3)
+    started = time.monotonic()
+    watch = asyncio.create_task(_longest_stall(0.4))
+
+    answers = await asyncio.gather(
+        *(sqlite.areserve(ask(f"{number}", line(amount=30))) for number in range(4))
+    )
+
+    assert time.monotonic() - started > 0.1
+    assert await watch < 0.05
+    assert sorted(type(answer).__name__ for answer in answers) == [*["Grant"] * 3, "Refusal"]
+    assert figures(sqlite) == (0, 0, 90)
+    finished(keeper)
+
+
+def test_what_a_loop_may_call_returns_at_once_on_a_busy_file(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """Settling waits for nobody, nor does the typical output."""
+    granted(sqlite.reserve(ask("a", line(amount=30))))
+    keeper = lock(path)
+    started = time.monotonic()
+
+    sqlite.settle(charged("a", 7))
+    sqlite.mark_sent("c", sent=True)
+    assert sqlite.typical_output("m") is None
+    assert time.monotonic() - started < 0.05
+
+    unlock(keeper)
+    assert sqlite.flush(2)
+    assert figures(sqlite) == (7, 0, 0)
+
+
+def test_reading_does_not_wait_for_a_writer(sqlite: SqliteLedger, path: Path) -> None:
+    """Balances, alerts that were claimed and typical outputs are read beside a locked file."""
+    granted(sqlite.reserve(ask("a", line(amount=30))))
+    assert sqlite.claim_alert("b", "w", 80)
+    keeper = lock(path)
+    started = time.monotonic()
+
+    assert figures(sqlite) == (0, 0, 30)
+    assert not sqlite.claim_alert("b", "w", 80)
+    assert sqlite.typical_output("m") is None
+    assert sqlite.journal() == ()
+
+    assert time.monotonic() - started < 0.1
+    unlock(keeper)
+
+
+def test_a_put_off_settlement_is_booked_without_anybody_asking(
+    sqlite: SqliteLedger, path: Path, clock: FixedClock
+) -> None:
+    """The ledger's own thread insists until the file is free."""
+    granted(sqlite.reserve(ask("a", line(amount=30))))
+    keeper = lock(path)
+    sqlite.settle(charged("a", 7))
+    assert not sqlite.flush(0.05)
+    unlock(keeper)
+
+    watcher = SqliteLedger(path, clock)
+    deadline = time.monotonic() + 5
+    while figures(watcher) != (7, 0, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watcher.close()
+
+
+def test_what_was_put_off_comes_before_what_is_asked_next(sqlite: SqliteLedger, path: Path) -> None:
+    """A release that waits must not hit the hold that the same operation makes after it."""
+    granted(sqlite.reserve(ask("a", line(amount=100))))
+    keeper = lock(path)
+    sqlite.settle(Settlement("a"))
+    unlock(keeper)
+
+    granted(sqlite.reserve(ask("a", line(amount=90))))
+    assert sqlite.flush(1)
+    assert figures(sqlite) == (0, 0, 90)
+
+
+def test_a_lock_that_never_ends_is_an_outage(sqlite: SqliteLedger, path: Path) -> None:
+    """Reserve says so after half a second; the settlement stays until it can be booked."""
+    keeper = lock(path)
+    with pytest.raises(LedgerUnavailable, match=str(path)):
+        sqlite.reserve(ask("a", line()))
+    sqlite.settle(charged("c", 7))
+    unlock(keeper)
+
+    assert sqlite.flush(2)
+    assert figures(sqlite) == (7, 0, 0)
+
+
+async def test_a_reserve_that_waits_can_be_cancelled_without_a_leak(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """The caller hung up while the file was busy: nothing is held, now or later."""
+    keeper = lock(path)
+    waiting = [asyncio.create_task(sqlite.areserve(ask(f"{n}", line()))) for n in range(5)]
+    await asyncio.sleep(0.03)
+    for task in waiting:
+        task.cancel()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+    unlock(keeper)
+
+    await asyncio.sleep(0.05)
+    assert figures(sqlite) == (0, 0, 0)
+
+
+def test_a_forked_child_and_its_parent_both_go_on(sqlite: SqliteLedger, clock: FixedClock) -> None:
+    """Each has connections of its own; the child books nothing that the parent has put off."""
+    memory = MemoryLedger(clock)
+    granted(sqlite.reserve(ask("parent", line(amount=30))))
+    keeper = lock(sqlite.path)
+    sqlite.settle(charged("put off", 2))
+    assert not sqlite.flush(0)
+
+    child = os.fork()
+    if child == 0:
+        failed = 1
+        try:
+            assert sqlite.flush(0), "the backlog is the parent's"
+            assert isinstance(memory.areserve(ask("a", line())), object)
+            unlock(keeper)
+            granted(sqlite.reserve(ask("child", line(amount=20))))
+            sqlite.settle(charged("child", 5))
+            sqlite.close()
+            failed = 0
+        finally:
+            os._exit(failed)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0
+    assert sqlite.flush(2)
+    granted(sqlite.reserve(ask("other", line(amount=20))))
+    assert figures(sqlite) == (7, 0, 50)
+    keeper.wait(5)
+    assert keeper.stdin is not None
+    assert keeper.stdout is not None
+    assert keeper.stderr is not None
+    for pipe in (keeper.stdin, keeper.stdout, keeper.stderr):
+        pipe.close()
+
+
+def test_a_child_outlives_its_parents_ledger(path: Path, clock: FixedClock) -> None:
+    """The parent closes as the last one who holds true locks: the child's writes are still seen."""
+    parent = SqliteLedger(path, clock)
+    parent.settle(charged("parent", 1))
+    to_child, from_parent = os.pipe()
+    child = os.fork()
+    if child == 0:
+        failed = 1
+        try:
+            parent.settle(charged("child", 2))
+            os.read(to_child, 1)
+            parent.settle(charged("child later", 4))
+            failed = 0
+        finally:
+            os._exit(failed)
+    deadline = time.monotonic() + 5
+    while figures(parent) != (3, 0, 0):
+        assert time.monotonic() < deadline
+    parent.close()
+    os.write(from_parent, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(to_child)
+    os.close(from_parent)
+
+    later = SqliteLedger(path, clock)
+    assert figures(later) == (7, 0, 0)
+    later.close()
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit", "raise ValueError"])
+def test_a_process_that_ends_books_what_it_put_off(path: Path, ending: str) -> None:
+    """Also from a destructor that runs while the interpreter shuts down, and within 2 s."""
+    program = f"""
+import sys
+from pathlib import Path
+from ledger_kit import *
+ledger = SqliteLedger(Path(sys.argv[1]))
+granted(ledger.reserve(ask("a", line())))
+granted(ledger.reserve(ask("garbage", line("g"))))
+class Abandoned:
+    def __del__(self, settle=ledger.settle, settlement=charged("garbage", 3, "g")):
+        settle(settlement)
+sys.modules["abandoned"] = Abandoned()
+print("open", flush=True)
+sys.stdin.readline()
+ledger.settle(charged("a", 7))
+print("settled", flush=True)
+{ending}
+"""
+    process = python(program, path)
+    assert said(process) == "open"
+    keeper = lock(path, 0.2)
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert said(process) == "settled"
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=10)
+    assert time.monotonic() - started < 3
+    assert "Exception ignored" not in errors
+    finished(keeper)
+
+    ledger = SqliteLedger(path)
+    assert figures(ledger) == (7, 0, 0)
+    assert figures(ledger, "g") == (3, 0, 0)
+    ledger.close()
+
+
+def test_an_exit_does_not_wait_for_a_lock_that_never_ends(path: Path) -> None:
+    """A process with a stuck ledger is gone within about 2 s."""
+    program = """
+import sys
+from pathlib import Path
+from ledger_kit import *
+ledger = SqliteLedger(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.readline()
+for number in range(20):
+    ledger.settle(charged(f"{number}", 7))
+"""
+    process = python(program, path)
+    assert said(process) == "open"
+    keeper = lock(path)
+    started = time.monotonic()
+    process.communicate("\n", timeout=10)
+    assert 1.5 < time.monotonic() - started < 3.5
+    unlock(keeper)
