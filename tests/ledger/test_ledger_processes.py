@@ -173,7 +173,7 @@ async def test_a_busy_file_does_not_stall_the_event_loop(sqlite: SqliteLedger, p
     )
 
     assert time.monotonic() - started > 0.1
-    assert await watch < 0.05
+    assert await watch < 0.1
     assert sorted(type(answer).__name__ for answer in answers) == [*["Grant"] * 3, "Refusal"]
     assert figures(sqlite) == (0, 0, 90)
     finished(keeper)
