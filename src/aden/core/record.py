@@ -1,7 +1,7 @@
 """The finished call, as emitters, the journal and tables see it."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from aden.core.attribution import NOBODY, Attribution
@@ -45,6 +45,8 @@ class CallRecord:
     """The tightest matching budget."""
     percent_used: float | None = None
     """Per cent of that budget spent after this call, without open holds."""
+    reach: str | None = None
+    """Who shares that budget's ledger: ``process | host | fleet``."""
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -54,11 +56,16 @@ class CallRecord:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return {
+            **_plain(self),
+            "usage": _plain(self.usage),
+            "decision": _plain(self.decision),
+            "attribution": _plain(self.attribution),
+        }
 
     def to_json(self) -> str:
         """One compact line; the journal keeps it."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(self.as_dict(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str) -> "CallRecord":
@@ -71,6 +78,11 @@ class CallRecord:
         values["decision"] = Decision(**values["decision"])
         values["finish_reasons"] = tuple(values["finish_reasons"])
         return cls(**values)
+
+
+def _plain(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:
+    """The fields of a value: `dataclasses.asdict` without its deep copies."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def _ours(record: CallRecord) -> dict[str, Value]:
             {
                 names.BUDGET_ID: record.budget_id,
                 names.BUDGET_PERCENT_USED: record.percent_used,
+                names.LEDGER_REACH: record.reach,
                 names.STREAM_END: record.stream_end,
             }
         ),

@@ -1,0 +1,106 @@
+"""Budgets and the one rule by which requests match them."""
+
+import pytest
+
+from aden import ANY, Alert, Budget, ConfigurationError, Degrade, Throttle
+from aden.budgets.budget import matches
+from aden.budgets.policy import make_policy
+from aden.core.attribution import Attribution
+from aden.core.request import Request
+
+REQUEST = Request("openai", "gpt-4o")
+
+
+def test_a_decimal_string_is_exact_and_a_float_is_read_as_it_is_printed() -> None:
+    """0.1 is one tenth of a dollar, however it is typed."""
+    assert Budget("b", "0.1").limit == Budget("b", 0.1).limit == 100_000_000
+    assert Budget("b", "0.000000001").limit == 1
+
+
+@pytest.mark.parametrize(
+    "limit", [float("nan"), float("inf"), 1e300, -1, "-0.01", "ten", "", None, True, "NaN", [1]]
+)
+def test_an_impossible_limit_names_itself_and_what_is_allowed(limit: object) -> None:
+    """The message tells which budget, which value, what would be accepted."""
+    with pytest.raises(ConfigurationError) as caught:
+        Budget("b", limit)  # type: ignore[arg-type]
+    assert "budget b: limit_usd" in str(caught.value)
+    assert repr(limit) in str(caught.value)
+    assert "9000000" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "setting"),
+    [
+        ({"window": "fortnight"}, "window"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "../etc/passwd"}, "timezone"),
+        ({"mode": "maybe"}, "budget b: mode"),
+        ({"unknown_price": "guess"}, "budget b: unknown_price"),
+        ({"scope": {"planet": "earth"}}, "budget b: scope"),
+        ({"scope": {"customer": 7}}, "budget b: scope.customer"),
+        ({"ladder": ["cancel"]}, "budget b: ladder"),
+    ],
+)
+def test_a_wrong_field_names_itself(keywords: dict[str, object], setting: str) -> None:
+    """Each field is checked when the budget is made, not at the first call."""
+    with pytest.raises(ConfigurationError) as caught:
+        Budget("b", 1, **keywords)  # type: ignore[arg-type]
+    assert caught.value.setting == setting
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Alert(101),
+        lambda: Alert(50, level="loud"),  # type: ignore[arg-type]
+        lambda: Degrade(-1, "m"),
+        lambda: Degrade(50, ""),
+        lambda: Throttle(50, -1),
+        lambda: Throttle(50, 60_001),
+        lambda: Throttle(50, 1.5),  # type: ignore[arg-type]
+        lambda: Budget("", 1),
+        lambda: make_policy([Budget("b", 1), Budget("b", 2)]),
+        lambda: make_policy(["b"]),  # type: ignore[list-item]
+    ],
+)
+def test_a_wrong_step_or_id_is_refused(make: object) -> None:
+    """Percentages, delays, models and ids have their ranges."""
+    with pytest.raises(ConfigurationError):
+        make()  # type: ignore[operator]
+
+
+def test_a_ladder_is_climbed_in_order_of_its_percentages() -> None:
+    """The order in which steps are written does not matter."""
+    budget = Budget("b", 1, ladder=[Throttle(95, 10), Alert(50), Degrade(80, "m")])
+    assert [step.at for step in budget.ladder] == [50, 80, 95]
+
+
+def test_every_label_of_a_scope_has_to_agree() -> None:
+    """A budget without a scope takes everything; with one, exactly what it names."""
+    acme = Attribution(customer_id="acme", tags=("trial",))
+    assert matches(Budget("b", 1), REQUEST, Attribution())
+    assert matches(Budget("b", 1, scope={"customer": "acme", "tag": "trial"}), REQUEST, acme)
+    assert matches(Budget("b", 1, scope={"model": "gpt-4o"}), REQUEST, acme)
+    assert not matches(Budget("b", 1, scope={"customer": "acme", "model": "o1"}), REQUEST, acme)
+    assert not matches(Budget("b", 1, scope={"tag": "paid"}), REQUEST, acme)
+    assert not matches(Budget("b", 1, scope={"customer": "acme"}), REQUEST, Attribution())
+
+
+def test_a_template_makes_a_budget_for_each_value() -> None:
+    """ANY matches whatever label is there, each under its own ledger key."""
+    budget = Budget("per-customer", 1, scope={"customer": ANY})
+    match = matches(budget, REQUEST, Attribution(customer_id="acme"))
+    assert match is not None
+    assert match.key == "per-customer|customer=acme"
+    assert matches(budget, REQUEST, Attribution()) is None
+
+
+def test_a_limit_of_zero_is_used_up_from_the_start() -> None:
+    """Nobody divides by it."""
+    assert Budget("b", 0).percent_used(0) == 100.0
+
+
+def test_thresholds_are_rounded_up_to_whole_nano_dollars() -> None:
+    """A step is never reached a nano-dollar early."""
+    assert Budget("b", "0.000000003").threshold(50) == 2

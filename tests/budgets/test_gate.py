@@ -1,0 +1,142 @@
+"""Plan, ledger and hook become one decision."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aden import Budget, Degrade, Throttle
+from aden.budgets import gate
+from aden.budgets.plan import Estimate, Plan, plan
+from aden.budgets.policy import Policy, make_policy
+from aden.core.attribution import Attribution
+from aden.core.decision import ALLOW, Action, Decision, most_restrictive
+from aden.core.request import Request
+from aden.ledger.memory import MemoryLedger
+from aden.ledger.protocol import Charge, Settlement
+from aden.pricing import PriceBook
+
+PRICES = PriceBook()
+REQUEST = Request("openai", "gpt-4o", stream=True)
+# 100 in and 100 out: 1,250,000 nano-dollars of gpt-4o, 75,000 of gpt-4o-mini.
+ESTIMATE = Estimate(100, 100)
+
+
+def _decide(
+    budgets: list[Budget], spent: int, hook: Decision = ALLOW, request: Request = REQUEST
+) -> tuple[Decision, Plan]:
+    policy = make_policy(budgets)
+    ledger = MemoryLedger()
+    for budget in budgets:
+        ledger.settle(Settlement(f"old-{budget.id}", (Charge(budget.id, "total", spent),)))
+    planned = _plan(policy, request)
+    assert planned.ask is not None
+    outcome = ledger.reserve(planned.ask)
+    return gate.decide(planned, policy, outcome, hook), planned
+
+
+def _plan(policy: Policy, request: Request = REQUEST) -> Plan:
+    return plan("op", request, Attribution(), policy, PRICES, lambda model: ESTIMATE)
+
+
+def test_below_every_step_a_request_proceeds() -> None:
+    """Nobody objects, nobody is named."""
+    decision, _ = _decide([Budget("b", "0.01", ladder=[Degrade(80, "gpt-4o-mini")])], 0)
+    assert decision == ALLOW
+
+
+def test_a_degrade_step_is_taken_from_its_percentage_on() -> None:
+    """The ladder decides, and says which budget."""
+    budget = Budget("b", "0.01", ladder=[Degrade(80, "gpt-4o-mini")])
+    decision, _ = _decide([budget], 8_000_000)
+    assert (decision.action, decision.model, decision.source) == (
+        "degrade",
+        "gpt-4o-mini",
+        "policy",
+    )
+    assert decision.budget_id == "b"
+
+
+def test_what_does_not_fit_any_more_goes_to_the_cheaper_model() -> None:
+    """Below the step, but the dear model would exceed the limit: the ledger says so."""
+    budget = Budget("b", "0.01", ladder=[Degrade(95, "gpt-4o-mini")])
+    decision, _ = _decide([budget], 9_000_000)
+    assert (decision.action, decision.reason, decision.source) == (
+        "degrade",
+        "exhausted",
+        "ledger",
+    )
+
+
+def test_degrade_and_throttle_apply_together() -> None:
+    """The action names the degrade; the delay is set as well."""
+    ladder = [Degrade(80, "gpt-4o-mini"), Throttle(90, 300)]
+    decision, _ = _decide([Budget("b", "0.01", ladder=ladder)], 9_100_000)
+    assert (decision.action, decision.delay_ms, decision.delay_source) == (
+        "degrade",
+        300,
+        "policy",
+    )
+
+
+def test_the_cheaper_of_two_degrades_wins() -> None:
+    """A hook cannot lead back to a dearer model than the ladder allows."""
+    budget = Budget("b", "0.01", ladder=[Degrade(80, "gpt-4o-mini")])
+    hook = Decision("degrade", "hook", "hook", model="gpt-4o")
+    decision, _ = _decide([budget], 8_000_000, hook)
+    assert decision.model == "gpt-4o-mini"
+
+
+def test_when_ledger_and_hook_refuse_the_hook_speaks_and_the_ledger_gives_the_reason() -> None:
+    """The guide's "Budget exhausted" arrives with the reason a program can read."""
+    hook = Decision("block", "hook", "hook", "Budget exhausted")
+    decision, _ = _decide([Budget("b", "0.001")], 1_000_000, hook)
+    assert (decision.reason, decision.source, decision.message) == (
+        "exhausted",
+        "hook",
+        "Budget exhausted",
+    )
+
+
+def test_an_unknown_price_is_refused_only_where_a_budget_asks_for_it() -> None:
+    """By default the provider's dearest rates are taken, which is never zero."""
+    unknown = Request("openai", "gpt-99-unheard-of")
+    refusing = make_policy([Budget("b", 1, unknown_price="refuse")])
+    planned = _plan(refusing, unknown)
+    assert planned.block is not None
+    assert planned.block.reason == "unpriced"
+    floored = _plan(make_policy([Budget("b", 1)]), unknown)
+    assert floored.quotes[0].price.source == "floor"
+    assert floored.quotes[0].amount > 1_250_000
+    allowed = _plan(make_policy([Budget("b", 1, unknown_price="allow")]), unknown)
+    assert allowed.ask is not None
+    assert allowed.ask.options[0].lines[0].amount == 0
+
+
+def test_the_tightest_budget_comes_first_and_cannot_be_written_to() -> None:
+    """What the hook reads is a view."""
+    policy = make_policy([Budget("wide", 1), Budget("tight", "0.01")])
+    ledger = MemoryLedger()
+    for key in ("wide", "tight"):
+        ledger.settle(Settlement(key, (Charge(key, "total", 5_000_000),)))
+    planned = _plan(policy)
+    assert planned.ask is not None
+    views = gate.budget_views(planned, ledger.reserve(planned.ask), "process")
+    assert [view["budget_id"] for view in views] == ["tight", "wide"]
+    assert views[0]["percent_used"] == 50.0
+    assert not hasattr(views[0], "__setitem__")
+
+
+decisions = st.builds(
+    Decision,
+    action=st.sampled_from(("allow", "alert", "throttle", "degrade", "block")),
+    delay_ms=st.integers(0, 10),
+)
+
+
+@given(decisions, decisions)
+def test_joining_decisions_never_weakens_either(left: Decision, right: Decision) -> None:
+    """Block beats all; otherwise the stronger action and the longer delay survive."""
+    order: tuple[Action, ...] = ("allow", "alert", "throttle", "degrade", "block")
+    joined = most_restrictive(left, right)
+    assert order.index(joined.action) == max(order.index(left.action), order.index(right.action))
+    if joined.action != "block":
+        assert joined.delay_ms == max(left.delay_ms, right.delay_ms)

@@ -1,0 +1,123 @@
+"""Environment variables and options: what is wrong says so at the start."""
+
+from pathlib import Path
+
+import pytest
+
+import aden
+from aden import ConfigurationError, MeterOptions
+from aden.settings import VARIABLES, Settings
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("ADEN_MODE", "on", "observe"),
+        ("ADEN_FAIL_OPEN", "maybe", "true"),
+        ("ADEN_HOOK_TIMEOUT_MS", "-5", "60000"),
+        ("ADEN_HOOK_TIMEOUT_MS", "1e3", "60000"),
+        ("ADEN_BUSY_WAIT_MS", "99999", "60000"),
+        ("ADEN_FLUSH_TIMEOUT", "soon", "seconds"),
+        ("ADEN_FLUSH_TIMEOUT", "nan", "seconds"),
+        ("ADEN_LEDGER_REACH", "planet", "fleet"),
+    ],
+)
+def test_a_wrong_variable_names_itself_its_value_and_what_is_allowed(
+    name: str, value: str, allowed: str
+) -> None:
+    """All three stand in the message."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({name: value})
+    for part in (name, value, allowed):
+        assert part in str(caught.value)
+
+
+def test_an_unknown_variable_of_ours_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A typo does not silently do nothing."""
+    Settings.from_env({"ADEN_BUDGET": "x"})
+    assert "ADEN_BUDGET" in caplog.text
+
+
+def test_an_empty_variable_says_nothing() -> None:
+    """As in `FOO= python agent.py`."""
+    assert Settings.from_env(dict.fromkeys(VARIABLES, "")) == Settings()
+
+
+def test_the_documentation_lists_exactly_the_variables_that_are_read() -> None:
+    """One table in the code, the same in the docs."""
+    text = DOCS.read_text()
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `ADEN_")}
+    assert set(rows) == set(VARIABLES)
+    for name, meaning in VARIABLES.items():
+        assert meaning in rows[name]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "setting"),
+    [
+        ({"emit_metric": "print"}, "emit_metric"),
+        ({"on_alert": 3}, "on_alert"),
+        ({"before_request": {}}, "before_request"),
+        ({"mode": "later"}, "mode"),
+        ({"hook_timeout_ms": -1}, "hook_timeout_ms"),
+        ({"busy_wait_ms": 1.5}, "busy_wait_ms"),
+        ({"server_url": "aden.example.com", "api_key": "k"}, "server_url"),
+        ({"server_url": "ftp://aden.example.com", "api_key": "k"}, "server_url"),
+        ({"server_url": "https://host:port", "api_key": "k"}, "server_url"),
+        ({"server_url": "http://aden.example.com", "api_key": "k"}, "server_url"),
+        ({"server_url": "https://aden.example.com", "api_key": "k\ney"}, "api_key"),
+        ({"attribution": "acme"}, "attribution"),
+    ],
+)
+def test_a_wrong_option_names_itself(keywords: dict[str, object], setting: str) -> None:
+    """When the options are made, not at the first call."""
+    with pytest.raises(ConfigurationError) as caught:
+        MeterOptions(**keywords)  # type: ignore[arg-type]
+    assert caught.value.setting == setting
+
+
+def test_a_key_is_in_no_message_and_no_repr() -> None:
+    """Neither of the options nor of the error about them."""
+    options = MeterOptions(api_key="sk-secret-key", server_url="https://aden.example.com")
+    assert "secret" not in repr(options)
+    with pytest.raises(ConfigurationError) as caught:
+        MeterOptions(api_key="sk-secret key", server_url="https://aden.example.com")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "ws://[::1]:1"])
+def test_a_key_may_go_over_plain_http_to_this_machine(url: str) -> None:
+    """Loopback is no network."""
+    MeterOptions(api_key="k", server_url=url)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "setting"),
+    [
+        ({"ledger": "postgres://x"}, "ledger"),
+        ({"ledger": "sqlite://relative.db"}, "ledger"),
+        ({"budgets": [aden.Budget("b", 1), aden.Budget("b", 1)]}, "budgets"),
+        ({"bugdets": []}, "bugdets"),
+    ],
+)
+def test_instrument_raises_for_a_wrong_setting_and_changes_nothing(
+    keywords: dict[str, object], setting: str
+) -> None:
+    """No half-armed gate is left behind."""
+    from aden.runtime import current_runtime
+
+    with pytest.raises(ConfigurationError) as caught:
+        aden.instrument(**keywords)
+    assert caught.value.setting == setting
+    assert current_runtime() is None
+
+
+def test_a_ledger_that_does_not_reach_far_enough_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ADEN_LEDGER_REACH states what the operator relies on."""
+    monkeypatch.setenv("ADEN_LEDGER_REACH", "fleet")
+    with pytest.raises(ConfigurationError, match="fleet"):
+        aden.instrument(ledger="memory:")
