@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_kit import (
+    EventfulClock,
     ask,
     charged,
     figures,
@@ -23,7 +24,6 @@ from ledger_kit import (
 
 from aden.errors import LedgerUnavailable
 from aden.ledger import Settlement
-from aden.ledger.memory import MemoryLedger
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -216,19 +216,34 @@ def test_reading_does_not_wait_for_a_writer(sqlite: SqliteLedger, path: Path) ->
 def test_a_put_off_settlement_is_booked_without_anybody_asking(
     sqlite: SqliteLedger, path: Path, clock: FixedClock
 ) -> None:
-    """The ledger's own thread insists until the file is free."""
-    granted(sqlite.reserve(ask("a", line(amount=30))))
+    """The ledger's own thread insists until the file is free, in each outage anew."""
+    watcher = SqliteLedger(path, clock)
+    for outage in (1, 2):
+        keeper = lock(path)
+        sqlite.settle(charged(f"{outage}", 7))
+        assert not sqlite.flush(0.05)
+        unlock(keeper)
+
+        deadline = time.monotonic() + 5
+        while figures(watcher) != (7 * outage, 0, 0):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.05)
+    watcher.close()
+
+
+def test_a_destructors_settlement_inside_a_busy_transaction_is_kept(
+    sqlite: SqliteLedger, path: Path, clock: EventfulClock
+) -> None:
+    """A look at the balances that becomes a write cannot write now: it is booked later."""
     keeper = lock(path)
-    sqlite.settle(charged("a", 7))
-    assert not sqlite.flush(0.05)
+    clock.meanwhile = lambda: sqlite.settle(charged("a", 7))
+    with pytest.raises(LedgerUnavailable):
+        figures(sqlite)
     unlock(keeper)
 
-    watcher = SqliteLedger(path, clock)
-    deadline = time.monotonic() + 5
-    while figures(watcher) != (7, 0, 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    watcher.close()
+    assert sqlite.flush(2)
+    assert figures(sqlite) == (7, 0, 0)
 
 
 def test_what_was_put_off_comes_before_what_is_asked_next(sqlite: SqliteLedger, path: Path) -> None:
@@ -270,127 +285,3 @@ async def test_a_reserve_that_waits_can_be_cancelled_without_a_leak(
 
     await asyncio.sleep(0.05)
     assert figures(sqlite) == (0, 0, 0)
-
-
-def test_a_forked_child_and_its_parent_both_go_on(sqlite: SqliteLedger, clock: FixedClock) -> None:
-    """Each has connections of its own; the child books nothing that the parent has put off."""
-    memory = MemoryLedger(clock)
-    granted(sqlite.reserve(ask("parent", line(amount=30))))
-    keeper = lock(sqlite.path)
-    sqlite.settle(charged("put off", 2))
-    assert not sqlite.flush(0)
-
-    child = os.fork()
-    if child == 0:
-        failed = 1
-        try:
-            assert sqlite.flush(0), "the backlog is the parent's"
-            assert isinstance(memory.areserve(ask("a", line())), object)
-            unlock(keeper)
-            granted(sqlite.reserve(ask("child", line(amount=20))))
-            sqlite.settle(charged("child", 5))
-            sqlite.close()
-            failed = 0
-        finally:
-            os._exit(failed)
-    _, status = os.waitpid(child, 0)
-
-    assert status == 0
-    assert sqlite.flush(2)
-    granted(sqlite.reserve(ask("other", line(amount=20))))
-    assert figures(sqlite) == (7, 0, 50)
-    keeper.wait(5)
-    assert keeper.stdin is not None
-    assert keeper.stdout is not None
-    assert keeper.stderr is not None
-    for pipe in (keeper.stdin, keeper.stdout, keeper.stderr):
-        pipe.close()
-
-
-def test_a_child_outlives_its_parents_ledger(path: Path, clock: FixedClock) -> None:
-    """The parent closes as the last one who holds true locks: the child's writes are still seen."""
-    parent = SqliteLedger(path, clock)
-    parent.settle(charged("parent", 1))
-    to_child, from_parent = os.pipe()
-    child = os.fork()
-    if child == 0:
-        failed = 1
-        try:
-            parent.settle(charged("child", 2))
-            os.read(to_child, 1)
-            parent.settle(charged("child later", 4))
-            failed = 0
-        finally:
-            os._exit(failed)
-    deadline = time.monotonic() + 5
-    while figures(parent) != (3, 0, 0):
-        assert time.monotonic() < deadline
-    parent.close()
-    os.write(from_parent, b"x")
-    assert os.waitpid(child, 0)[1] == 0
-    os.close(to_child)
-    os.close(from_parent)
-
-    later = SqliteLedger(path, clock)
-    assert figures(later) == (7, 0, 0)
-    later.close()
-
-
-@pytest.mark.parametrize("ending", ["", "raise SystemExit", "raise ValueError"])
-def test_a_process_that_ends_books_what_it_put_off(path: Path, ending: str) -> None:
-    """Also from a destructor that runs while the interpreter shuts down, and within 2 s."""
-    program = f"""
-import sys
-from pathlib import Path
-from ledger_kit import *
-ledger = SqliteLedger(Path(sys.argv[1]))
-granted(ledger.reserve(ask("a", line())))
-granted(ledger.reserve(ask("garbage", line("g"))))
-class Abandoned:
-    def __del__(self, settle=ledger.settle, settlement=charged("garbage", 3, "g")):
-        settle(settlement)
-sys.modules["abandoned"] = Abandoned()
-print("open", flush=True)
-sys.stdin.readline()
-ledger.settle(charged("a", 7))
-print("settled", flush=True)
-{ending}
-"""
-    process = python(program, path)
-    assert said(process) == "open"
-    keeper = lock(path, 0.2)
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert said(process) == "settled"
-    started = time.monotonic()
-    _, errors = process.communicate(timeout=10)
-    assert time.monotonic() - started < 3
-    assert "Exception ignored" not in errors
-    finished(keeper)
-
-    ledger = SqliteLedger(path)
-    assert figures(ledger) == (7, 0, 0)
-    assert figures(ledger, "g") == (3, 0, 0)
-    ledger.close()
-
-
-def test_an_exit_does_not_wait_for_a_lock_that_never_ends(path: Path) -> None:
-    """A process with a stuck ledger is gone within about 2 s."""
-    program = """
-import sys
-from pathlib import Path
-from ledger_kit import *
-ledger = SqliteLedger(Path(sys.argv[1]))
-print("open", flush=True)
-sys.stdin.readline()
-for number in range(20):
-    ledger.settle(charged(f"{number}", 7))
-"""
-    process = python(program, path)
-    assert said(process) == "open"
-    keeper = lock(path)
-    started = time.monotonic()
-    process.communicate("\n", timeout=10)
-    assert 1.5 < time.monotonic() - started < 3.5
-    unlock(keeper)

@@ -155,7 +155,9 @@ def test_extend_raises_holds_past_the_limit_and_never_lowers_them(ledger: Store)
     assert refused(ledger.reserve(ask("d", line(amount=1)))).reason == "busy"
 
 
-def test_extend_of_the_wrong_shape_or_an_unknown_operation_changes_nothing(ledger: Store) -> None:
+def test_extend_of_the_wrong_shape_or_an_unknown_operation_changes_nothing(
+    ledger: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     """An amount too many or too few is not guessed at, and nothing is raised."""
     ledger.reserve(ask("a", line("b", 10), line("c", 10)))
 
@@ -164,6 +166,7 @@ def test_extend_of_the_wrong_shape_or_an_unknown_operation_changes_nothing(ledge
     ledger.extend("nobody", [99])
 
     assert (figures(ledger, "b"), figures(ledger, "c")) == ((0, 0, 10), (0, 0, 10))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("limit", [1, 2**53])

@@ -10,6 +10,10 @@ BYTES_PER_TOKEN = 4.0
 """Typical for English (https://platform.openai.com/tokenizer: "~4 characters")."""
 UPPER_BYTES_PER_TOKEN = 3.0
 """Upper estimate for natural text; JSON and code stay below it too."""
+MAX_BYTES_PER_TOKEN = 8.0
+"""Words of a tokenizer are seldom longer; a report that says so has counted something else."""
+MAX_BYTES_PER_DELTA = 6
+"""A stream with longer pieces, on average, has several tokens in each."""
 COLD_OUTPUT_TOKENS = 1024
 """Output reserved for a model of which too few answers were seen."""
 MAX_CONVERSATIONS = 4096
@@ -18,7 +22,14 @@ MAX_CONVERSATIONS = 4096
 @dataclass(frozen=True, slots=True)
 class _Reported:
     size: int
+    extra: int
     tokens: int
+
+    @property
+    def bytes_per_token(self) -> float:
+        """What this model's tokenizer made of the text; framing and images are not text."""
+        text = max(1, self.tokens - self.extra)
+        return min(MAX_BYTES_PER_TOKEN, max(1.0, self.size / text))
 
 
 class InputEstimator:
@@ -38,28 +49,34 @@ class InputEstimator:
             return
         with self._lock:
             for key in (conversation, conversation[:2]):
-                self._reports[key] = _Reported(request.input_chars, tokens)
+                self._reports[key] = _Reported(
+                    request.input_chars, request.input_extra_tokens, tokens
+                )
                 self._reports.move_to_end(key)
             while len(self._reports) > MAX_CONVERSATIONS:
                 self._reports.popitem(last=False)
 
     def likely(self, conversation: tuple[str, ...], request: Request) -> int:
         """The best guess at a request's input tokens."""
-        return self._guess(conversation, request, BYTES_PER_TOKEN)
+        return self._guess(conversation, request, BYTES_PER_TOKEN, MAX_BYTES_PER_TOKEN)
 
     def upper(self, conversation: tuple[str, ...], request: Request) -> int:
         """A guess that is seldom too low; what a reservation holds."""
-        return self._guess(conversation, request, UPPER_BYTES_PER_TOKEN) + 8
+        return self._guess(conversation, request, UPPER_BYTES_PER_TOKEN, UPPER_BYTES_PER_TOKEN) + 8
 
-    def _guess(self, conversation: tuple[str, ...], request: Request, ratio: float) -> int:
+    def _guess(
+        self, conversation: tuple[str, ...], request: Request, cold: float, highest: float
+    ) -> int:
+        """Tokens at *cold* bytes each, or at the ratio that was observed, up to *highest*."""
         with self._lock:
             known = self._reports.get(conversation)
             cousin = self._reports.get(conversation[:2])
-        if known is not None:
-            observed = min(ratio, known.size / known.tokens)
-            return max(1, known.tokens + _ceil((request.input_chars - known.size) / observed))
-        if cousin is not None:  # another conversation with this model: only the ratio carries over
-            ratio = min(ratio, cousin.size / cousin.tokens)
+        if known is not None and request.input_chars >= known.size:
+            ratio = min(highest, known.bytes_per_token)
+            text = _ceil((request.input_chars - known.size) / ratio)
+            return max(1, known.tokens + text + request.input_extra_tokens - known.extra)
+        # Another conversation with this model, or this one cut: only the ratio carries over.
+        ratio = min(highest, cousin.bytes_per_token) if cousin is not None else cold
         return _ceil(request.input_chars / ratio) + request.input_extra_tokens
 
 
@@ -70,6 +87,8 @@ def output_tokens(deltas: int, size: int) -> int:
         deltas: Pieces of content that arrived; providers send about one token in each.
         size: UTF-8 bytes of that content.
     """
+    if size <= MAX_BYTES_PER_DELTA * deltas:
+        return deltas
     return max(deltas, _ceil(size / BYTES_PER_TOKEN))
 
 

@@ -40,8 +40,8 @@ class MemoryLedger:
     """Balances under one lock. Shared by the threads of one process, gone with it.
 
     A destructor may settle while its own thread is inside the ledger (the garbage collector runs
-    anywhere). So what never raises is put into a queue, and whoever has the lock empties it: first
-    thing in its turn, and once more after it.
+    anywhere). So what must not wait is put into a queue, and whoever has the lock next empties it
+    before anything else.
     """
 
     url = "memory:"
@@ -149,14 +149,10 @@ class MemoryLedger:
             yield self._clock()
         finally:
             self._lock.release()
-            self._try_catch_up()
 
     def _soon(self, work: Callable[[float], None]) -> None:
         self._put_off.append(work)
-        self._try_catch_up()
-
-    def _try_catch_up(self) -> None:
-        while self._put_off and self._lock.acquire(blocking=False):
+        if self._lock.acquire(blocking=False):
             try:
                 self._catch_up()
             finally:

@@ -1,7 +1,7 @@
 """The ledger's verbs and the values that they take and give.
 
-Amounts are integers in the budget's own unit (nano-dollars for money). A store grants the first
-option that fits all its lines, or refuses, in one atomic step.
+Amounts are integers in the budget's own unit (nano-dollars for money), below 2**53. A store grants
+the first option that fits all its lines, or refuses, in one atomic step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to send the request; granted when every line fits."""
+    """One way to send the request; granted when every line fits. It names a budget once."""
 
     lines: tuple[Line, ...]
 

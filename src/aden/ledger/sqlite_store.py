@@ -101,8 +101,8 @@ class Store:
                 booked += 1
             result = work(connection, now)
             connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(connection, error)
+        except BaseException:
+            self._roll_back(connection)
             raise
         for _ in range(booked):
             self._backlog.popleft()
@@ -126,13 +126,13 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _roll_back(self, connection: sqlite3.Connection, error: BaseException) -> None:
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
         """Leave no transaction open, also where COMMIT failed or the file is beyond use."""
         with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        if connection.in_transaction or (isinstance(error, sqlite3.Error) and not is_busy(error)):
-            self._disconnect()  # a fresh one may find the file well again
+        if connection.in_transaction:
+            self._disconnect()
 
     def soon(self, work: Work[None]) -> None:
         """Run *work* here if the file is free, else on the store's own thread. Never raises."""

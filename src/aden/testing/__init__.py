@@ -6,6 +6,7 @@ scripted to fail in every way that a provider does, and says to the nano-dollar 
 
 from aden.testing.bill import Bill, BillItem
 from aden.testing.openai_server import OpenAIServer, SeenRequest
+from aden.testing.recording import RecordingEmitter
 from aden.testing.script import Drop, ErrorEvent, Hang, Normal, NoUsage, Reason, Status, Usage
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Normal",
     "OpenAIServer",
     "Reason",
+    "RecordingEmitter",
     "SeenRequest",
     "Status",
     "Usage",

@@ -1,0 +1,73 @@
+"""How a ledger is opened by its URL."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ledger_kit import (
+    finished,
+    python,
+)
+
+from aden.errors import ConfigurationError
+from aden.ledger import default_ledger_url, open_ledger
+from aden.ledger.memory import MemoryLedger
+from aden.ledger.sqlite import SqliteLedger
+
+
+def test_ledgers_are_opened_by_url(path: Path) -> None:
+    """`memory:` reaches the process, a file reaches the host."""
+    file = open_ledger(f"sqlite://{path}", "host")
+    assert isinstance(file, SqliteLedger)
+    assert (file.url, file.reach) == (f"sqlite://{path}", "host")
+    file.close()
+
+    memory = open_ledger("memory:")
+    assert isinstance(memory, MemoryLedger)
+    assert (memory.url, memory.reach) == ("memory:", "process")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ledger.db", "sqlite://ledger.db", "sqlite:ledger.db", "redis://h", "memory"]
+)
+def test_another_url_is_a_wrong_setting(url: str) -> None:
+    """The error says what is allowed."""
+    with pytest.raises(ConfigurationError, match=re.escape("memory: | sqlite:///absolute/path")):
+        open_ledger(url)
+
+
+def test_a_ledger_that_reaches_less_than_asked_is_refused(path: Path) -> None:
+    """A fleet must not start on a file."""
+    with pytest.raises(ConfigurationError, match=r"reaches the fleet.*reaches the process"):
+        open_ledger("memory:", "fleet")
+    with pytest.raises(ConfigurationError, match=r"reaches the fleet.*reaches the host"):
+        open_ledger(f"sqlite://{path}", "fleet")
+
+
+def test_the_default_ledger_lies_in_the_state_directory() -> None:
+    """By the XDG rules, or below the home directory; without one it has to be named."""
+    program = """
+from aden.errors import ConfigurationError
+from aden.ledger import default_ledger_url
+import os, sys
+os.environ["XDG_STATE_HOME"] = "/state"
+print(default_ledger_url())
+os.environ["XDG_STATE_HOME"] = "relative"
+os.environ["HOME"] = "/home/me"
+print(default_ledger_url())
+del os.environ["HOME"]
+if os.getuid() == 0:
+    os.setuid(54_321)
+    try:
+        default_ledger_url()
+    except ConfigurationError as error:
+        print(error)
+"""
+    out = finished(python(program)).splitlines()
+
+    assert out[:2] == [
+        "sqlite:///state/aden/ledger.db",
+        "sqlite:///home/me/.local/state/aden/ledger.db",
+    ]
+    assert all("ADEN_LEDGER" in each for each in out[2:])
+    assert default_ledger_url().startswith("sqlite:///")
