@@ -8,7 +8,8 @@
     │   ├── OpenAIRequestCancelledError   … out of the openai SDK: also an openai.APIStatusError
     │   └── LiveKitRequestCancelledError  … inside LiveKit: also a livekit.agents.APIStatusError
     └── LedgerError                       a ledger could not answer; callers see only a refusal
-        └── LedgerUnavailable
+        ├── LedgerUnavailable         … it is down, or did not answer within its deadline
+        └── LedgerSaturated           … it answers, but this process asks more than it can send
 
 ``except RequestCancelledError`` catches every refusal. The two subclasses exist only where their
 package is installed and live beside their instrumentation.
@@ -46,6 +47,10 @@ class LedgerError(AdenError):
 
 class LedgerUnavailable(LedgerError):  # noqa: N818 - the state, as the decision reason names it
     """The ledger did not answer within its deadline."""
+
+
+class LedgerSaturated(LedgerError):  # noqa: N818 - as above
+    """The ledger answers, but this process's own queue to it was longer than the deadline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
 from aden.metering.dispatch import Dispatcher
 from aden.metering.meter import GateOptions, Meter
 from aden.options import MeterOptions, check_server
-from aden.otel.exit import arm, bounded
+from aden.otel.exit import arm
 from aden.otel.providers import Providers, set_up
 from aden.settings import Settings
 from aden.telemetry.telemetry import Telemetry
@@ -55,15 +55,29 @@ class Runtime:
     providers: Providers
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     pid: int = field(default_factory=os.getpid)
+    _said_lost: bool = False
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Hand out what is still held: settlements, emitters, telemetry; bounded. Never raises."""
         limit = self.flush_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit
         with contextlib.suppress(Exception):
+            telemetry = self.providers.begin_flush()  # meanwhile, what does not depend on it
             self.meter.ledger.flush(limit)
             self.meter.dispatcher.flush(max(0.0, deadline - time.monotonic()))
-            bounded(self.providers.flush, max(0.0, deadline - time.monotonic()))
+            if not telemetry.wait(deadline) and not self._said_lost:
+                self._said_lost = True
+                logger.warning(
+                    "aden: telemetry was not taken within %g s and may be lost; what was spent is "
+                    "in the ledger",
+                    limit,
+                )
+
+    def end(self) -> None:
+        """The process ends: end the spans that are open, then flush. Never raises."""
+        with contextlib.suppress(Exception):
+            self.providers.end_open_spans()
+        self.flush()
 
 
 _lock = threading.Lock()
@@ -126,12 +140,12 @@ def _put_in_force(runtime: Runtime) -> None:
         patches.apply()
     if runtime.providers.owned:
         adopt_tracer_provider(runtime.providers.tracer)
-    arm(_flush_current)
+    arm(_end_current)
 
 
-def _flush_current() -> None:
+def _end_current() -> None:
     if _runtime is not None:
-        _runtime.flush()
+        _runtime.end()
 
 
 def _compose(

@@ -1,10 +1,11 @@
 """Metering a stream that stays the SDK's own object: only its inner iterator is replaced."""
 
 import asyncio
-import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from aden.core.estimate import output_tokens
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -14,7 +15,7 @@ Feed = Callable[[Attempt, Any], bool]
 
 
 class StreamMeter:
-    """Follows one stream to its end, whichever way it ends, and settles there once."""
+    """Follows one answer to its end, whichever way it ends, and settles there once."""
 
     def __init__(self, meter: Meter, call: Call, attempt: Attempt, feed: Feed, owns: bool) -> None:
         self._meter = meter
@@ -23,18 +24,25 @@ class StreamMeter:
         self._feed = feed
         self._owns = owns
         self._ended = False
+        self._pid = os.getpid()
         quote = call.quote
         self._extend_at = quote.output_tokens if quote else 1 << 62
+        meter.dispatcher.ready()  # `dropped` may not start a thread
+
+    def began(self) -> None:
+        """The first piece of the answer is here."""
+        if self._attempt.first_chunk_at is None and self._attempt.saw_chunk():
+            self._call.span.first_chunk()
 
     def chunk(self, chunk: Any) -> bool:
         """Take note of a chunk; False where the caller is not to see it."""
         attempt = self._attempt
         try:
-            if attempt.first_chunk_at is None and attempt.saw_chunk():
-                self._call.span.first_chunk()
+            self.began()
             visible = self._feed(attempt, chunk)
-            if attempt.deltas > self._extend_at:
-                self._extend_at = attempt.deltas * 3 // 2
+            seen = output_tokens(attempt.deltas, attempt.size)
+            if seen > self._extend_at:
+                self._extend_at = seen * 3 // 2
                 self._meter.settler.extend(self._call)
         except Exception:
             self._meter.cannot("reader", "a chunk could not be read", trace=True)
@@ -42,14 +50,27 @@ class StreamMeter:
         return visible
 
     def end(self, how: str, error: BaseException | None = None) -> None:
-        """The stream is over: complete, abandoned, cancelled or broken."""
+        """The answer is over: complete, abandoned, cancelled or broken."""
         if self._ended:
             return
         self._ended = True
         self._attempt.ended_unknown()
-        self._call.stream_end = how
+        if self._attempt.request.stream:
+            self._call.stream_end = how
         if self._owns:
             self._meter.settle(self._call, error)
+
+    def broke(self, error: BaseException) -> None:
+        """Reading on raised."""
+        self.end("cancelled" if isinstance(error, asyncio.CancelledError) else "error", error)
+
+    def dropped(self) -> None:
+        """The caller let go of it. Called by destructors, so it takes no lock: any may be held.
+
+        In a forked child the stream is the parent's, which settles it.
+        """
+        if not self._ended and os.getpid() == self._pid:
+            self._meter.dispatcher.soon(lambda: self.end("abandoned"))
 
 
 class MeteredIterator:
@@ -70,14 +91,13 @@ class MeteredIterator:
                 self._stream.end("complete")
                 raise
             except BaseException as error:
-                self._stream.end("error", error)
+                self._stream.broke(error)
                 raise
             if self._stream.chunk(chunk):
                 return chunk
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self._stream.end("abandoned")
+        self._stream.dropped()
 
 
 class AsyncMeteredIterator:
@@ -97,18 +117,14 @@ class AsyncMeteredIterator:
             except StopAsyncIteration:
                 self._stream.end("complete")
                 raise
-            except asyncio.CancelledError as error:
-                self._stream.end("cancelled", error)
-                raise
             except BaseException as error:
-                self._stream.end("error", error)
+                self._stream.broke(error)
                 raise
             if self._stream.chunk(chunk):
                 return chunk
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self._stream.end("abandoned")
+        self._stream.dropped()
 
 
 def observe_stream(stream: Any, metered: StreamMeter) -> None:

@@ -1,6 +1,6 @@
 """Where reservations and spend live: one protocol, a store a module."""
 
-from aden.ledger.open import default_ledger_url, open_ledger
+from aden.ledger.open import default_ledger_url, open_ledger, shown_url
 from aden.ledger.protocol import (
     Ask,
     Balance,
@@ -27,4 +27,5 @@ __all__ = [
     "Settlement",
     "default_ledger_url",
     "open_ledger",
+    "shown_url",
 ]

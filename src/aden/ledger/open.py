@@ -7,9 +7,11 @@ from pathlib import Path
 from aden.errors import ConfigurationError
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Ledger, Reach
+from aden.ledger.redis_url import ALLOWED as ALLOWED_REDIS
+from aden.ledger.redis_url import is_redis, shown
 from aden.ledger.sqlite import SqliteLedger
 
-ALLOWED = "memory: | sqlite:///absolute/path"
+ALLOWED = f"memory: | sqlite:///absolute/path | {ALLOWED_REDIS}"
 REACHES: tuple[Reach, ...] = ("process", "host", "fleet")
 
 
@@ -17,21 +19,36 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
     """Open the ledger at *url*.
 
     Raises:
-        ConfigurationError: The URL is no ledger, its file cannot be written, or it reaches less
-            far than *required_reach*.
+        ConfigurationError: The URL is no ledger, its file cannot be written, its server refuses us,
+            or it reaches less far than *required_reach*.
     """
     ledger: Ledger
     if url in ("memory:", "memory://"):
         ledger = MemoryLedger()
     elif url.startswith("sqlite:///"):
         ledger = SqliteLedger(Path("/" + url.removeprefix("sqlite:///").lstrip("/")))
+    elif is_redis(url):
+        from aden.ledger.redis import RedisLedger
+
+        ledger = RedisLedger(url)
     else:
-        raise ConfigurationError("ledger", url, ALLOWED)
+        raise ConfigurationError("ledger", shown(url), ALLOWED)
     if REACHES.index(ledger.reach) < REACHES.index(required_reach):
         ledger.close()
         allowed = f"a ledger that reaches the {required_reach}, as ADEN_LEDGER_REACH asks"
-        raise ConfigurationError("ledger", url, f"{allowed}; this one reaches the {ledger.reach}")
+        raise ConfigurationError(
+            "ledger", shown(url), f"{allowed}; this one reaches the {ledger.reach}"
+        )
     return ledger
+
+
+def shown_url(url: str) -> str:
+    """*url* as the ledger that it opens names itself: in one spelling, without secrets."""
+    if url.startswith("sqlite:///"):
+        return "sqlite:///" + url.removeprefix("sqlite:///").lstrip("/")
+    if url == "memory://":
+        return "memory:"
+    return shown(url)
 
 
 def default_ledger_url() -> str:

@@ -116,7 +116,7 @@ class Settlement:
 class Ledger(Protocol):
     """Where reservations and spend live.
 
-    `reserve` may raise `LedgerUnavailable`; `settle`, `renew` and `mark_sent` never raise, never
+    What asks (`reserve`, `balances` …) may raise `LedgerError`; `settle`, `renew` and `mark_sent` never raise, never
     wait on a network and may be called in a ``finally``, a cancellation or ``__del__``.
     """
 

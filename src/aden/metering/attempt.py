@@ -25,6 +25,8 @@ class Attempt:
     deltas: int = 0
     size: int = 0
     """UTF-8 bytes of the content seen."""
+    silent: bool = False
+    """True where it was sent, waited for, and no answer began: what was generated is unknown."""
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -73,8 +75,8 @@ class Attempt:
         ):
             return self.usage
         seen = output_tokens(self.deltas, self.size)
-        unseen = not self.request.stream and self.first_chunk_at is None
-        if unseen or self.request.hidden_output:
+        unseen = not self.request.stream and not self.size
+        if unseen or self.silent or self.request.hidden_output:
             seen = max(seen, reserved_output)
         estimate = Usage(likely_input, seen, estimated=True)
         reported = {

@@ -6,9 +6,9 @@ import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from aden.core.record import AlertEvent, CallRecord
 
@@ -20,14 +20,13 @@ AlertHandler = Callable[[AlertEvent], object]
 QUEUE_EVENTS = 10_000
 ASYNC_TIMEOUT_S = 10.0
 
-_Job = tuple[Callable[[object], object], object]
-
 
 class Dispatcher:
     """A bounded queue and one thread that calls the emitters in order.
 
     A coroutine of an async emitter runs on the event loop in which the call was settled, where its
-    own sessions live, else on the thread's loop. An emitter that raises is logged once.
+    own sessions live; where none runs, or it is closed meanwhile, on a loop of the thread. An
+    emitter that raises is logged once.
     """
 
     def __init__(self) -> None:
@@ -35,67 +34,80 @@ class Dispatcher:
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self._queue: queue.Queue[_Job] = queue.Queue(QUEUE_EVENTS)
+        # A SimpleQueue: unlike Queue it may be fed in a destructor, which the garbage collector
+        # runs in the middle of anything, this queue's own methods included.
+        self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._blamed: set[object] = set()
+        self._tasks: dict[asyncio.Task[None], Callable[[], object]] = {}
+        self._blamed: dict[int, object] = {}
         self.dropped = 0
 
-    def put(self, emitter: Callable[[Event], object] | None, event: Event) -> None:
-        """Hand *event* over; never blocks, never raises."""
+    def put(
+        self,
+        emitter: Callable[[Event], object] | None,
+        event: Event,
+        owner: object = None,
+    ) -> None:
+        """Hand *event* over; never blocks, never raises. *owner* is blamed for what is raised."""
         if emitter is None:
             return
-        if os.getpid() != self._pid:  # threads do not survive a fork
-            self._start()
+        self.ready()
         loop = _running_loop()
         if loop is not None and _is_async(emitter):
             task = loop.create_task(self._await(emitter, event))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
-        try:
-            self._queue.put_nowait((emitter, event))  # type: ignore[arg-type]
-        except queue.Full:
+            self._tasks[task] = partial(self._call, emitter, event)
+            task.add_done_callback(self._task_ended)
+        elif self._queue.qsize() < QUEUE_EVENTS:
+            self._queue.put(partial(self._call, emitter, event, owner))
+        else:
             self.dropped += 1
             if self.dropped == 1:
                 logger.error("aden: an emitter is too slow: events are dropped")
+
+    def soon(self, work: Callable[[], object]) -> None:
+        """Have *work* done by the thread, which `ready` has started; safe in a destructor."""
+        self._queue.put(work)
+
+    def ready(self) -> None:
+        """Start the thread unless it runs; threads do not survive a fork."""
+        if os.getpid() != self._pid:
+            self._start()
+        if self._thread is not None:
             return
-        self._ensure_thread()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="aden-emit", daemon=True)
+                self._thread.start()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the queue is empty; False where *timeout_s* was not enough."""
-        if os.getpid() != self._pid:
+        """Wait until all that is queued now is done; False where *timeout_s* was not enough."""
+        if os.getpid() != self._pid or self._thread is None:
             return True
-        deadline = time.monotonic() + timeout_s
-        while self._queue.unfinished_tasks:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        return True
+        self._rescue()
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(timeout_s)
 
     async def aflush(self, timeout_s: float) -> None:
         """Wait for the coroutines that run on this loop."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 
-    def _ensure_thread(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="aden-emit", daemon=True)
-                self._thread.start()
-
     def _run(self) -> None:
         while True:
-            emitter, event = self._queue.get()
             try:
-                result = emitter(event)
-                if inspect.isawaitable(result):
-                    asyncio.run(_bounded(result))
-            except Exception as error:
-                self._blame(emitter, error)
-            finally:
-                self._queue.task_done()
+                self._queue.get()()
+            except Exception:
+                logger.exception("aden: work on the emitters' thread failed")
+
+    def _call(self, emitter: Callable[[Event], object], event: Event, owner: object = None) -> None:
+        try:
+            result = emitter(event)
+            if inspect.isawaitable(result):
+                asyncio.run(_bounded(result))
+        except Exception as error:
+            self._blame(owner or emitter, error)
 
     async def _await(self, emitter: Callable[[Event], object], event: Event) -> None:
         try:
@@ -105,9 +117,20 @@ class Dispatcher:
         except Exception as error:
             self._blame(emitter, error)
 
+    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
+        again = self._tasks.pop(task)
+        if task.cancelled():  # its loop was closed under it
+            self._queue.put(again)
+
+    def _rescue(self) -> None:
+        """Begin anew, on the thread, what a loop that is closed by now will never finish."""
+        for task in list(self._tasks):
+            if task.get_loop().is_closed():
+                self._queue.put(self._tasks.pop(task))
+
     def _blame(self, emitter: object, error: BaseException) -> None:
-        if emitter not in self._blamed:
-            self._blamed.add(emitter)
+        if id(emitter) not in self._blamed:
+            self._blamed[id(emitter)] = emitter  # kept, so that nothing else gets its id
             logger.error("aden: %r raised and is not logged again", emitter, exc_info=error)
 
 

@@ -48,10 +48,19 @@ class LeaseKeeper:
             held = dict(self._held)
             if held:
                 idle_rounds = 0
-                self._ledger.renew({name: how_far() for name, how_far in held.items()}, LEASE_MS)
+                progress = {name: _ask(how_far) for name, how_far in held.items()}
+                self._ledger.renew(progress, LEASE_MS)
                 continue
             idle_rounds += 1
             with self._lock:
                 if idle_rounds > 4 and not self._held:
                     self._running = False
                     return
+
+
+def _ask(progress: Progress) -> Sequence[int]:
+    """The progress of one call; where it cannot be told, the others are renewed all the same."""
+    try:
+        return progress()
+    except Exception:
+        return ()

@@ -21,7 +21,7 @@ from aden.core.attribution import NOBODY, Attribution, current_attribution, from
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
-from aden.errors import LedgerError
+from aden.errors import LedgerError, RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.call import Call, Lane
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
@@ -34,6 +34,7 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden.gate")
 SLOW_HOOK_S = 0.020
 SAY_AGAIN_S = 60.0
+_DECIDING_LEGS = ("configuration", "ledger", "hook", "gate")
 
 _in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
 
@@ -70,8 +71,8 @@ class Meter:
     on_alert: AlertHandler | None = None
     prices: PriceBook = field(default_factory=PriceBook)
     estimator: InputEstimator = field(default_factory=InputEstimator)
-    flush: Callable[[float], object] = field(default=lambda timeout_s: None)
-    """Hand out everything that this process still holds, in this many seconds at most."""
+    flush: Callable[[], object] = field(default=lambda: None)
+    """Hand out everything that this process still holds, within the configured time."""
     leases: LeaseKeeper = field(init=False)
     settler: Settler = field(init=False)
     _said: dict[str, float] = field(default_factory=dict)
@@ -164,6 +165,7 @@ class Meter:
                 self._choose_model(call)
             except Exception:
                 self.cannot("gate", "the decision failed", trace=True)
+                call.decision = self._undecided(call)
 
     def hook_context(self, call: Call) -> BeforeRequestContext:
         """What the hook may look at."""
@@ -193,6 +195,13 @@ class Meter:
         if call.hook.action == "alert":
             level = getattr(answer, "level", "warning")
             self.settler.alert(call, level, call.hook.message or "")
+
+    def hook_raised(self, call: Call, error: BaseException) -> None:
+        """The hook raised: a refusal is an answer, anything else is a failure."""
+        if isinstance(error, RequestCancelledError):
+            call.hook = Decision("block", "hook", "hook", str(error))
+        else:
+            self.hook_failed(call, f"before_request raised {error!r}", trace=True)
 
     def hook_failed(self, call: Call, why: str, *, trace: bool = False) -> None:
         """The hook gave no usable answer: refuse, or go on without it."""
@@ -224,6 +233,23 @@ class Meter:
             if call.decision.delay_ms:
                 self.ledger.mark_sent(call.id, sent=False)
 
+    def gate_failed(self, call: Call, error: Exception) -> None:
+        """Our own code failed on the way: refuse where something is to be enforced, else send."""
+        self.cannot("gate", f"a request could not be decided: {error!r}", trace=True)
+        call.decision = self._undecided(call)
+        if call.decision.action == "block":
+            raise call.refuse(
+                RefusalDetails(call.decision.message or "", "unavailable", source="settings")
+            )
+        self.sending(call)
+
+    def _undecided(self, call: Call) -> Decision:
+        enforces = call.policy.mode == "enforce" and call.policy.budgets
+        if self.options.fail_open or not (enforces or self.before_request):
+            return ALLOW
+        message = "the request could not be decided; the log says why"
+        return Decision("block", "unavailable", "settings", message)
+
     def sending(self, call: Call) -> None:
         """The request leaves now."""
         if call.decision.delay_ms and isinstance(call.outcome, Grant):
@@ -238,15 +264,21 @@ class Meter:
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
         """Count a leg that could not be evaluated, and say so once a minute."""
         self.telemetry.failed(leg)
+        if not self._says(leg):
+            return
+        fate = "the request goes on"
+        if leg in _DECIDING_LEGS:
+            fate = "requests are " + ("let through" if self.options.fail_open else "refused")
+        logger.error("aden: %s could not be evaluated, %s: %s", leg, fate, why, exc_info=trace)
+
+    def _says(self, what: str) -> bool:
+        """Whether *what* may be logged now: once a minute."""
         now = time.monotonic()
         with self._lock:
-            if now - self._said.get(leg, -SAY_AGAIN_S) < SAY_AGAIN_S:
-                return
-            self._said[leg] = now
-        fate = "let through" if self.options.fail_open or leg == "gate" else "refused"
-        logger.error(
-            "aden: %s could not be evaluated, requests are %s: %s", leg, fate, why, exc_info=trace
-        )
+            if now - self._said.get(what, -SAY_AGAIN_S) < SAY_AGAIN_S:
+                return False
+            self._said[what] = now
+            return True
 
     @contextlib.contextmanager
     def inside_hook(self) -> Iterator[None]:
@@ -268,18 +300,16 @@ class Meter:
             with self.inside_hook():
                 answer = self.before_request(call.params, self.hook_context(call))
         except Exception as error:
-            self.hook_failed(call, f"before_request raised {error!r}", trace=True)
+            self.hook_raised(call, error)
             return
         if (took := time.perf_counter() - started) > SLOW_HOOK_S:
-            self.slow_hook(took)
+            self._slow_hook(took)
         self.hook_answered(call, answer)
 
-    def slow_hook(self, took_s: float) -> None:
+    def _slow_hook(self, took_s: float) -> None:
         """Say that the hook holds up the loop; its answer still counts."""
         self.telemetry.failed("slow_hook")
-        with self._lock:
-            first = self._said.setdefault("slow_hook", time.monotonic())
-        if time.monotonic() - first < 1e-3:
+        if self._says("slow_hook"):
             logger.warning(
                 "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
             )

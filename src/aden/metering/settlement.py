@@ -29,10 +29,12 @@ class Settler:
             if call.state == "settled":
                 return
             call.state = "settled"
+        self._meter.leases.drop(call.id)
         try:
             self._settle(call, error or call.error)
         except Exception:
-            self._meter.cannot("settlement", "a call could not be settled", trace=True)
+            self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
+            self._settle_hold(call)
 
     def progress(self, call: Call) -> Sequence[int]:
         """What the call has cost so far, one amount a hold; a plain call may have cost all."""
@@ -68,12 +70,16 @@ class Settler:
                 )
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
-        meter.leases.drop(call.id)
         meter.ledger.settle(Settlement(call.id, self._charges(call, billed), record, _output(call)))
         call.span.finish(record, error)
         meter.telemetry.count(record)
         meter.dispatcher.put(meter.emit_metric, record)
         self._ladder_alerts(call, billed)
+
+    def _settle_hold(self, call: Call) -> None:
+        """Book what was held; the ledger ignores it where the call is booked already."""
+        holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
+        self._meter.ledger.settle(Settlement(call.id, holds))
 
     def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
         """One charge a matching budget, in the window of the reserve."""
@@ -119,6 +125,7 @@ class Settler:
             error_type=type(error).__qualname__ if error else None,
             budget_id=match.budget.id if match else None,
             percent_used=used,
+            reach=self._meter.ledger.reach if match else None,
             response_id=last.response_id if last else None,
             response_model=last.response_model if last else None,
             finish_reasons=last.finish_reasons if last else (),
@@ -144,7 +151,8 @@ class Settler:
                     event = AlertEvent(
                         step.level, message, claim, match.budget.id, used, call.attribution
                     )
-                    self._meter.dispatcher.put(self._raise_once(step.at, balance), event)
+                    claimed = self._raise_once(step.at, balance)
+                    self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
 
     def _raise_once(self, at: float, balance: Balance) -> "_ClaimedAlert":
         return _ClaimedAlert(self._meter, balance.budget, balance.window_id, round(at * 1000))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from aden.errors import LedgerError
+from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Refusal
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -19,35 +19,45 @@ BUSY_POLL_S = 0.01
 
 
 def admit(meter: Meter, call: Call) -> None:
-    """Take a call to the point where it may be sent, or raise its refusal."""
-    if ask := meter.plan(call):
-        _reserve(meter, call, ask)
-    if meter.wants_async_hook(call):
-        _run_in_thread(_ask_hook(meter, call))
-    _open_and_decide(meter, call)
-    if ask := meter.adjust(call):
-        _reserve(meter, call, ask)
-        meter.readjusted(call)
-    meter.admit(call)
-    if call.delay_s:
-        time.sleep(call.delay_s)
-    meter.sending(call)
+    """Take a call to the point where it may be sent, or raise its refusal and nothing else."""
+    try:
+        if ask := meter.plan(call):
+            _reserve(meter, call, ask)
+        if meter.wants_async_hook(call):
+            _ask_hook_in_thread(meter, call)
+        _open_and_decide(meter, call)
+        if ask := meter.adjust(call):
+            _reserve(meter, call, ask)
+            meter.readjusted(call)
+        meter.admit(call)
+        if call.delay_s:
+            time.sleep(call.delay_s)
+        meter.sending(call)
+    except RequestCancelledError:
+        raise
+    except Exception as error:
+        meter.gate_failed(call, error)
 
 
 async def aadmit(meter: Meter, call: Call) -> None:
     """`admit`, awaiting."""
-    if ask := meter.plan(call):
-        await _areserve(meter, call, ask)
-    if meter.wants_async_hook(call):
-        await _ask_hook(meter, call)
-    _open_and_decide(meter, call)
-    if ask := meter.adjust(call):
-        await _areserve(meter, call, ask)
-        meter.readjusted(call)
-    meter.admit(call)
-    if call.delay_s:
-        await asyncio.sleep(call.delay_s)
-    meter.sending(call)
+    try:
+        if ask := meter.plan(call):
+            await _areserve(meter, call, ask)
+        if meter.wants_async_hook(call):
+            await _ask_hook(meter, call)
+        _open_and_decide(meter, call)
+        if ask := meter.adjust(call):
+            await _areserve(meter, call, ask)
+            meter.readjusted(call)
+        meter.admit(call)
+        if call.delay_s:
+            await asyncio.sleep(call.delay_s)
+        meter.sending(call)
+    except RequestCancelledError:
+        raise
+    except Exception as error:
+        meter.gate_failed(call, error)
 
 
 def _open_and_decide(meter: Meter, call: Call) -> None:
@@ -85,28 +95,36 @@ def _waits(outcome: object, deadline: float) -> bool:
 async def _ask_hook(meter: Meter, call: Call) -> None:
     assert meter.before_request is not None
     timeout_s = meter.options.hook_timeout_ms / 1000
+    limit = asyncio.timeout(timeout_s)
     try:
         with meter.inside_hook():
             answer = cast(
                 "Awaitable[Any]", meter.before_request(call.params, meter.hook_context(call))
             )
-            async with asyncio.timeout(timeout_s):
+            async with limit:
                 meter.hook_answered(call, await answer)
-    except TimeoutError:
-        meter.hook_failed(call, f"before_request took longer than {timeout_s * 1000:.0f} ms")
     except Exception as error:
-        meter.hook_failed(call, f"before_request raised {error!r}", trace=True)
+        if limit.expired():
+            meter.hook_failed(call, f"before_request took longer than {timeout_s * 1000:.0f} ms")
+        else:
+            meter.hook_raised(call, error)
 
 
-def _run_in_thread(hook: Awaitable[None]) -> None:
-    """Run an async hook for a sync client, whether or not a loop runs in this thread."""
+def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
+    """Ask an async hook for a sync client, whether or not a loop runs in this thread."""
+    raised: list[BaseException] = []
 
-    async def await_it() -> None:
-        await hook
+    def run() -> None:
+        try:
+            asyncio.run(_ask_hook(meter, call))
+        except asyncio.CancelledError as error:  # not ours: nobody can cancel this thread
+            meter.hook_raised(call, error)
+        except BaseException as error:  # a thread would print it, and the hook count as asked
+            raised.append(error)
 
     context = contextvars.copy_context()
-    thread = threading.Thread(
-        target=context.run, args=(lambda: asyncio.run(await_it()),), name="aden-hook"
-    )
+    thread = threading.Thread(target=context.run, args=(run,), name="aden-hook")
     thread.start()
     thread.join()
+    if raised:
+        raise raised[0]

@@ -1,9 +1,11 @@
 """Hand out what a process still holds, on every path on which Python still runs at its end."""
 
 import atexit
+import contextlib
 import multiprocessing.util
 import os
 import threading
+import time
 from collections.abc import Callable
 
 _flush: Callable[[], object] | None = None
@@ -49,15 +51,30 @@ def _run() -> None:
         _flush()
 
 
-def bounded(work: Callable[[], object], timeout_s: float) -> bool:
-    """Run *work* on a daemon thread; False where it did not end in time.
+class Background:
+    """Work on daemon threads, all at once, that is waited for only so long.
 
     OpenTelemetry's own ``force_flush`` ignores its time-out.
     """
-    thread = threading.Thread(target=work, name="aden-flush", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter no longer starts threads
-        return False
-    thread.join(timeout_s)
-    return not thread.is_alive()
+
+    def __init__(self, *works: Callable[[], object]) -> None:
+        self._threads = []
+        self._gave_up = False
+        for work in works:
+            thread = threading.Thread(target=work, name="aden-flush", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter no longer starts threads
+                thread.start()
+                self._threads.append(thread)
+
+    @property
+    def running(self) -> bool:
+        """Whether some of it is not done."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until the monotonic *deadline*; False where that was not enough, now or before."""
+        if not self._gave_up:
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            self._gave_up = self.running
+        return not self.running

@@ -13,8 +13,11 @@ from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownC
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from aden.otel.content import PrivateExporter, captured_on_spans
+from aden.otel.exit import Background
+from aden.otel.open_spans import OpenSpans
 from aden.otel.span_processor import BudgetSpanProcessor
 
 EXPORT_EVERY_MS = 1000
@@ -43,12 +46,20 @@ class Providers:
     """True where the providers are ours: nobody else flushes them."""
     pid: int = field(default_factory=os.getpid)
     processor: BudgetSpanProcessor | None = None
+    open_spans: OpenSpans | None = None
+    _flushing: Background | None = None
 
-    def flush(self) -> None:
-        """Export what is queued; may take as long as the exporter likes."""
-        for provider in (self.tracer, self.meter):
-            if callable(flush := getattr(provider, "force_flush", None)):
-                flush()
+    def begin_flush(self) -> Background:
+        """Start to export what is queued; what was begun and is stuck is not begun again."""
+        if self._flushing is None or not self._flushing.running:
+            flushes = (getattr(each, "force_flush", None) for each in (self.tracer, self.meter))
+            self._flushing = Background(*(flush for flush in flushes if callable(flush)))
+        return self._flushing
+
+    def end_open_spans(self) -> None:
+        """The process ends: what is open now, nobody will end any more."""
+        if self.open_spans is not None:
+            self.open_spans.end_all()
 
     def shutdown(self) -> None:
         """Stop exporting, where the providers are ours."""
@@ -65,20 +76,31 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
     sends = bool(url and key) or any(os.environ.get(name) for name in _OTEL_ENDPOINTS)
     current = tracer or trace.get_tracer_provider()
     processor = BudgetSpanProcessor()
-    owned = False
+    open_spans = None
     if isinstance(current, trace.ProxyTracerProvider) and sends:
-        current, meter, owned = _ours(url, key)
+        open_spans = OpenSpans()
+        current, meter = _ours(url, key, open_spans)
+    owned = open_spans is not None
     if callable(add := getattr(current, "add_span_processor", None)):
         add(processor)
         if not owned and url and key:
             add(BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS))
-    return Providers(current, meter or metrics.get_meter_provider(), owned, processor=processor)
+    return Providers(
+        current,
+        meter or metrics.get_meter_provider(),
+        owned,
+        processor=processor,
+        open_spans=open_spans,
+    )
 
 
-def _ours(url: str | None, key: str | None) -> tuple[TracerProvider, MeterProvider, bool]:
+def _ours(
+    url: str | None, key: str | None, open_spans: OpenSpans
+) -> tuple[TracerProvider, MeterProvider]:
     resource = Resource.create({"telemetry.distro.name": "aden-py"})
     spans = BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS)
     tracer = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracer.add_span_processor(open_spans)
     tracer.add_span_processor(spans)
     reader = PeriodicExportingMetricReader(
         _metric_exporter(url, key), export_interval_millis=EXPORT_EVERY_MS
@@ -86,10 +108,15 @@ def _ours(url: str | None, key: str | None) -> tuple[TracerProvider, MeterProvid
     meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     trace.set_tracer_provider(tracer)
     metrics.set_meter_provider(meter)
-    return tracer, meter, True
+    return tracer, meter
 
 
-def _span_exporter(url: str | None, key: str | None) -> OTLPSpanExporter:
+def _span_exporter(url: str | None, key: str | None) -> SpanExporter:
+    exporter = _otlp_span_exporter(url, key)
+    return exporter if captured_on_spans() else PrivateExporter(exporter)
+
+
+def _otlp_span_exporter(url: str | None, key: str | None) -> OTLPSpanExporter:
     if not (url and key):
         return OTLPSpanExporter()  # as the OTEL_* variables say
     return OTLPSpanExporter(

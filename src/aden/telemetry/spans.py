@@ -101,6 +101,9 @@ class CallSpan:
 
     def sending(self, model: str) -> None:
         """Name the span after the model that is sent; the wait before it is not the provider's."""
+        _quietly(lambda: self._sending(model))
+
+    def _sending(self, model: str) -> None:
         invocation = self._invocation
         if invocation is None:
             return
@@ -133,7 +136,8 @@ class CallSpan:
 
     def _finish(self, record: CallRecord, error: BaseException | None) -> None:
         invocation = self._invocation
-        if invocation is None:
+        if invocation is None:  # what came after the span's start was cut off
+            self.span.end()
             return
         usage = record.usage
         invocation.input_tokens = usage.input_tokens
@@ -167,7 +171,7 @@ class FrameworkSpan:
 
     def sending(self, model: str) -> None:
         """Name the model that is sent."""
-        self.span.set_attribute(names.REQUEST_MODEL, model)
+        _quietly(lambda: self.span.set_attribute(names.REQUEST_MODEL, model))
 
     def first_chunk(self) -> None:
         """The framework times its own chunks."""
@@ -179,7 +183,11 @@ class FrameworkSpan:
 
     def finish(self, record: CallRecord, error: BaseException | None) -> None:
         """Note what the call came to; the framework ends the span later."""
-        self._written = {**of_record(record), names.REQUEST_MODEL: record.model}
+        self._written = {
+            **of_record(record),
+            names.PROVIDER_NAME: record.provider,
+            names.REQUEST_MODEL: record.model,
+        }
         if error is not None:
             self._written[names.ERROR_TYPE] = type(error).__qualname__
             _quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, str(error))))
@@ -193,12 +201,14 @@ class FrameworkSpan:
 _said: set[str] = set()
 
 
-def _quietly(work: Any) -> None:
+def _quietly(work: Any) -> bool:
     """Telemetry code never raises into the app; what broke is said once a kind."""
     try:
         work()
+        return True
     except Exception as error:
         kind = f"{type(error).__name__}: {error}"
         if kind not in _said and len(_said) < 100:
             _said.add(kind)
-            logger.exception("aden: a span could not be written; budgets are not affected")
+            logger.exception("aden: telemetry failed; budgets are not affected")
+        return False

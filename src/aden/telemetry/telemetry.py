@@ -29,7 +29,7 @@ class Telemetry:
         self._handler = _handler(
             version, tracer_provider, meter_provider, logger_provider, completion_hook
         )
-        meter = metrics.get_meter(SCOPE, version, meter_provider)
+        meter = _meter(version, meter_provider)
         self._cost = meter.create_counter(
             names.METRIC_COST, unit="{USD}", description="What requests to model providers cost."
         )
@@ -46,12 +46,10 @@ class Telemetry:
         """Open *span* for a call; the call is found in its context by span processors."""
         if self._handler is None:
             return NO_SPAN
-        try:
-            span.start(self._handler, request)
-        except Exception:
-            logger.exception("aden: a span could not be started; budgets are not affected")
-            return NO_SPAN
-        return span
+        if _quietly(lambda: span.start(self._handler, request)):
+            return span
+        _quietly(span.span.end)  # where it did start, and what comes after it broke
+        return NO_SPAN
 
     def count(self, record: CallRecord) -> None:
         """Count a settled call."""
@@ -78,6 +76,14 @@ class Telemetry:
                 names.DECISION_SOURCE: decision.source or "none",
             },
         )
+
+
+def _meter(version: str, provider: Any) -> metrics.Meter:
+    try:
+        return metrics.get_meter(SCOPE, version, provider)
+    except Exception:
+        logger.exception("aden: the meter provider does not work: no metrics; budgets still hold")
+        return metrics.NoOpMeter(SCOPE, version)
 
 
 def _handler(version: str, tracer: Any, meter: Any, logs: Any, hook: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aden.budgets.policy_file import load_policy
+from aden.core.decision import Decision
 from aden.core.money import format_usd
 from aden.core.record import CallRecord
 from aden.ledger import Ledger
@@ -19,7 +20,6 @@ def print_report(ledger: Ledger, budgets: Path, bill: Bill | None) -> None:
     if bill is not None:
         _compare(calls, bill)
     _decisions(calls)
-    ledger.close()
 
 
 def _group(title: str, calls: Iterable[CallRecord], key: Callable[[CallRecord], str]) -> None:
@@ -47,6 +47,11 @@ def _budget(ledger: Ledger, budgets: Path) -> None:
             f"  {budget.id}: {format_usd(balance.spent)} of {format_usd(budget.limit)} spent "
             f"({used:.1f} %), of it unconfirmed {format_usd(balance.unconfirmed)}, "
             f"held {format_usd(balance.held)}"
+        )
+        left = max(0, budget.limit - balance.spent)
+        print(
+            f"  {format_usd(left)} are left: less than one more request could have cost, "
+            "and a request that might not fit is refused"
         )
 
 
@@ -84,11 +89,19 @@ def _row(title: str, pairs: list[tuple[CallRecord, BillItem]]) -> None:
 def _decisions(calls: Iterable[CallRecord]) -> None:
     counts: dict[str, int] = {}
     for call in calls:
-        decision = call.decision
-        name = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
-        if decision.source:
-            name += f" (by {decision.source}, {decision.reason})"
+        name = _decision(call.decision)
         counts[name] = counts.get(name, 0) + 1
-    print("\nDecisions")
-    for name, count in sorted(counts.items(), key=lambda entry: -entry[1]):
+    print(f"\n{'Decisions':<44} calls")
+    for name, count in counts.items():
         print(f"  {name:<42} {count:>5}")
+    print("  busy: what is left was held for open requests; exhausted: nothing fits any more")
+
+
+def _decision(decision: Decision) -> str:
+    name = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
+    if decision.source:
+        why = f": {decision.reason}" if decision.reason != decision.source else ""
+        name += f" (by {decision.source}{why})"
+    if decision.action == "degrade" and decision.delay_ms:
+        name += f" + throttle (by {decision.delay_source})"
+    return name

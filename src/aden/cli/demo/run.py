@@ -8,13 +8,26 @@ import tempfile
 from pathlib import Path
 
 from aden.cli.demo.report import print_report
+from aden.core.money import parse_usd
 from aden.errors import ConfigurationError
 from aden.ledger import open_ledger
-from aden.testing import OpenAIServer
+from aden.testing import Bill, OpenAIServer
 
 LIMIT_USD = "0.05"
-LIVE_LIMIT_USD = "0.05"
-JOB_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 120.0
+TALK_TIMEOUT_S = 240.0
+INTRODUCTION = """\
+Aden demo: a LiveKit worker (process {pid}) starts {jobs} job processes. Each runs the agent of the
+guide (docs/livekit-guide.md), and all share one budget of ${limit} in one ledger.
+The callers talk until the guide's budget_check has said degrade (80 %), throttle (95 %) and cancel.
+{provider}
+
+One line a call: time, job/process, model (asked → sent), tokens, cost, time to first token and in
+all, how much of the budget is spent, what was decided and by whom. ~ is an estimate: the caller
+interrupted, and the provider had not reported its count.
+"""
+LOCAL = "The provider is a local server with an OpenAI API and a bill: no key, no network, no cost."
+LIVE = "The provider is the real OpenAI API, with your OPENAI_API_KEY: this costs up to ${limit}."
 BUDGET = """\
 # Written by `aden demo`: one budget for all job processes.
 [[budget]]
@@ -47,32 +60,53 @@ def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
     if not 1 <= jobs <= 16:
         print(f"--jobs={jobs} is not valid: expected 1 to 16", file=sys.stderr)
         return 2
+    limit = limit_usd or LIMIT_USD
+    try:
+        parse_usd(limit, "--limit")
+    except ConfigurationError as error:
+        print(f"aden demo: {error}", file=sys.stderr)
+        return 2
+    provider = (LIVE if live else LOCAL).format(limit=limit)
+    print(INTRODUCTION.format(pid=os.getpid(), jobs=jobs, limit=limit, provider=provider))
     with tempfile.TemporaryDirectory(prefix="aden-demo-") as directory:
         home = Path(directory)
-        ledger_url = f"sqlite://{home / 'ledger.db'}"
-        budgets = home / "budgets.toml"
-        limit = limit_usd or (LIVE_LIMIT_USD if live else LIMIT_USD)
-        budgets.write_text(BUDGET.format(limit=limit))
-        os.environ.update({"ADEN_BUDGETS": str(budgets), "ADEN_LEDGER": ledger_url})
+        (home / "budgets.toml").write_text(BUDGET.format(limit=limit))
+        os.environ["ADEN_BUDGETS"] = str(home / "budgets.toml")
+        os.environ["ADEN_LEDGER"] = f"sqlite://{home / 'ledger.db'}"
         try:
-            if live:
-                asyncio.run(_work(jobs))
-                print_report(open_ledger(ledger_url), budgets, None)
-            else:
-                with OpenAIServer(ttft_ms=40, token_interval_ms=2) as server:
-                    os.environ["OPENAI_BASE_URL"] = server.base_url
-                    os.environ["OPENAI_API_KEY"] = "sk-demo"
-                    asyncio.run(_work(jobs))
-                    server.wait_idle()
-                    print_report(open_ledger(ledger_url), budgets, server.bill)
-        except ConfigurationError as error:
-            print(f"aden demo: {error}", file=sys.stderr)
-            return 2
-    return 0
+            return _run_live(jobs) if live else _run_local(jobs)
+        except KeyboardInterrupt:
+            return 130
 
 
-async def _work(jobs: int) -> None:
-    """A real worker and real job processes; only the LiveKit server is not needed."""
+def _run_live(jobs: int) -> int:
+    ended = asyncio.run(_work(jobs))
+    _report(None)
+    return 0 if ended else 1
+
+
+def _run_local(jobs: int) -> int:
+    with OpenAIServer(ttft_ms=40, token_interval_ms=2) as server:
+        os.environ["OPENAI_BASE_URL"] = server.base_url
+        os.environ["OPENAI_API_KEY"] = "sk-demo"
+        ended = asyncio.run(_work(jobs))
+        server.wait_idle()
+        _report(server.bill)
+    return 0 if ended else 1
+
+
+def _report(bill: Bill | None) -> None:
+    ledger = open_ledger(os.environ["ADEN_LEDGER"])
+    print_report(ledger, Path(os.environ["ADEN_BUDGETS"]), bill)
+    ledger.close()
+
+
+async def _work(jobs: int) -> bool:
+    """A real worker and real job processes; only the LiveKit server is not needed.
+
+    Returns:
+        Whether all jobs came to their end.
+    """
     from livekit.agents import AgentServer, WorkerOptions  # noqa: PLC0415
 
     from aden.cli.demo.agent import entrypoint, initialize_aden_in_worker  # noqa: PLC0415
@@ -84,7 +118,7 @@ async def _work(jobs: int) -> None:
             prewarm_fnc=initialize_aden_in_worker,
             agent_name="hotel-agent",
             num_idle_processes=jobs,
-            initialize_process_timeout=60.0,
+            initialize_process_timeout=START_TIMEOUT_S,
             # LiveKit logs each refused turn with its traceback; the demo shows it in a line.
             log_level="CRITICAL",
             host="127.0.0.1",
@@ -93,16 +127,20 @@ async def _work(jobs: int) -> None:
     )
     started = asyncio.Event()
     server.on("worker_started", started.set)
-    print(f"[aden] starting a LiveKit worker (process {os.getpid()}) with {jobs} job processes …")
     running = asyncio.create_task(server.run(devmode=True, unregistered=True))
     try:
-        await asyncio.wait_for(started.wait(), JOB_TIMEOUT_S)
-        for number in range(jobs):
-            await server.simulate_job(f"room-{number}", fake_job=True)
-        async with asyncio.timeout(JOB_TIMEOUT_S):
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await started.wait()
+            for number in range(jobs):
+                await server.simulate_job(f"room-{number}", fake_job=True)
+        async with asyncio.timeout(TALK_TIMEOUT_S):
             while server.active_jobs:
                 await asyncio.sleep(0.1)
+    except TimeoutError:
+        print("aden demo: the jobs did not come to their end in time", file=sys.stderr)
+        return False
     finally:
         await server.aclose()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+    return True

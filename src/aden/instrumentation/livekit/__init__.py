@@ -3,10 +3,11 @@
 Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
-from aden.instrumentation.livekit import job, llm
+from aden.instrumentation.livekit import fallback, job, llm
 from aden.instrumentation.patches import Patch, Patches
 
 _LLM = "livekit.agents.llm.llm"
+_FALLBACK = "livekit.agents.llm.fallback_adapter"
 
 LIVEKIT = (
     Patches(
@@ -16,6 +17,10 @@ LIVEKIT = (
             Patch(_LLM, "LLMStream._main_task", llm.main_task),
             Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
         ),
+    ),
+    Patches(
+        _FALLBACK,
+        (Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),),
     ),
     Patches(
         "livekit.agents.job",

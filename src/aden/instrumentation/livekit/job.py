@@ -10,6 +10,7 @@ from aden.core.attribution import NOBODY, Attribution, from_metadata
 from aden.instrumentation.active import active_meter
 
 FLUSH_S = 2.0
+"""How long coroutines of async emitters are waited for."""
 
 
 def job_attribution() -> Attribution:
@@ -43,4 +44,4 @@ async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, 
         meter = active_meter()
         if meter is not None:
             await meter.dispatcher.aflush(FLUSH_S)
-            await asyncio.to_thread(meter.flush, FLUSH_S)
+            await asyncio.to_thread(meter.flush)

@@ -15,6 +15,7 @@ from aden.core.request import Request
 from aden.core.usage import Usage, token_count
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit import fallback
 from aden.instrumentation.livekit.job import job_attribution
 from aden.instrumentation.livekit.refusal import refusal_class
 from aden.instrumentation.openai.hosts import provider_of
@@ -49,6 +50,8 @@ async def main_task(
     call: Call | None = vars(stream).get("_aden_call")
     meter = active_meter()
     if call is None or meter is None:
+        if meter is not None and _is_adapter(stream):
+            fallback.guard(stream)
         await wrapped(*args, **kwargs)
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
@@ -56,10 +59,12 @@ async def main_task(
     call.span.bind(stream._llm_request_span)
     try:
         await _admit(meter, call, stream)
+        fallback.admitted()
         _watch(call, stream)
         await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
         meter.settle(call, refusal)
+        fallback.refused(stream._llm, refusal)
         # Recoverable: preemptive generation makes up to four refusals of one user turn, and the
         # fourth unrecoverable error would close the session.
         stream._emit_error(refusal, recoverable=True)
@@ -89,8 +94,8 @@ async def monitor(
 
 def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
     meter = active_meter()
-    if meter is None or type(stream)._genai_operation_name is None:
-        return None  # an adapter above other streams sends nothing itself
+    if meter is None or _is_adapter(stream):
+        return None
     try:
         llm = args[0] if args else kwargs["llm"]
         request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
@@ -101,6 +106,11 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         return None
     call.span = FrameworkSpan()
     return call
+
+
+def _is_adapter(stream: Any) -> bool:
+    """A stream above other streams: it sends nothing itself."""
+    return type(stream)._genai_operation_name is None
 
 
 async def _admit(meter: Meter, call: Call, stream: Any) -> None:

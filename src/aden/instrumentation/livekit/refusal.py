@@ -13,6 +13,8 @@ def refusal_class() -> type[RequestCancelledError]:
     class LiveKitRequestCancelledError(RequestCancelledError, APIStatusError):
         """A refusal inside LiveKit: a ``livekit.agents.APIStatusError`` with status 402."""
 
+        __qualname__ = "LiveKitRequestCancelledError"  # as spans and logs name it
+
         def __init__(self, details: RefusalDetails | str) -> None:
             RequestCancelledError.__init__(self, details)
             body = {"aden": {"reason": self.reason, "budget_id": self.budget_id}}

@@ -77,8 +77,10 @@ def failed(attempt: Attempt, error: BaseException) -> None:
     """No answer came: was the request sent?"""
     if type(error).__name__ in _NEVER_SENT:
         attempt.ended_free()
-    else:
-        attempt.ended_unknown()
+        return
+    # Cancelled, we hung up and the provider stopped; timed out, it may have worked to the end.
+    attempt.silent = isinstance(error, Exception)
+    attempt.ended_unknown()
 
 
 def answered(attempt: Attempt, response: Any) -> None:

@@ -31,6 +31,7 @@ _PARAMETERS = {
     "service_tier": "openai.request.service_tier",
 }
 _REASONS = re.compile(r"^(o\d|gpt-[5-9](?!.*chat))")
+_RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
 """Longest metadata value that OpenAI takes."""
 
@@ -66,12 +67,19 @@ def rewrite(kwargs: dict[str, Any], model: str) -> tuple[dict[str, Any], bool]:
     _strip_metadata(sent)
     if not is_given(sent.get("stream")) or not sent.get("stream"):
         return sent, False
-    options = sent.get("stream_options")
-    options = dict(options) if isinstance(options, Mapping) else {}
-    hide = not options.get("include_usage")
-    if hide:
-        sent["stream_options"] = {**options, "include_usage": True}
-    return sent, hide
+    options = sent.get("stream_options") if is_given(sent.get("stream_options")) else {}
+    if not isinstance(options, Mapping) or options.get("include_usage") or _reads_bytes(sent):
+        return sent, False
+    sent["stream_options"] = {**options, "include_usage": True}
+    return sent, True
+
+
+def _reads_bytes(sent: Mapping[str, Any]) -> bool:
+    """Under ``with_streaming_response`` the caller may see each byte: nothing could be hidden."""
+    headers = sent.get("extra_headers")
+    if not isinstance(headers, Mapping):
+        return False
+    return any(str(name).lower() == _RAW_HEADER and headers[name] == "stream" for name in headers)
 
 
 def read(attempt: Attempt, response: Any) -> None:
@@ -83,6 +91,9 @@ def read(attempt: Attempt, response: Any) -> None:
         str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
     )
     _read_usage(attempt, get(response, "usage"))
+    if attempt.outcome != "reported":
+        for choice in choices:
+            attempt.saw_text("".join(_texts(get(choice, "message"))))
 
 
 def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
@@ -94,10 +105,12 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     for choice in choices:
         _feed_choice(attempt, choice)
     usage = get(chunk, "usage")
-    if usage is None:
-        return True
-    _read_usage(attempt, usage)
-    return bool(choices) or not hide_usage
+    if usage is not None:
+        _read_usage(attempt, usage)
+        return bool(choices) or not hide_usage
+    if hide_usage:  # asked for usage, the provider says "usage": null in every other chunk
+        chunk.model_fields_set.discard("usage")
+    return True
 
 
 def _feed_choice(attempt: Attempt, choice: Any) -> None:

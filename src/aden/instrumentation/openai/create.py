@@ -1,13 +1,13 @@
 """The wrappers around a billing method of the SDK: admit, send, read, settle."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as otel_context
 
-from aden.errors import RequestCancelledError
+from aden.core.request import Request
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -31,10 +31,8 @@ def create(endpoint: Endpoint) -> Wrapper:
         if (outer := _outer_call()) is not None:
             return _join(meter, outer, endpoint, resource, wrapped, kwargs)
         call = _begin(meter, endpoint, resource, kwargs)
-        if call is None:
-            return wrapped(**kwargs)
         try:
-            _guarded_admit(meter, call)
+            admit(meter, call)
             sending, sent, hide = _prepare(call, endpoint, kwargs)
             with _on_the_wire(call, sending):
                 response = wrapped(**sent)
@@ -59,10 +57,8 @@ def async_create(endpoint: Endpoint) -> Wrapper:
         if (outer := _outer_call()) is not None:
             return await _ajoin(meter, outer, endpoint, resource, wrapped, kwargs)
         call = _begin(meter, endpoint, resource, kwargs)
-        if call is None:
-            return await wrapped(**kwargs)
         try:
-            await _aguarded_admit(meter, call)
+            await aadmit(meter, call)
             sending, sent, hide = _prepare(call, endpoint, kwargs)
             with _on_the_wire(call, sending):
                 response = await wrapped(**sent)
@@ -74,35 +70,19 @@ def async_create(endpoint: Endpoint) -> Wrapper:
     return wrapper
 
 
-def _begin(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Call | None:
-    """A Call for this request; None where our own code fails, and the request goes unmetered."""
+def _begin(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Call:
+    request = _describe(meter, endpoint, resource, kwargs)
+    return meter.begin(request, dict(kwargs), Lane(refusal_class()))
+
+
+def _describe(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Request:
+    """The request; where it is too odd to be measured, its model alone, for that is gated too."""
     try:
-        request = endpoint.describe(kwargs, resource._client)
-        return meter.begin(request, dict(kwargs), Lane(refusal_class()))
+        return endpoint.describe(kwargs, resource._client)
     except Exception:
-        meter.cannot("gate", "a request could not be described; it goes unmetered", trace=True)
-        return None
-
-
-def _guarded_admit(meter: Meter, call: Call) -> None:
-    """Admit; a refusal is raised, our own mistakes are not."""
-    try:
-        admit(meter, call)
-    except RequestCancelledError:
-        raise
-    except Exception:
-        meter.cannot("gate", "a request could not be decided", trace=True)
-        meter.sending(call)
-
-
-async def _aguarded_admit(meter: Meter, call: Call) -> None:
-    try:
-        await aadmit(meter, call)
-    except RequestCancelledError:
-        raise
-    except Exception:
-        meter.cannot("gate", "a request could not be decided", trace=True)
-        meter.sending(call)
+        meter.cannot("description", "a request could not be measured", trace=True)
+        model = kwargs.get("model")
+        return Request("openai", model if isinstance(model, str) else "")
 
 
 def _prepare(
@@ -139,7 +119,7 @@ def _join(
     """A request inside an open call: no second gate, but its facts feed that call."""
     if current_sending.get() is not None:  # create under parse: the outer wrapper sees it all
         return wrapped(**kwargs)
-    sending, sent, hide = _prepare_joined(call, endpoint, resource, kwargs)
+    sending, sent, hide = _prepare_joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
         response = wrapped(**sent)
@@ -153,7 +133,7 @@ async def _ajoin(
 ) -> Any:
     if current_sending.get() is not None:
         return await wrapped(**kwargs)
-    sending, sent, hide = _prepare_joined(call, endpoint, resource, kwargs)
+    sending, sent, hide = _prepare_joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
         response = await wrapped(**sent)
@@ -163,10 +143,10 @@ async def _ajoin(
 
 
 def _prepare_joined(
-    call: Call, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]
+    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]
 ) -> tuple[Sending, dict[str, Any], bool]:
     """Degrade what asks the call's own model; a second model inside a call is left alone."""
-    request = endpoint.describe(kwargs, resource._client)
+    request = _describe(meter, endpoint, resource, kwargs)
     model = call.model if request.model == call.request.model else request.model
     sent, hide = endpoint.rewrite(kwargs, model)
     return Sending(call, replace(request, model=model)), sent, hide
@@ -175,6 +155,6 @@ def _prepare_joined(
 def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
     """A copy whose messages can be read twice; an iterator would be spent by measuring it."""
     messages = kwargs.get("messages")
-    if isinstance(messages, Iterator):
+    if isinstance(messages, Iterable) and not isinstance(messages, list | tuple | str | Mapping):
         return {**kwargs, "messages": list(messages)}
     return dict(kwargs)

@@ -14,6 +14,8 @@ def refusal_class() -> type[RequestCancelledError]:
     class OpenAIRequestCancelledError(RequestCancelledError, openai.APIStatusError):
         """A refusal out of the openai SDK: an ``openai.APIStatusError`` with status 402."""
 
+        __qualname__ = "OpenAIRequestCancelledError"  # as spans and logs name it
+
         def __init__(self, details: RefusalDetails | str) -> None:
             RequestCancelledError.__init__(self, details)
             request = httpx2.Request("POST", "https://aden.invalid/refused-before-it-was-sent")
@@ -26,6 +28,12 @@ def refusal_class() -> type[RequestCancelledError]:
             return remake, (self.details,)
 
     return OpenAIRequestCancelledError
+
+
+def __getattr__(name: str) -> type[RequestCancelledError]:
+    if name == "OpenAIRequestCancelledError":
+        return refusal_class()
+    raise AttributeError(f"module {__name__} has no attribute {name}")
 
 
 def remake(details: RefusalDetails) -> RequestCancelledError:

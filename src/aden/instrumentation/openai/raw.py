@@ -1,0 +1,135 @@
+"""``with_raw_response`` and ``with_streaming_response``: metered as the caller reads them."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import wrapt
+
+from aden.instrumentation.openai.attempts import Sending
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.streams import StreamMeter, observe_stream
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""More than that is not kept to be read; the call is then estimated."""
+
+
+class RawMeter:
+    """Meters a raw response, whether it is parsed, read, iterated or left.
+
+    It hangs on the SDK's response and on the body, so that it ends with them. It refers to neither,
+    so that they end when they would without it.
+    """
+
+    def __init__(
+        self, sending: Sending, endpoint: Endpoint, http_response: Any, metered: StreamMeter
+    ) -> None:
+        self._sending = sending
+        self._endpoint = endpoint
+        self._metered = metered
+        self._handed_over = False
+        self._body = bytearray()
+        self._encoding = http_response.headers.get("content-encoding")
+        self._response_class = type(http_response)
+        if http_response.is_closed:  # read in whole before we saw it
+            self._encoding = None
+            self._body += http_response.content
+            self.end("complete")
+        else:
+            http_response.stream = _Observed(http_response.stream, self)
+
+    def parsed(self, value: Any) -> Any:
+        """``parse()`` made a stream (or something else): meter it from here on."""
+        if is_stream(value) and not self._handed_over and not self._body:
+            self._handed_over = True
+            observe_stream(value, self._metered)
+        return value
+
+    def feed(self, data: bytes) -> None:
+        """The caller has read a piece of the body."""
+        if self._handed_over or len(self._body) > MAX_BODY_BYTES:
+            return
+        self._body += data
+        if self._sending.request.stream:
+            self._metered.began()
+            if not self._encoding:
+                self._read_events()
+
+    def end(self, how: str) -> None:
+        """The body is read to its end, or left."""
+        if not self._handed_over:
+            self._read_rest()
+            self._metered.end(how)
+        elif how == "abandoned":  # the response is closed under its stream
+            self._metered.end(how)
+
+    def broke(self, error: BaseException) -> None:
+        """Reading the body raised; a stream that was parsed from it tells that itself."""
+        if not self._handed_over:
+            self._read_rest()
+            self._metered.broke(error)
+
+    def dropped(self) -> None:
+        """As `StreamMeter.dropped`; a stream that was parsed from it lives on."""
+        if not self._handed_over:
+            self._metered.dropped()
+
+    def __del__(self) -> None:
+        self.dropped()
+
+    def _read_rest(self) -> None:
+        """Cut in the middle it may be no JSON; the call is then estimated."""
+        with contextlib.suppress(Exception):
+            if self._encoding:
+                headers = {"content-encoding": self._encoding}
+                whole = self._response_class(200, headers=headers, content=bytes(self._body))
+                self._body[:] = whole.content
+            if self._sending.request.stream:
+                self._read_events()
+            else:
+                self._endpoint.read(self._sending.latest(), json.loads(self._body))
+
+    def _read_events(self) -> None:
+        *lines, rest = self._body.split(b"\n")
+        self._body = rest
+        for line in lines:
+            if line.startswith(b"data:") and (data := line[5:].strip()) != b"[DONE]":
+                self._metered.chunk(json.loads(data))
+
+
+class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """A response's byte stream: the same bytes at the same time, noted as they pass."""
+
+    def __init__(self, stream: Any, raw: RawMeter) -> None:
+        super().__init__(stream)
+        self._self_raw = raw
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for data in self.__wrapped__:
+                self._self_raw.feed(data)
+                yield data
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._self_raw.broke(error)
+            raise
+        self._self_raw.end("complete")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for data in self.__wrapped__:
+                self._self_raw.feed(data)
+                yield data
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._self_raw.broke(error)
+            raise
+        self._self_raw.end("complete")
+
+
+def is_stream(value: Any) -> bool:
+    """Whether *value* is one of the SDK's streams."""
+    return hasattr(value, "_iterator") and hasattr(value, "response")

@@ -1,0 +1,176 @@
+"""The ledger in a Redis server that every host of a fleet shares.
+
+Each verb is one Lua script, so it is one atomic step and one trip. The server's clock counts.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from aden.core.record import CallRecord
+from aden.core.window import Window
+from aden.errors import ConfigurationError, LedgerError
+from aden.ledger import redis_verbs as verbs
+from aden.ledger.journal import line_of, records_of
+from aden.ledger.protocol import Ask, Balance, Grant, Reach, Refusal, Settlement
+from aden.ledger.redis_link import Link, LinkError
+from aden.ledger.redis_question import Question
+from aden.ledger.redis_url import parse
+from aden.ledger.redis_wire import Wire
+
+logger = logging.getLogger("aden.ledger")
+
+OPEN_WAIT_S = 1.0
+READ_WAIT_S = 5.0
+REFRESH_S = 5.0
+"""How old typical outputs may become before they are read again, in the background."""
+PAGE = 500
+RENEWALS = 200
+
+
+class RedisLedger:
+    """Balances, holds and the journal under one hash tag of a Redis server.
+
+    Raises:
+        ConfigurationError: The URL is malformed, the package redis is not installed, or the server
+            refuses the connection (password, database, certificate).
+    """
+
+    reach: Reach = "fleet"
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] | None = None,
+        *,
+        journal_calls: int | None = None,
+    ) -> None:
+        address = parse(url)
+        self.url = address.shown
+        self._clock = clock
+        self._journal_calls = address.journal_calls if journal_calls is None else journal_calls
+        self._typical: dict[str, int | None] = {}
+        self._typical_at = time.monotonic()
+        self._wire = Wire(lambda: Link(address), self.url)
+        self._open()
+
+    def reserve(self, ask: Ask) -> Grant | Refusal:
+        """Hold the first option that fits, all its lines or none.
+
+        Raises:
+            LedgerError: No answer within the deadline; nothing is held.
+        """
+        question, at = self._reservation(ask)
+        return self._wire.ask(question, at)
+
+    async def areserve(self, ask: Ask) -> Grant | Refusal:
+        """`reserve`; the loop runs meanwhile. Cancelled, it holds nothing."""
+        question, at = self._reservation(ask)
+        return await self._wire.aask(question, at)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Replace an operation's hold by its charges."""
+        try:
+            line = line_of(settlement.record)
+            call = verbs.settle(self._given(), settlement, line, self._journal_calls)
+            self._wire.soon(call)
+        except Exception:
+            logger.exception("aden: a settlement cannot be booked in %s", self.url)
+
+    def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
+        """Extend the lease of each operation and note its progress, one amount a hold."""
+        try:
+            given, everything = self._given(), list(progress.items())
+            for first in range(0, len(everything), RENEWALS):
+                some = dict(everything[first : first + RENEWALS])
+                self._wire.soon(verbs.renew(given, some, lease_ms))
+        except Exception:
+            logger.exception("aden: leases cannot be renewed in %s", self.url)
+
+    def mark_sent(self, operation: str, *, sent: bool) -> None:
+        """Note whether the request has left."""
+        try:
+            self._wire.soon(verbs.mark_sent(self._given(), operation, sent))
+        except Exception:
+            logger.exception("aden: %s cannot note that a request was sent", self.url)
+
+    def extend(self, operation: str, amounts: Sequence[int]) -> None:
+        """Raise an operation's holds to *amounts*; never lowers, never refuses."""
+        try:
+            self._wire.soon(verbs.extend(self._given(), operation, amounts))
+        except Exception:
+            logger.exception("aden: a hold cannot be raised in %s", self.url)
+
+    def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
+        """What the current window of each budget holds."""
+        given = self._given()
+        return self._wire.ask(Question(verbs.Balances(budgets, given)), self._at(given))
+
+    def typical_output(self, model: str) -> int | None:
+        """A high percentile of this model's output tokens, as last heard; never waits."""
+        if time.monotonic() - self._typical_at > REFRESH_S:
+            self._refresh()
+        return self._typical.get(model)
+
+    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
+        """True for the one process that may raise this alert in this window."""
+        claim = verbs.Plain(verbs.claim_alert(budget, window_id, threshold))
+        return bool(self._wire.ask(Question(claim), 0.0))
+
+    def journal(self) -> tuple[CallRecord, ...]:
+        """The settled calls, oldest first."""
+        lines: list[str] = []
+        last = b"-"
+        while True:
+            page = Question(verbs.Plain(verbs.journal(last, PAGE)))
+            entries = self._wire.ask(page, 0.0, READ_WAIT_S)
+            lines += [fields[1].decode() for _, fields in entries]
+            if len(entries) < PAGE:
+                return records_of(lines)
+            last = entries[-1][0]
+
+    def flush(self, timeout_s: float) -> bool:
+        """Carry out what was put off; False where *timeout_s* was not enough."""
+        return self._wire.flush(timeout_s)
+
+    def close(self) -> None:
+        """Flush and let go of connection and thread. Whoever uses it after that opens it again."""
+        self._wire.close()
+
+    def _given(self) -> float | None:
+        """The time, where it is not the server's."""
+        return None if self._clock is None else self._clock()
+
+    def _at(self, given: float | None) -> float:
+        """The server's time, as far as we know it: its windows are sent along."""
+        return time.time() + self._wire.pump.offset_s if given is None else given
+
+    def _reservation(self, ask: Ask) -> tuple[Question[Grant | Refusal], float]:
+        given = self._given()
+        reserve = verbs.Reserve(ask, given)
+        return Question(reserve, reserve.undo), self._at(given)
+
+    def _open(self) -> None:
+        """Connect, so that the first request need not, and what cannot work is said at once."""
+        try:
+            schema = self._wire.ask(Question(verbs.Hello(self._heard)), 0.0, OPEN_WAIT_S)
+        except LedgerError as error:
+            cause = error.__cause__
+            if isinstance(cause, LinkError) and cause.wrong_setting:
+                self._wire.close(0.0)
+                allowed = f"a Redis ledger that can be used ({cause})"
+                raise ConfigurationError("ledger", self.url, allowed) from None
+            logger.warning("aden: %s; it is asked again when it is needed", error)
+            return
+        if schema != verbs.SCHEMA:
+            self._wire.close(0.0)
+            allowed = f"a ledger of schema {verbs.SCHEMA}; that one has {schema}, of a newer aden"
+            raise ConfigurationError("ledger", self.url, allowed)
+
+    def _refresh(self) -> None:
+        self._typical_at = time.monotonic()
+        self._wire.put_question(Question(verbs.Hello(self._heard)), 0.0)
+
+    def _heard(self, typical: dict[str, int | None]) -> None:
+        self._typical = typical
+        self._typical_at = time.monotonic()

@@ -1,0 +1,225 @@
+"""Carries out what is in a Redis ledger's queue, batch by batch, in order.
+
+Runs on one thread at a time; only `inbox` is fed by others. A batch is one trip to the server.
+"""
+
+import itertools
+import logging
+import queue
+import time
+from collections import deque
+from typing import Any
+
+from aden.errors import LedgerUnavailable
+from aden.ledger.redis_link import Link, LinkError, Reply
+from aden.ledger.redis_outage import Outage
+from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
+from aden.ledger.redis_verbs import PROBE, WrongClock
+
+logger = logging.getLogger("aden.ledger")
+
+BATCH = 128
+"""Calls a trip: few enough that the caller of the last one need not wait long."""
+GIVE_UP_S = 3_600.0
+"""How long a booking is tried."""
+
+Work = Booking | Question[Any]
+
+
+class Pump:
+    """The queue, what was taken out of it and waits, and the connection."""
+
+    def __init__(self, link: Link, shown: str) -> None:
+        self._link = link
+        self._shown = shown
+        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._todo: deque[Item] = deque()
+        self.outage = Outage(shown)
+        self.trips = 0
+        """How many batches were answered."""
+        self.offset_s = 0.0
+        """How far the server's clock is ahead of ours; learned where it matters."""
+
+    def waiting(self) -> int:
+        """How much there is to do."""
+        return self.inbox.qsize() + len(self._todo)
+
+    def step(self) -> bool:
+        """Wait for something to do and carry out a batch of it; False where it was to stop."""
+        self._gather()
+        if not self._may_try():
+            return self._sit_out()
+        batch = self._take_batch()
+        if batch:
+            self._carry_out(batch)
+        elif self.outage.pause_s() is not None:
+            self._probe()
+        elif self._todo and isinstance(self._todo[0], Stop):
+            return self._stop()
+        return True
+
+    def _stop(self) -> bool:
+        self._todo = deque(item for item in self._todo if not isinstance(item, Stop))
+        self._link.disconnect()
+        return False
+
+    def _gather(self) -> None:
+        """Take over what is in the inbox; where there is nothing to do, wait for it."""
+        pause_s = self.outage.pause_s()
+        if self._todo and (pause_s is None or self._may_try()):
+            pause_s = 0.0
+        try:
+            if pause_s == 0.0:
+                self._todo.append(self.inbox.get_nowait())
+            else:
+                self._todo.append(self.inbox.get(timeout=pause_s))
+            while True:
+                self._todo.append(self.inbox.get_nowait())
+        except queue.Empty:
+            return
+
+    def _may_try(self) -> bool:
+        """Nothing failed lately, the next probe is due, or a caller hopes for a better moment."""
+        if not self.outage.pause_s():
+            return True
+        return not self.outage.is_on and any(isinstance(item, Question) for item in self._todo)
+
+    def _sit_out(self) -> bool:
+        """While the server is down, who asks is refused and what books is kept."""
+        kept: deque[Item] = deque()
+        stop = False
+        for item in self._todo:
+            if isinstance(item, Question):
+                item.finish(self._unavailable(f"is down: {self.outage.why}"))
+            elif isinstance(item, Stop):
+                stop = True
+            elif isinstance(item, Barrier) and not kept:
+                item.ring()
+            else:
+                kept.append(item)
+                if isinstance(item, Barrier) and item.is_new:
+                    item.is_new = False
+                    self.outage.try_now()
+        self._todo = kept
+        return self._stop() if stop else True
+
+    def _take_batch(self) -> list[Work]:
+        """Up to the next barrier; who does not wait any more is left out."""
+        batch: list[Work] = []
+        while self._todo and len(batch) < BATCH:
+            item = self._todo[0]
+            if isinstance(item, Barrier):
+                if batch:
+                    break
+                item.ring()
+            elif isinstance(item, Stop):
+                break
+            elif isinstance(item, Booking) or not item.is_finished:
+                batch.append(item)
+            self._todo.popleft()
+        return batch
+
+    def _carry_out(self, batch: list[Work]) -> None:
+        for item in batch:
+            if isinstance(item, Question):
+                item.sent = True
+        try:
+            replies = self._link.carry_out([item.call for item in batch if item.call is not None])
+        except LinkError as error:
+            self._failed(batch, error)
+            return
+        self.trips += 1
+        waiting = self._count_bookings(batch)
+        refused: list[Booking] = []
+        passing = None
+        for item, reply in zip(batch, replies, strict=True):
+            if not isinstance(reply, LinkError):
+                self._answer(item, reply)
+                continue
+            passing = reply if reply.passing else passing
+            refused += self._refused(item, reply)
+        self._todo.extendleft(reversed(refused))
+        if passing is None:
+            self.outage.over(waiting=waiting)
+        else:
+            self._link.disconnect()  # a replica, or a server that is full: look for a better one
+            self.outage.failed(str(passing), waiting=waiting)
+
+    def _answer(self, item: Work, reply: Reply) -> None:
+        if isinstance(item, Booking):
+            return
+        outcome: tuple[Any] | LedgerUnavailable
+        try:
+            outcome = (item.verb.read(reply),)
+        except WrongClock as wrong:
+            self.offset_s = wrong.now - time.time()
+            item.tries -= 1
+            if item.tries:
+                item.call = item.verb.call(wrong.now)
+                self._todo.appendleft(item)
+                return
+            outcome = self._unavailable("has a clock that jumps")
+        except Exception as error:
+            logger.exception("aden: %s: an answer cannot be read", self._shown)
+            outcome = self._unavailable(f"gave an answer that cannot be read: {error!r}")
+        if not item.finish(outcome):
+            self._undo(item)
+
+    def _refused(self, item: Work, error: LinkError) -> list[Booking]:
+        """The server is there, but did not do this; what may work later is kept."""
+        if isinstance(item, Question):
+            item.finish(self._unavailable(f"refused: {error}", error))
+            return []
+        if error.passing:
+            return [item]
+        logger.error(
+            "aden: %s: a booking (%s) is impossible and left out: %s",
+            self._shown,
+            item.call.verb,
+            error,
+        )
+        return []
+
+    def _failed(self, batch: list[Work], error: LinkError) -> None:
+        """Nobody knows what became of the batch: bookings are kept, grants are taken back."""
+        oldest = time.monotonic() - GIVE_UP_S
+        given_up = 0
+        kept: list[Item] = []
+        for item in batch:
+            if isinstance(item, Question):
+                item.finish(self._unavailable(f"is not available: {error}", error))
+                if error.was_sent:
+                    self._undo(item)
+            elif item.since < oldest:
+                given_up += 1
+            else:
+                kept.append(item)
+        self._todo.extendleft(reversed(kept))
+        if given_up:
+            logger.error(
+                "aden: %s: %d bookings given up after %.0f s; leases book their holds",
+                self._shown,
+                given_up,
+                GIVE_UP_S,
+            )
+        self.outage.failed(str(error), waiting=self._count_bookings([]))
+
+    def _probe(self) -> None:
+        try:
+            self._link.carry_out([PROBE])
+        except LinkError as error:
+            self.outage.failed(str(error), waiting=0)
+        else:
+            self.outage.over(waiting=0)
+
+    def _undo(self, question: Question[Any]) -> None:
+        if question.undo is not None:
+            self._todo.append(Booking(question.undo()))
+
+    def _count_bookings(self, batch: list[Work]) -> int:
+        return sum(isinstance(item, Booking) for item in itertools.chain(batch, self._todo))
+
+    def _unavailable(self, why: str, cause: LinkError | None = None) -> LedgerUnavailable:
+        error = LedgerUnavailable(f"{self._shown} {why}")
+        error.__cause__ = cause
+        return error

@@ -1,0 +1,92 @@
+"""What is put into the queue of a Redis ledger: bookings, which insist, and questions, which wait."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from aden.errors import LedgerError
+from aden.ledger.redis_link import Call
+from aden.ledger.redis_verbs import Verb
+
+T = TypeVar("T")
+
+TRIES = 3
+"""How often a question may be asked again because the server's clock is in other windows."""
+
+
+class Booking:
+    """A call that nobody waits for; it is kept until it is booked."""
+
+    __slots__ = ("call", "since")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.since = time.monotonic()
+
+
+class Question(Generic[T]):
+    """A call that somebody waits for.
+
+    The first word counts: either the thread's answer or the waiting side's "too late".
+    """
+
+    __slots__ = ("_box", "call", "ring", "sent", "tries", "trips", "undo", "verb")
+
+    def __init__(self, verb: Verb[T], undo: Callable[[], Call] | None = None) -> None:
+        self.verb = verb
+        self.undo = undo
+        """Takes back what the answer granted to nobody."""
+        self.call: Call | None = None
+        self.ring: Callable[[], object] = _nobody
+        """Wakes the one who waits."""
+        self.sent = False
+        self.trips = 0
+        """How many batches were answered when this was asked."""
+        self.tries = TRIES
+        self._box: dict[str, tuple[T] | LedgerError] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Answered, or nobody waits any more."""
+        return bool(self._box)
+
+    def finish(self, outcome: tuple[T] | LedgerError) -> bool:
+        """Set the outcome and wake the one who waits; False where another outcome stands."""
+        if self._box.setdefault("outcome", outcome) is not outcome:
+            return False
+        self.ring()
+        return True
+
+    def result(self) -> T:
+        """The answer.
+
+        Raises:
+            LedgerError: There is none.
+        """
+        outcome = self._box["outcome"]
+        if isinstance(outcome, LedgerError):
+            raise outcome
+        return outcome[0]
+
+
+class Barrier:
+    """Reached when all that was put into the queue before is booked."""
+
+    __slots__ = ("is_new", "ring")
+
+    def __init__(self, ring: Callable[[], object]) -> None:
+        self.ring = ring
+        self.is_new = True
+
+
+class Stop:
+    """The thread is to end."""
+
+    __slots__ = ()
+
+
+Item = Booking | Question[Any] | Barrier | Stop
+
+
+def _nobody() -> None:
+    """Nobody waits for the answer."""

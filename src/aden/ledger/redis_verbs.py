@@ -1,0 +1,258 @@
+"""The arguments of the Redis ledger's scripts, and what their answers mean. No I/O."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Protocol, TypeVar
+
+from aden.core.window import Span, Window
+from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
+from aden.ledger.redis_link import Call, Reply
+from aden.ledger.rules import Verdict, output_bucket, percentile_of, retry_after_ms
+
+SCHEMA = 1
+PROBE = Call("open", (b"", b"%d" % SCHEMA))
+"""Asks whether the server is there; `Hello` reads the answer."""
+T_co = TypeVar("T_co", covariant=True)
+
+_attempts = itertools.count(time.time_ns() // 1_000)
+"""Numbers of attempts to reserve; they only have to rise within the process that makes the call."""
+
+
+class WrongClock(Exception):
+    """The windows that were sent are not those of the server's time; it is told here."""
+
+    def __init__(self, now: float) -> None:
+        super().__init__(now)
+        self.now = now
+
+
+class Verb(Protocol[T_co]):
+    """A call of a script that somebody waits for."""
+
+    def call(self, at: float) -> Call:
+        """The call, with the windows around the unix second *at*."""
+
+    def read(self, reply: Reply) -> T_co:
+        """What the answer means.
+
+        Raises:
+            WrongClock: It has to be asked again.
+        """
+
+
+class Reserve:
+    """`Ledger.reserve`."""
+
+    def __init__(self, ask: Ask, given: float | None) -> None:
+        self._ask = ask
+        self._given = given
+        self._attempt = number(next(_attempts))
+        self._windows = {line.budget: line.window for opt in ask.options for line in opt.lines}
+        self._spans: list[tuple[Span, ...]] = []
+
+    def call(self, at: float) -> Call:
+        """The call, with the windows around *at*."""
+        ask = self._ask
+        words = [*self._head(), number(ask.lease_ms)]
+        self._spans = _add_budgets(words, self._windows.items(), at)
+        places = {key: number(place) for place, key in enumerate(self._windows, 1)}
+        words.append(number(len(ask.options)))
+        for option in ask.options:
+            words.append(number(len(option.lines)))
+            for line in option.lines:
+                below = b"" if line.below is None else number(line.below)
+                words += (places[line.budget], number(line.limit), number(line.amount))
+                words += (number(line.at_risk), below, b"1" if line.enforce else b"0")
+        return Call("reserve", words)
+
+    def read(self, reply: Reply) -> Grant | Refusal:
+        """The grant or refusal, with the balances as the server saw them."""
+        now, said, *rest = reply
+        if said == b"clock":
+            raise WrongClock(float(now))
+        place, *figures = rest
+        seen = _balances(list(self._windows), self._spans, figures)
+        operation = self._ask.operation
+        if said == b"granted":
+            found = {balance.budget: balance.window_id for balance in seen}
+            lines = self._ask.options[place].lines
+            holds = tuple(Charge(line.budget, found[line.budget], line.amount) for line in lines)
+            return Grant(operation, place, holds, seen)
+        balance = seen[place]
+        verdict = Verdict(None, "busy" if said == b"busy" else "exhausted", balance.budget)
+        wait_ms = retry_after_ms(verdict, balance, float(now))
+        return Refusal(operation, verdict.reason, balance.budget, seen, wait_ms)
+
+    def undo(self) -> Call:
+        """Takes the hold back, also where this attempt has yet to reach the server."""
+        return Call("abandon", self._head())
+
+    def _head(self) -> list[bytes]:
+        return [moment(self._given), text(self._ask.operation), self._attempt]
+
+
+class Balances:
+    """`Ledger.balances`."""
+
+    def __init__(self, budgets: Sequence[tuple[str, Window]], given: float | None) -> None:
+        self._budgets = list(budgets)
+        self._given = given
+        self._spans: list[tuple[Span, ...]] = []
+
+    def call(self, at: float) -> Call:
+        """The call, with the windows around *at*."""
+        words = [moment(self._given)]
+        self._spans = _add_budgets(words, self._budgets, at)
+        return Call("balances", words)
+
+    def read(self, reply: Reply) -> tuple[Balance, ...]:
+        """The balances, in the order of the budgets."""
+        now, said, *figures = reply
+        if said == b"clock":
+            raise WrongClock(float(now))
+        return _balances([key for key, _ in self._budgets], self._spans, figures)
+
+
+class Plain:
+    """A call whose arguments do not depend on the time, answered as it is."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def call(self, at: float) -> Call:
+        """The call."""
+        return self._call
+
+    def read(self, reply: Reply) -> Reply:
+        """The answer itself."""
+        return reply
+
+
+class Hello:
+    """Begins, and asks for the typical outputs, which are handed to *heard*."""
+
+    def __init__(self, heard: Callable[[dict[str, int | None]], None]) -> None:
+        self._heard = heard
+
+    def call(self, at: float) -> Call:
+        """The call."""
+        return PROBE
+
+    def read(self, reply: Reply) -> int:
+        """The ledger's schema."""
+        _, schema, flat = reply
+        self._heard(outputs(flat))
+        return int(schema)
+
+
+def settle(given: float | None, settlement: Settlement, line: str | None, keep: int) -> Call:
+    """`Ledger.settle`."""
+    output = b""
+    if settlement.output is not None:
+        model, tokens = settlement.output
+        output = number(output_bucket(tokens)) + b":" + text(model)
+    words = [moment(given), text(settlement.operation), output]
+    words += (b"" if line is None else text(line), number(keep))
+    for charge in settlement.charges:
+        words += (text(charge.budget), text(charge.window_id), number(charge.amount))
+    return Call("settle", words)
+
+
+def renew(given: float | None, progress: Mapping[str, Sequence[int]], lease_ms: int) -> Call:
+    """`Ledger.renew`."""
+    words = [moment(given), number(lease_ms)]
+    for operation, amounts in progress.items():
+        words += (text(operation), number(len(amounts)), *map(number, amounts))
+    return Call("renew", words)
+
+
+def mark_sent(given: float | None, operation: str, sent: bool) -> Call:
+    """`Ledger.mark_sent`."""
+    return Call("mark_sent", (moment(given), text(operation), b"1" if sent else b"0"))
+
+
+def extend(given: float | None, operation: str, amounts: Sequence[int]) -> Call:
+    """`Ledger.extend`."""
+    return Call("extend", (moment(given), text(operation), *map(number, amounts)))
+
+
+def claim_alert(budget: str, window_id: str, threshold: int) -> Call:
+    """`Ledger.claim_alert`; the claim has a number of its own, so that it may be sent twice."""
+    alert = b"%d:%b:%d:%b" % (len(text(budget)), text(budget), threshold, text(window_id))
+    return Call("claim_alert", (b"", alert, number(next(_attempts))))
+
+
+def journal(last: bytes, count: int) -> Call:
+    """A page of `Ledger.journal`, behind the entry *last*."""
+    return Call("journal", (b"", last, number(count)))
+
+
+def outputs(flat: Sequence[bytes]) -> dict[str, int | None]:
+    """The typical output of each model, from the server's counts."""
+    histograms: dict[str, dict[int, int]] = {}
+    for field, seen in zip(flat[::2], flat[1::2], strict=True):
+        bucket, _, model = field.partition(b":")
+        name = model.decode(errors="surrogatepass")
+        histograms.setdefault(name, {})[int(bucket)] = int(seen)
+    return {model: percentile_of(histogram) for model, histogram in histograms.items()}
+
+
+def number(value: int) -> bytes:
+    """An integer, exactly; anything else is a mistake of ours."""
+    return b"%d" % value
+
+
+def text(value: str) -> bytes:
+    """Any text: labels come from users, lone surrogates included."""
+    return value.encode(errors="surrogatepass")
+
+
+def moment(given: float | None) -> bytes:
+    """The time as the scripts take it: empty for the server's own."""
+    return b"" if given is None else repr(given).encode()
+
+
+@lru_cache(maxsize=4096)
+def _spans_around(window: Window, minute: int) -> tuple[Span, ...]:
+    """The windows that touch the minute, the one before or the one after, in order.
+
+    The server picks by its own clock, so the clocks need not agree to better than a minute.
+    """
+    spans: dict[str, Span] = {}
+    for near in range(minute - 1, minute + 3):
+        span = window.at(near * 60)
+        spans[span.id] = span
+    return tuple(spans.values())
+
+
+def _add_budgets(
+    words: list[bytes], budgets: Sequence[tuple[str, Window]] | Mapping[str, Window], at: float
+) -> list[tuple[Span, ...]]:
+    """Append when the windows are right, the budgets and their windows."""
+    minute = int(at // 60)
+    pairs = list(budgets)
+    words += (number((minute - 1) * 60), number((minute + 2) * 60), number(len(pairs)))
+    candidates = []
+    for key, window in pairs:
+        spans = _spans_around(window, minute)
+        candidates.append(spans)
+        words += (text(key), number(len(spans)))
+        for span in spans:
+            words += (text(span.id), moment(span.ends_at))
+    return candidates
+
+
+def _balances(
+    keys: Sequence[str], candidates: Sequence[tuple[Span, ...]], figures: Sequence[Reply]
+) -> tuple[Balance, ...]:
+    """The balances of an answer: of each budget, which window, settled, unconfirmed, held."""
+    seen = []
+    for key, spans, at in zip(keys, candidates, itertools.count(step=4), strict=False):
+        place, *values = figures[at : at + 4]
+        balance = Balance(key, spans[place].id, spans[place].ends_at)
+        settled, unconfirmed, held = map(int, values)
+        seen.append(replace(balance, settled=settled, unconfirmed=unconfirmed, held=held))
+    return tuple(seen)

@@ -1,0 +1,49 @@
+"""What most tests need: a local provider, and this process instrumented for one test."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import aden
+from aden.testing import OpenAIServer
+from house import House
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A local OpenAI-compatible server that answers at once and keeps an exact bill."""
+    with OpenAIServer(ttft_ms=1, token_interval_ms=0) as running:
+        yield running
+
+
+@pytest.fixture
+def instrumented(server: OpenAIServer) -> Iterator[Callable[..., House]]:
+    """Instrument this process until the test ends.
+
+    ``house = instrumented(budgets=[…], before_request=…)``; ``tracer_provider`` and
+    ``meter_provider`` replace the house's own.
+    """
+
+    def start(tracer_provider: Any = None, meter_provider: Any = None, **options: Any) -> House:
+        house = House(server, tracer_provider=tracer_provider, meter_provider=meter_provider)
+        return house.start(**options)
+
+    yield start
+    aden.AdenInstrumentor().uninstrument()
+    aden.uninstrument()
+
+
+@pytest.fixture
+def complaints(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What Aden has logged as errors so far: ``complaints()``."""
+
+    def lines() -> list[str]:
+        return [
+            each.getMessage()
+            for each in caplog.records
+            if each.name.startswith("aden") and each.levelno >= logging.ERROR
+        ]
+
+    return lines

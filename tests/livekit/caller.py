@@ -1,0 +1,69 @@
+"""A caller who speaks: silence on the microphone, and a recogniser that knows what was said."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import LanguageCode, stt
+from livekit.agents.voice import io
+
+RATE = 16_000
+
+
+class Microphone(io.AudioInput):
+    """Silence, in frames of 50 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(label="silence")
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        await asyncio.sleep(0.05)
+        samples = RATE // 20
+        return rtc.AudioFrame(b"\0\0" * samples, RATE, 1, samples)
+
+
+class Caller(stt.STT[Any]):
+    """Recognises what the test says with `speak`."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
+        self._utterances: asyncio.Queue[stt.SpeechEvent] = asyncio.Queue()
+
+    async def _recognize_impl(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def stream(self, *, conn_options: Any = None, **_: Any) -> stt.RecognizeStream:
+        """A recognition that lasts as long as the call."""
+        return _Recognition(self, conn_options, self._utterances)
+
+    async def speak(self, *drafts: str, final: str, pause_s: float = 0.15) -> None:
+        """Say something, word by word; LiveKit begins an answer to each draft."""
+        kind = stt.SpeechEventType
+        self._utterances.put_nowait(stt.SpeechEvent(type=kind.START_OF_SPEECH))
+        for draft in drafts:
+            self._utterances.put_nowait(_event(kind.PREFLIGHT_TRANSCRIPT, draft))
+            await asyncio.sleep(pause_s)
+        self._utterances.put_nowait(_event(kind.FINAL_TRANSCRIPT, final))
+        self._utterances.put_nowait(stt.SpeechEvent(type=kind.END_OF_SPEECH))
+
+
+class _Recognition(stt.RecognizeStream):
+    def __init__(
+        self, caller: Caller, options: Any, events: asyncio.Queue[stt.SpeechEvent]
+    ) -> None:
+        super().__init__(stt=caller, conn_options=options)
+        self._utterances = events
+
+    async def _run(self) -> None:
+        async for event in self._next():
+            self._event_ch.send_nowait(event)
+
+    async def _next(self) -> AsyncIterator[stt.SpeechEvent]:
+        while True:
+            yield await self._utterances.get()
+
+
+def _event(kind: stt.SpeechEventType, text: str) -> stt.SpeechEvent:
+    heard = stt.SpeechData(language=LanguageCode("en"), text=text)
+    return stt.SpeechEvent(type=kind, alternatives=[heard])

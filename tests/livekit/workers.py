@@ -1,0 +1,128 @@
+"""Real LiveKit workers: a program started by its own command line, in processes of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import aden
+from aden.core.record import CallRecord
+from aden.ledger import open_ledger
+from aden.testing import OpenAIServer
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(__file__).with_name("programs")
+OURS = ("ADEN_", "OTEL_", "LIVEKIT_", "OPENAI_", "AGENT_")
+
+ONE_BUDGET = """\
+[[budget]]
+id = "calls"
+limit_usd = "1"
+"""
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """This process's environment without what would change how a worker behaves."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    source = str(Path(aden.__file__).resolve().parents[1])
+    return {**inherited, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **variables}
+
+
+class Home:
+    """A directory with a budget file and a ledger."""
+
+    def __init__(self, path: Path, provider: OpenAIServer, budgets: str = ONE_BUDGET) -> None:
+        self.path = path
+        self.provider = provider
+        self.budgets = path / "budgets.toml"
+        self.budgets.write_text(budgets)
+        self.ledger_url = f"sqlite://{path / 'ledger.db'}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a worker that lives here."""
+        return {
+            "OPENAI_BASE_URL": self.provider.base_url,
+            "OPENAI_API_KEY": "sk-test",
+            "ADEN_BUDGETS": str(self.budgets),
+            "ADEN_LEDGER": self.ledger_url,
+        }
+
+    def journal(self) -> tuple[CallRecord, ...]:
+        """The settled calls of all processes."""
+        ledger = open_ledger(self.ledger_url)
+        try:
+            return ledger.journal()
+        finally:
+            ledger.close()
+
+
+class Worker:
+    """``python <program> start``, and what it and its job processes print.
+
+    ``--simulation`` is LiveKit's own switch for workers side by side on one machine: no health
+    check on the fixed port 8081, and no job is turned away because the machine is busy.
+    """
+
+    def __init__(
+        self, program: Path, home: Path, variables: Mapping[str, str], *options: str
+    ) -> None:
+        self._log = home / f"{program.stem}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(program), "start", "--simulation", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=home,
+                env=clean_environment(**variables),
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever is left of the worker and its job processes ends here."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    @property
+    def output(self) -> str:
+        """Everything that was printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def terminate(self, timeout_s: float = 40) -> int:
+        """Ask the worker to end, as a service manager does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def says(self, text: str, timeout_s: float = 60) -> None:
+        """Wait until something was printed."""
+        wait_until(lambda: text in self.output, timeout_s, f"{text!r} was not printed", self)
+
+
+def wait_until(
+    condition: object, timeout_s: float, complaint: str, worker: Worker | None = None
+) -> None:
+    """Poll *condition*, a function, until it holds."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(complaint + (f"\n{worker.output}" if worker else ""))
+        time.sleep(0.02)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there, and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"

@@ -1,0 +1,373 @@
+"""Every shape of a chat completions call, once: how it is used, and how it has to be booked.
+
+A shape returns what a program can see of it. It is run bare and instrumented; both have to see the
+same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lanes import Lane, cancelled_when
+
+from aden.testing import Drop, ErrorEvent, Hang, NoUsage, Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aden.testing.script import Step
+
+QUESTION = [{"role": "user", "content": "Say hello in 12 tokens."}]
+REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": QUESTION, "max_tokens": 40}
+STREAM: dict[str, Any] = REQUEST | {"stream": True}
+ASKED: dict[str, Any] = STREAM | {"stream_options": {"include_usage": True}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "book",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+RAW = "with_raw_response"
+STREAMING = "with_streaming_response"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way to make a call."""
+
+    name: str
+    use: Callable[[Lane], Awaitable[Any]]
+    steps: tuple[Step, ...] = ()
+    """What the server does."""
+    end: str | None = None
+    """How its stream has to end; None for a plain call."""
+    error: str | None = None
+    """``error.type`` on the span; None where nothing failed."""
+    output: int | str = "reported"
+    """Output tokens to be booked: the provider's own, a number of deltas, or ``reserved``."""
+    attempts: int = 1
+    timeout_s: float = 10.0
+    interval_ms: float = 0
+    """Between two tokens of the server."""
+    only_async: bool = False
+
+
+def seen(value: Any) -> Any:
+    """A value as it can be compared: its type, and its content without what is never the same."""
+    if isinstance(value, list):
+        return [seen(each) for each in value]
+    if hasattr(value, "to_dict"):
+        fields = {
+            name: field
+            for name, field in value.to_dict().items()
+            if name not in ("id", "created", "_request_id")
+        }
+        return type(value).__name__, fields
+    return type(value).__name__, value
+
+
+async def plain(lane: Lane) -> Any:
+    """The whole answer."""
+    answer = await lane.create(**REQUEST)
+    return seen(answer), answer._request_id is not None
+
+
+async def generator_messages(lane: Lane) -> Any:
+    """Messages that can be read once only."""
+    messages = (dict(message) for message in QUESTION)
+    return seen(await lane.create(**(REQUEST | {"messages": messages}))), list(messages)
+
+
+async def tool_call(lane: Lane) -> Any:
+    """A stream that ends in a tool call."""
+    messages = [{"role": "user", "content": "Please call the tool."}]
+    request = STREAM | {"messages": messages, "tools": [TOOL]}
+    return seen(await lane.all(await lane.create(**request)))
+
+
+async def two_choices(lane: Lane) -> Any:
+    """``n=2``: the deltas of both take turns."""
+    return seen(await lane.all(await lane.create(**STREAM, n=2)))
+
+
+async def consumed(lane: Lane, request: dict[str, Any] = STREAM) -> Any:
+    """A stream, read to its end and once more."""
+    stream = await lane.create(**request)
+    kind, response = type(stream), stream.response.status_code
+    chunks = await lane.all(stream)
+    return kind, response, seen(chunks), await lane.all(stream), stream.response.is_closed
+
+
+async def usage_asked(lane: Lane) -> Any:
+    """The caller asks for usage and sees its chunk."""
+    return await consumed(lane, ASKED)
+
+
+async def usage_declined(lane: Lane) -> Any:
+    """The caller says that it wants none."""
+    return await consumed(lane, STREAM | {"stream_options": {"include_usage": False}})
+
+
+async def in_a_with_block(lane: Lane) -> Any:
+    """Read inside ``with``."""
+    async with lane.within(await lane.create(**STREAM)) as stream:
+        return type(stream), seen(await lane.all(stream))
+
+
+async def by_next(lane: Lane) -> Any:
+    """Three chunks by ``next``, the rest by ``for``."""
+    stream = await lane.create(**STREAM)
+    first = await lane.take(stream, 3)
+    return seen(first), seen(await lane.all(stream))
+
+
+async def closed_early(lane: Lane) -> Any:
+    """Closed after four chunks."""
+    stream = await lane.create(**STREAM)
+    first = await lane.take(stream, 4)
+    await lane.get(stream.close())
+    return seen(first), stream.response.is_closed
+
+
+async def closed_unread(lane: Lane) -> Any:
+    """Closed before anything was read."""
+    stream = await lane.create(**STREAM)
+    await lane.get(stream.close())
+    return stream.response.is_closed
+
+
+async def left_by_break(lane: Lane) -> Any:
+    """``break`` at the first word."""
+    async with lane.within(await lane.create(**STREAM)) as stream:
+        async for chunk in lane.each(stream):
+            if chunk.choices[0].delta.content:
+                break
+    return stream.response.is_closed
+
+
+async def dropped(lane: Lane) -> Any:
+    """Forgotten after three chunks."""
+    stream = await lane.create(**STREAM)
+    first = seen(await lane.take(stream, 3))
+    del stream
+    gc.collect()
+    await asyncio.sleep(0)
+    return first
+
+
+async def consumer_raises(lane: Lane) -> Any:
+    """The program fails while it reads."""
+    async with lane.within(await lane.create(**STREAM)) as stream:
+        await lane.take(stream, 2)
+        raise LookupError("the consumer's own")
+
+
+async def raw_plain(lane: Lane) -> Any:
+    """``with_raw_response``, parsed twice."""
+    raw = await lane.get(getattr(lane.chat, RAW).create(**REQUEST))
+    kind, headers = type(raw).__name__, "x-request-id" in raw.headers
+    return kind, headers, raw.status_code, seen(raw.parse()), raw.parse() is raw.parse()
+
+
+async def raw_stream(lane: Lane) -> Any:
+    """``with_raw_response`` of a stream."""
+    raw = await lane.get(getattr(lane.chat, RAW).create(**STREAM))
+    stream = raw.parse()
+    return type(stream), seen(await lane.all(stream)), raw.retries_taken
+
+
+async def raw_stream_closed(lane: Lane) -> Any:
+    """``with_raw_response`` of a stream that nobody parses."""
+    raw = await lane.get(getattr(lane.chat, RAW).create(**STREAM))
+    response = raw.http_response
+    await lane.get(response.aclose() if lane.is_async else response.close())
+    return type(raw).__name__
+
+
+async def streaming_parsed(lane: Lane) -> Any:
+    """``with_streaming_response``, parsed."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**REQUEST)) as raw:
+        return type(raw).__name__, seen(await lane.get(raw.parse()))
+
+
+async def streaming_json(lane: Lane) -> Any:
+    """Its body as JSON, twice."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**REQUEST)) as raw:
+        body = await lane.get(raw.json())
+        return sorted(body), body["choices"], await lane.get(raw.json()) == body
+
+
+async def streaming_lines(lane: Lane) -> Any:
+    """Its body by lines."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**REQUEST)) as raw:
+        lines = await lane.all(raw.iter_lines())
+        return len(lines), '"choices"' in lines[0]
+
+
+async def streaming_unread(lane: Lane) -> Any:
+    """Only its status."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**REQUEST)) as raw:
+        return raw.status_code
+
+
+async def streaming_stream_parsed(lane: Lane) -> Any:
+    """A stream made of it."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**ASKED)) as raw:
+        stream = await lane.get(raw.parse())
+        return type(stream), seen(await lane.all(stream))
+
+
+async def streaming_stream_lines(lane: Lane, request: dict[str, Any] = ASKED) -> Any:
+    """The lines of a stream, raw."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**request)) as raw:
+        lines = await lane.all(raw.iter_lines())
+        return len(lines), [line for line in lines if "usage" in line] == [], lines[-2:]
+
+
+async def streaming_stream_lines_unasked(lane: Lane) -> Any:
+    """The same where nobody asked for usage."""
+    return await streaming_stream_lines(lane, STREAM)
+
+
+async def streaming_stream_left(lane: Lane) -> Any:
+    """A stream made of it, left after three chunks."""
+    async with lane.within(getattr(lane.chat, STREAMING).create(**ASKED)) as raw:
+        stream = await lane.get(raw.parse())
+        return seen(await lane.take(stream, 3))
+
+
+async def streaming_stream_lines_left(lane: Lane) -> Any:
+    """The lines of a stream, left after three deltas."""
+    lines: list[str] = []
+    async with lane.within(getattr(lane.chat, STREAMING).create(**STREAM)) as raw:
+        async for line in lane.each(raw.iter_lines()):
+            lines.append(line)
+            if len([each for each in lines if "delta" in each]) == 3:
+                break
+    return len(lines)
+
+
+async def streamed(lane: Lane) -> Any:
+    """The chunks of a stream."""
+    return seen(await lane.all(await lane.create(**STREAM)))
+
+
+async def cancelled_before_the_answer(lane: Lane) -> Any:
+    """Its task is cancelled while the provider works."""
+    return await cancelled_when(lambda: bool(lane.server.bill.items), lane.create(**REQUEST))
+
+
+async def cancelled_in_mid_stream(lane: Lane) -> Any:
+    """Its task is cancelled while it waits for the fourth chunk."""
+    chunks: list[Any] = []
+
+    async def work() -> None:
+        async for chunk in await lane.create(**STREAM):
+            chunks.append(chunk)
+
+    return await cancelled_when(lambda: len(chunks) >= 3, work())
+
+
+PLAIN_SHAPES = (
+    Shape("plain", plain),
+    Shape("generator as messages", generator_messages),
+    Shape("raw", raw_plain),
+    Shape("streaming response, parsed", streaming_parsed),
+    Shape("streaming response, json", streaming_json),
+    Shape("streaming response, by lines", streaming_lines),
+    Shape("streaming response, unread", streaming_unread, output="reserved"),
+    Shape("no usage", plain, (NoUsage(),), output="text"),
+    Shape("hidden reasoning", plain, (Reason(9),)),
+)
+STREAM_SHAPES = (
+    Shape("stream", consumed, end="complete"),
+    Shape("stream, usage asked", usage_asked, end="complete"),
+    Shape("stream, usage declined", usage_declined, end="complete"),
+    Shape("stream in a with block", in_a_with_block, end="complete"),
+    Shape("stream by next", by_next, end="complete"),
+    Shape("stream of a tool call", tool_call, end="complete"),
+    Shape("stream of two choices", two_choices, end="complete"),
+    Shape("stream, hidden reasoning", consumed, (Reason(9),), end="complete"),
+    Shape("stream without usage", consumed, (NoUsage(),), end="complete", output=12),
+    Shape("raw stream", raw_stream, end="complete"),
+    Shape("streaming response, stream parsed", streaming_stream_parsed, end="complete"),
+    Shape("streaming response, stream by lines", streaming_stream_lines, end="complete"),
+    Shape(
+        "streaming response, stream by lines, usage not asked",
+        streaming_stream_lines_unasked,
+        end="complete",
+        output=12,
+    ),
+)
+LEFT_SHAPES = (
+    Shape("closed early", closed_early, end="abandoned", output=3),
+    Shape("closed unread", closed_unread, end="abandoned", output=0),
+    Shape("left by break", left_by_break, end="abandoned", output=1),
+    Shape("dropped", dropped, end="abandoned", output=2),
+    Shape("consumer raises", consumer_raises, end="abandoned", output=1),
+    Shape("raw stream closed unread", raw_stream_closed, end="abandoned", output=0),
+    Shape("streaming response, stream left", streaming_stream_left, end="abandoned", output=2),
+    Shape("streaming response, lines left", streaming_stream_lines_left, end="abandoned", output=2),
+)
+FREE_SHAPES = tuple(
+    Shape(f"{how} {code}", use, (Status(code),), error=f"openai.{name}", output="none")
+    for how, use in (("plain", plain), ("stream", streamed), ("raw", raw_plain))
+    for code, name in (
+        (400, "BadRequestError"),
+        (401, "AuthenticationError"),
+        (429, "RateLimitError"),
+        (500, "InternalServerError"),
+    )
+)
+BROKEN_SHAPES = (
+    Shape(
+        "timeout",
+        plain,
+        (Hang(2),),
+        error="openai.APITimeoutError",
+        output="reserved",
+        timeout_s=0.15,
+    ),
+    Shape(
+        "timeout of a stream",
+        streamed,
+        (Hang(2),),
+        error="openai.APITimeoutError",
+        output="reserved",
+        timeout_s=0.15,
+    ),
+    Shape("cut", plain, (Drop(3),), error="openai.APIConnectionError", output="reserved"),
+    Shape(
+        "cut in mid-stream",
+        streamed,
+        (Drop(3),),
+        end="error",
+        error="openai.APIConnectionError",
+        output=3,
+    ),
+    Shape(
+        "error event", streamed, (ErrorEvent(3),), end="error", error="openai.APIError", output=3
+    ),
+    Shape(
+        "cancelled before the answer",
+        cancelled_before_the_answer,
+        (Hang(2),),
+        error="asyncio.exceptions.CancelledError",
+        output="reserved",
+        only_async=True,
+    ),
+    Shape(
+        "cancelled in mid-stream",
+        cancelled_in_mid_stream,
+        end="cancelled",
+        error="asyncio.exceptions.CancelledError",
+        output=2,
+        interval_ms=30,
+        only_async=True,
+    ),
+)
+SHAPES = PLAIN_SHAPES + STREAM_SHAPES + LEFT_SHAPES + FREE_SHAPES + BROKEN_SHAPES

@@ -1,0 +1,184 @@
+"""A hook that gives no usable answer: refused, or with fail_open let through; never skipped."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lanes import Lane
+from shapes import REQUEST, STREAM
+
+from aden import BeforeRequestResult, RequestCancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aden.testing import OpenAIServer
+    from house import House
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """A hook that raises."""
+
+    def check(params: Any, context: Any) -> Any:
+        raise error
+
+    return check
+
+
+def answering(answer: Any) -> Callable[..., Any]:
+    """A hook that answers the same each time."""
+    return lambda params, context: answer
+
+
+async def too_slow(params: Any, context: Any) -> Any:
+    """A hook that takes longer than it may."""
+    await asyncio.sleep(10)
+
+
+async def cancels_itself(params: Any, context: Any) -> Any:
+    """A hook whose own task was cancelled by somebody."""
+    raise asyncio.CancelledError
+
+
+async def raises_later(params: Any, context: Any) -> Any:
+    """A hook that fails after its first await."""
+    await asyncio.sleep(0)
+    raise RuntimeError("later")
+
+
+async def own_timeout(params: Any, context: Any) -> Any:
+    """A hook that gives up by itself, which is not our time-out."""
+    raise TimeoutError("its own")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A broken hook and what is said of it."""
+
+    name: str
+    hook: Callable[..., Any]
+    says: str
+    kinds: tuple[str, ...] = ("sync", "async")
+
+
+CASES = (
+    Case("raises", raising(RuntimeError("bang")), "raised RuntimeError('bang')"),
+    Case("raises later", raises_later, "raised RuntimeError('later')"),
+    Case("returns None", answering(None), "None is no BeforeRequestResult"),
+    Case("returns nonsense", answering("yes"), "'yes' is no BeforeRequestResult"),
+    Case("NaN as delay", answering(BeforeRequestResult.throttle(math.nan)), "throttle by nan"),  # type: ignore[arg-type]
+    Case("negative delay", answering(BeforeRequestResult.throttle(-1)), "throttle by -1"),
+    Case("endless delay", answering(BeforeRequestResult.throttle(10**9)), "throttle by 1000000000"),
+    Case("text as delay", answering(BeforeRequestResult.throttle("2")), "throttle by '2'"),  # type: ignore[arg-type]
+    Case("degrade to nothing", answering(BeforeRequestResult.degrade("")), "degrade to ''"),
+    Case("unknown action", answering(BeforeRequestResult("explode")), "'explode' is no action"),  # type: ignore[arg-type]
+    Case("takes too long", too_slow, "took longer than 50 ms"),
+    Case("own time-out", own_timeout, "raised TimeoutError('its own')"),
+    Case("cancels itself", cancels_itself, "raised CancelledError()", ("sync",)),
+)
+PARAMS = [
+    pytest.param(case, kind, id=f"{case.name}, {kind} client")
+    for case in CASES
+    for kind in case.kinds
+]
+
+
+@pytest.mark.parametrize("request_", [REQUEST, STREAM], ids=["plain", "stream"])
+@pytest.mark.parametrize(("case", "kind"), PARAMS)
+async def test_a_hook_without_an_answer_refuses(
+    case: Case,
+    kind: str,
+    request_: dict[str, Any],
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+    complaints: Callable[[], list[str]],
+) -> None:
+    """Without fail_open nothing passes; it is said once a minute and counted each time."""
+    house = instrumented(before_request=case.hook, hook_timeout_ms=50)
+    lane = Lane(kind, server)
+    for _ in range(2):
+        with pytest.raises(RequestCancelledError) as caught:
+            await lane.create(**request_)
+        assert case.says in str(caught.value)
+        assert (caught.value.reason, caught.value.source) == ("hook", "hook")
+    assert not server.requests
+    house.settled(2)
+    assert house.balance().spent == 0
+    check_said(case, house, complaints, "refused")
+
+
+@pytest.mark.parametrize(("case", "kind"), PARAMS)
+async def test_with_fail_open_a_hook_without_an_answer_is_passed_over(
+    case: Case,
+    kind: str,
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+    complaints: Callable[[], list[str]],
+) -> None:
+    """The request goes on as asked, still budgeted; the failure is said and counted as well."""
+    house = instrumented(before_request=case.hook, hook_timeout_ms=50, fail_open=True)
+    lane = Lane(kind, server)
+    for _ in range(2):
+        await lane.create(**REQUEST)
+    assert [record.decision.action for record in house.settled(2)] == ["allow", "allow"]
+    assert house.balance().spent == server.bill.total_nano_usd
+    check_said(case, house, complaints, "let through")
+
+
+def check_said(case: Case, house: House, complaints: Callable[[], list[str]], fate: str) -> None:
+    """One line for two failures, and both in the counter."""
+    (line,) = complaints()
+    assert case.says in line
+    assert f"requests are {fate}" in line
+    assert house.failures() == {"hook": 2}
+
+
+@pytest.mark.parametrize("fail_open", [False, True])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_hook_that_raises_the_refusal_itself_has_answered(
+    kind: str, fail_open: bool, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``raise RequestCancelledError("no")`` is a cancel, not a failure, whatever fail_open says."""
+    hook = raising(RequestCancelledError("no more today"))
+    house = instrumented(before_request=hook, fail_open=fail_open)
+    with pytest.raises(RequestCancelledError, match=r"^no more today$"):
+        await Lane(kind, server).create(**REQUEST)
+    assert not server.requests
+    assert house.failures() == {}
+
+
+async def test_the_budget_still_refuses_where_the_hook_is_passed_over(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """fail_open opens the leg that failed, not the others."""
+    from guide import spend
+
+    house = instrumented(before_request=raising(RuntimeError("bang")), fail_open=True)
+    spend(house, 100)
+    with pytest.raises(RequestCancelledError) as caught:
+        await Lane("sync", server).create(**REQUEST)
+    assert caught.value.reason == "exhausted"
+
+
+async def test_a_sync_hook_that_blocks_the_loop_is_told_so_and_obeyed(
+    server: OpenAIServer, instrumented: Callable[..., House], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be interrupted; it is warned of, counted, and its answer holds."""
+    import time
+
+    def check(params: Any, context: Any) -> Any:
+        time.sleep(0.05)
+        return BeforeRequestResult.degrade("gpt-4o-mini")
+
+    house = instrumented(before_request=check)
+    lane = Lane("async", server)
+    for _ in range(2):
+        await lane.create(**REQUEST)
+    assert [record.model for record in house.settled(2)] == ["gpt-4o-mini"] * 2
+    lines = [each.getMessage() for each in caplog.records if "blocks" in each.getMessage()]
+    assert len(lines) == 1
+    assert house.failures() == {"slow_hook": 2}
