@@ -44,11 +44,11 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "AdenInstrumentor":  # OpenTelemetry's instrumentation package, only where wanted
-        from aden.instrumentor import AdenInstrumentor  # noqa: PLC0415
+        from aden.instrumentor import AdenInstrumentor
 
         return AdenInstrumentor
     if name == "__version__":
-        from aden.runtime import aden_version  # noqa: PLC0415
+        from aden.runtime import aden_version
 
         return aden_version()
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -19,14 +19,14 @@ def instrument(options: MeterOptions | None = None, **keywords: Any) -> None:
     Raises:
         ConfigurationError: A setting is wrong; the message names it, its value, what is allowed.
     """
-    from aden.runtime import start  # noqa: PLC0415 - keeps `import aden` light
+    from aden.runtime import start
 
     start(merge_options(options, keywords))
 
 
 def uninstrument() -> None:
     """Take everything back. Spend that is booked stays booked."""
-    from aden.runtime import stop  # noqa: PLC0415
+    from aden.runtime import stop
 
     stop()
 
@@ -37,7 +37,7 @@ def flush(timeout_s: float | None = None) -> None:
     Args:
         timeout_s: Seconds at most; None: as ``ADEN_FLUSH_TIMEOUT`` says, else 2.
     """
-    from aden.runtime import current_runtime  # noqa: PLC0415
+    from aden.runtime import current_runtime
 
     runtime = current_runtime()
     if runtime is not None:

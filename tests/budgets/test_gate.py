@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from aden import Budget, Degrade, Throttle
 from aden.budgets import gate
+from aden.budgets.budget import Step
 from aden.budgets.plan import Estimate, Plan, plan
 from aden.budgets.policy import Policy, make_policy
 from aden.core.attribution import Attribution
@@ -68,7 +69,7 @@ def test_what_does_not_fit_any_more_goes_to_the_cheaper_model() -> None:
 
 def test_degrade_and_throttle_apply_together() -> None:
     """The action names the degrade; the delay is set as well."""
-    ladder = [Degrade(80, "gpt-4o-mini"), Throttle(90, 300)]
+    ladder: list[Step] = [Degrade(80, "gpt-4o-mini"), Throttle(90, 300)]
     decision, _ = _decide([Budget("b", "0.01", ladder=ladder)], 9_100_000)
     assert (decision.action, decision.delay_ms, decision.delay_source) == (
         "degrade",

@@ -47,9 +47,7 @@ def test_a_line_says_everything_that_one_looks_for() -> None:
 
 def test_an_estimate_is_marked() -> None:
     """Nobody takes a guess for a bill."""
-    line = pretty_line(
-        replace(RECORD, usage=Usage(10, 5, estimated=True), stream_end="abandoned")
-    )
+    line = pretty_line(replace(RECORD, usage=Usage(10, 5, estimated=True), stream_end="abandoned"))
     assert "~10 in / 0 cached / ~5 out" in line
     assert "~$0.000151" in line
     assert line.endswith("abandoned")

@@ -6,10 +6,28 @@ from pathlib import Path
 
 import aden
 
-PUBLIC = """ANY AdenError AdenInstrumentor Alert AlertEvent Attribution BeforeRequestContext
-BeforeRequestResult Budget CallRecord ConfigurationError Degrade MeterOptions
-RequestCancelledError Throttle attribution create_console_emitter flush instrument
-uninstrument""".split()
+PUBLIC = [
+    "ANY",
+    "AdenError",
+    "AdenInstrumentor",
+    "Alert",
+    "AlertEvent",
+    "Attribution",
+    "BeforeRequestContext",
+    "BeforeRequestResult",
+    "Budget",
+    "CallRecord",
+    "ConfigurationError",
+    "Degrade",
+    "MeterOptions",
+    "RequestCancelledError",
+    "Throttle",
+    "attribution",
+    "create_console_emitter",
+    "flush",
+    "instrument",
+    "uninstrument",
+]
 
 
 def test_the_public_names_are_these() -> None:

@@ -109,7 +109,7 @@ def test_instrument_raises_for_a_wrong_setting_and_changes_nothing(
     from aden.runtime import current_runtime
 
     with pytest.raises(ConfigurationError) as caught:
-        aden.instrument(**keywords)
+        aden.instrument(**keywords)  # type: ignore[arg-type]
     assert caught.value.setting == setting
     assert current_runtime() is None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     HistogramDataPoint,
@@ -20,7 +21,9 @@ import aden
 from aden.runtime import current_runtime
 from aden.testing import OpenAIServer
 
-HELLO = [{"role": "user", "content": "Say hello in 40 tokens, please."}]
+HELLO: list[ChatCompletionMessageParam] = [
+    {"role": "user", "content": "Say hello in 40 tokens, please."}
+]
 Point = NumberDataPoint | HistogramDataPoint
 
 
@@ -49,6 +52,7 @@ class Shown:
             for metric in scope.metrics
             if metric.name == name
             for point in metric.data.data_points
+            if isinstance(point, NumberDataPoint | HistogramDataPoint)
         ]
 
 
@@ -65,9 +69,11 @@ def shown() -> Iterator[Shown]:
         options=aden.MeterOptions(budgets=[aden.Budget("b", 1)], ledger="memory:"),
     )
     try:
-        with OpenAIServer(ttft_ms=5, token_interval_ms=0) as server:
-            with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
-                yield Shown(server, client, exporter, reader)
+        with (
+            OpenAIServer(ttft_ms=5, token_interval_ms=0) as server,
+            openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+        ):
+            yield Shown(server, client, exporter, reader)
     finally:
         instrumentor.uninstrument()
 
@@ -76,7 +82,7 @@ def test_a_chat_span_carries_the_conventions_and_ours(shown: Shown) -> None:
     """Names and value types as the conventions ask; cost on the span itself."""
     shown.client.chat.completions.create(
         model="gpt-4o",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         temperature=0.5,
         max_completion_tokens=100,
         seed=7,
@@ -120,7 +126,7 @@ def test_a_chat_span_carries_the_conventions_and_ours(shown: Shown) -> None:
 
 def test_the_convention_s_metrics_count_tokens_duration_and_first_chunk(shown: Shown) -> None:
     """Once a call, by the conventions' names."""
-    list(shown.client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))  # type: ignore[call-overload]
+    list(shown.client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))
     (item,) = shown.server.bill.items
     tokens = {
         str((point.attributes or {})["gen_ai.token.type"]): point.sum
@@ -141,7 +147,7 @@ def test_cost_and_decisions_are_counted_by_labels_of_low_cardinality(shown: Show
     """The counter adds up to the ledger, and carries no ids."""
     with aden.attribution(session_id="s-1", user_id="u-1", customer_id="acme"):
         for _ in range(3):
-            shown.client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)  # type: ignore[arg-type]
+            shown.client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
     runtime = current_runtime()
     assert runtime is not None
     (cost,) = shown.points("aden.client.cost")
@@ -159,7 +165,7 @@ def test_attribution_stands_on_the_span(shown: Shown) -> None:
     with aden.attribution(agent="hotel", customer_id="acme", tags=["trial"]):
         shown.client.chat.completions.create(
             model="gpt-4o",
-            messages=HELLO,  # type: ignore[arg-type]
+            messages=HELLO,
             extra_body={"metadata": {"customer_id": "other", "feature": "booking"}},
         )
     attributes = dict(shown.span().attributes or {})
