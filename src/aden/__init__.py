@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aden.budgets.budget import ANY, Alert, Budget, Degrade, Throttle
 from aden.budgets.hooks import BeforeRequestContext, BeforeRequestResult
 from aden.core.attribution import Attribution, attribution
+from aden.core.limit import requests, tokens
 from aden.core.record import AlertEvent, CallRecord
 from aden.emitters import create_console_emitter
 from aden.errors import AdenError, ConfigurationError, RequestCancelledError
@@ -38,6 +39,8 @@ __all__ = [
     "create_console_emitter",
     "flush",
     "instrument",
+    "requests",
+    "tokens",
     "uninstrument",
 ]
 

@@ -6,6 +6,7 @@ from aden import ANY, Alert, Budget, ConfigurationError, Degrade, Throttle
 from aden.budgets.budget import matches
 from aden.budgets.policy import make_policy
 from aden.core.attribution import Attribution
+from aden.core.limit import Limit, requests, tokens
 from aden.core.request import Request
 
 REQUEST = Request("openai", "gpt-4o")
@@ -13,8 +14,8 @@ REQUEST = Request("openai", "gpt-4o")
 
 def test_a_decimal_string_is_exact_and_a_float_is_read_as_it_is_printed() -> None:
     """0.1 is one tenth of a dollar, however it is typed."""
-    assert Budget("b", "0.1").limit == Budget("b", 0.1).limit == 100_000_000
-    assert Budget("b", "0.000000001").limit == 1
+    assert Budget("b", "0.1").limit == Budget("b", 0.1).limit == Limit(100_000_000)
+    assert Budget("b", "0.000000001").limit == Limit(1)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,12 @@ def test_a_wrong_field_names_itself(keywords: dict[str, object], setting: str) -
         lambda: Throttle(50, 60_001),
         lambda: Throttle(50, 1.5),  # type: ignore[arg-type]
         lambda: Budget("", 1),
+        lambda: Budget("b"),
+        lambda: Budget("b", 1, limit=tokens(5)),
+        lambda: Budget("b", limit=5),  # type: ignore[arg-type]
+        lambda: tokens(-1),
+        lambda: requests(True),
+        lambda: requests(2**60),
         lambda: make_policy([Budget("b", 1), Budget("b", 2)]),
         lambda: make_policy(["b"]),  # type: ignore[list-item]
     ],

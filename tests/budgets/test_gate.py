@@ -10,6 +10,7 @@ from aden.budgets.plan import Estimate, Plan, plan
 from aden.budgets.policy import Policy, make_policy
 from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Action, Decision, most_restrictive
+from aden.core.limit import requests, tokens
 from aden.core.request import Request
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Charge, Settlement
@@ -106,7 +107,7 @@ def test_an_unknown_price_is_refused_only_where_a_budget_asks_for_it() -> None:
     assert planned.block.reason == "unpriced"
     floored = _plan(make_policy([Budget("b", 1)]), unknown)
     assert floored.quotes[0].price.source == "floor"
-    assert floored.quotes[0].amount > 1_250_000
+    assert floored.quotes[0].amounts.usd > 1_250_000
     allowed = _plan(make_policy([Budget("b", 1, unknown_price="allow")]), unknown)
     assert allowed.ask is not None
     assert allowed.ask.options[0].lines[0].amount == 0
@@ -124,6 +125,23 @@ def test_the_tightest_budget_comes_first_and_cannot_be_written_to() -> None:
     assert [view["budget_id"] for view in views] == ["tight", "wide"]
     assert views[0]["percent_used"] == 50.0
     assert not hasattr(views[0], "__setitem__")
+
+
+def test_tokens_and_requests_are_limited_by_the_same_mechanism() -> None:
+    """A budget counts in its own unit; a free model still uses tokens."""
+    budgets = [Budget("t", limit=tokens(250)), Budget("r", limit=requests(3))]
+    planned = _plan(make_policy(budgets))
+    assert planned.ask is not None
+    assert [line.amount for line in planned.ask.options[0].lines] == [200, 1]
+    ledger = MemoryLedger()
+    ledger.settle(Settlement("old", (Charge("t", "total", 100),)))
+    outcome = ledger.reserve(planned.ask)
+    decision = gate.decide(planned, make_policy(budgets), outcome, ALLOW)
+    assert (decision.action, decision.budget_id) == ("block", "t")
+    assert decision.message == "budget 't' is exhausted: 100 tokens spent of 250 tokens"
+    (view, other) = gate.budget_views(planned, outcome, "process")
+    assert (view["limit"], view["spent"], view["exhausted"]) == (250, 100, True)
+    assert (other["limit"], other["remaining"]) == (3, 3)
 
 
 decisions = st.builds(

@@ -34,7 +34,7 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
     path = tmp_path / "budgets.toml"
     path.write_text(GOOD)
     (budget,) = load_policy(path, "enforce").budgets
-    assert budget.limit == 25_000_000_000
+    assert budget.limit.amount == 25_000_000_000
     assert budget.scope == {"customer": ANY}
     assert budget.ladder == (Alert(50), Degrade(80, "gpt-4o-mini"), Throttle(95, 2000))
 
@@ -48,6 +48,8 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('mode = "later"', "later"),
         ("[[budget]]\nlimit_usd = 1", "id"),
         ('[[budget]]\nid = "b"', "limit_usd"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimit_tokens = 5', "limit_tokens"),
+        ('[[budget]]\nid = "b"\nlimit_requests = 1.5', "1.5"),
         ('[[budget]]\nid = "b"\nlimit_usd = nan', "nan"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimt = 2', "limt"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nscope = "x"', "scope"),
@@ -88,7 +90,7 @@ def test_an_edit_is_picked_up_and_a_broken_one_keeps_the_last_good_policy(
     assert "the last good one stays" in caplog.text
 
     _edit(path, watched, 'mode = "observe"\n' + GOOD.replace("25.00", "30.00"))
-    assert watched.current().budgets[0].limit == 30_000_000_000
+    assert watched.current().budgets[0].limit.amount == 30_000_000_000
     assert watched.current().mode == "observe"
 
 

@@ -26,6 +26,8 @@ PUBLIC = [
     "create_console_emitter",
     "flush",
     "instrument",
+    "requests",
+    "tokens",
     "uninstrument",
 ]
 

@@ -1,24 +1,12 @@
-"""Every shape of a chat completions call, once: how it is used, and how it has to be booked.
-
-A shape returns what a program can see of it. It is run bare and instrumented; both have to see the
-same.
-"""
+"""The ways to use chat completions, each written once; a way returns what a program sees of it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lanes import Lane, cancelled_when
-
-from aden.testing import Drop, ErrorEvent, Hang, NoUsage, Reason, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from aden.testing.script import Step
 
 QUESTION = [{"role": "user", "content": "Say hello in 12 tokens."}]
 REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": QUESTION, "max_tokens": 40}
@@ -33,27 +21,6 @@ TOOL = {
 }
 RAW = "with_raw_response"
 STREAMING = "with_streaming_response"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One way to make a call."""
-
-    name: str
-    use: Callable[[Lane], Awaitable[Any]]
-    steps: tuple[Step, ...] = ()
-    """What the server does."""
-    end: str | None = None
-    """How its stream has to end; None for a plain call."""
-    error: str | None = None
-    """``error.type`` on the span; None where nothing failed."""
-    output: int | str = "reported"
-    """Output tokens to be booked: the provider's own, a number of deltas, or ``reserved``."""
-    attempts: int = 1
-    timeout_s: float = 10.0
-    interval_ms: float = 0
-    """Between two tokens of the server."""
-    only_async: bool = False
 
 
 def seen(value: Any) -> Any:
@@ -261,6 +228,11 @@ async def cancelled_before_the_answer(lane: Lane) -> Any:
     return await cancelled_when(lambda: bool(lane.server.bill.items), lane.create(**REQUEST))
 
 
+async def cancelled_before_the_stream(lane: Lane) -> Any:
+    """The task of a stream is cancelled before its first chunk."""
+    return await cancelled_when(lambda: bool(lane.server.bill.items), streamed(lane))
+
+
 async def cancelled_in_mid_stream(lane: Lane) -> Any:
     """Its task is cancelled while it waits for the fourth chunk."""
     chunks: list[Any] = []
@@ -270,104 +242,3 @@ async def cancelled_in_mid_stream(lane: Lane) -> Any:
             chunks.append(chunk)
 
     return await cancelled_when(lambda: len(chunks) >= 3, work())
-
-
-PLAIN_SHAPES = (
-    Shape("plain", plain),
-    Shape("generator as messages", generator_messages),
-    Shape("raw", raw_plain),
-    Shape("streaming response, parsed", streaming_parsed),
-    Shape("streaming response, json", streaming_json),
-    Shape("streaming response, by lines", streaming_lines),
-    Shape("streaming response, unread", streaming_unread, output="reserved"),
-    Shape("no usage", plain, (NoUsage(),), output="text"),
-    Shape("hidden reasoning", plain, (Reason(9),)),
-)
-STREAM_SHAPES = (
-    Shape("stream", consumed, end="complete"),
-    Shape("stream, usage asked", usage_asked, end="complete"),
-    Shape("stream, usage declined", usage_declined, end="complete"),
-    Shape("stream in a with block", in_a_with_block, end="complete"),
-    Shape("stream by next", by_next, end="complete"),
-    Shape("stream of a tool call", tool_call, end="complete"),
-    Shape("stream of two choices", two_choices, end="complete"),
-    Shape("stream, hidden reasoning", consumed, (Reason(9),), end="complete"),
-    Shape("stream without usage", consumed, (NoUsage(),), end="complete", output=12),
-    Shape("raw stream", raw_stream, end="complete"),
-    Shape("streaming response, stream parsed", streaming_stream_parsed, end="complete"),
-    Shape("streaming response, stream by lines", streaming_stream_lines, end="complete"),
-    Shape(
-        "streaming response, stream by lines, usage not asked",
-        streaming_stream_lines_unasked,
-        end="complete",
-        output=12,
-    ),
-)
-LEFT_SHAPES = (
-    Shape("closed early", closed_early, end="abandoned", output=3),
-    Shape("closed unread", closed_unread, end="abandoned", output=0),
-    Shape("left by break", left_by_break, end="abandoned", output=1),
-    Shape("dropped", dropped, end="abandoned", output=2),
-    Shape("consumer raises", consumer_raises, end="abandoned", output=1),
-    Shape("raw stream closed unread", raw_stream_closed, end="abandoned", output=0),
-    Shape("streaming response, stream left", streaming_stream_left, end="abandoned", output=2),
-    Shape("streaming response, lines left", streaming_stream_lines_left, end="abandoned", output=2),
-)
-FREE_SHAPES = tuple(
-    Shape(f"{how} {code}", use, (Status(code),), error=f"openai.{name}", output="none")
-    for how, use in (("plain", plain), ("stream", streamed), ("raw", raw_plain))
-    for code, name in (
-        (400, "BadRequestError"),
-        (401, "AuthenticationError"),
-        (429, "RateLimitError"),
-        (500, "InternalServerError"),
-    )
-)
-BROKEN_SHAPES = (
-    Shape(
-        "timeout",
-        plain,
-        (Hang(2),),
-        error="openai.APITimeoutError",
-        output="reserved",
-        timeout_s=0.15,
-    ),
-    Shape(
-        "timeout of a stream",
-        streamed,
-        (Hang(2),),
-        error="openai.APITimeoutError",
-        output="reserved",
-        timeout_s=0.15,
-    ),
-    Shape("cut", plain, (Drop(3),), error="openai.APIConnectionError", output="reserved"),
-    Shape(
-        "cut in mid-stream",
-        streamed,
-        (Drop(3),),
-        end="error",
-        error="openai.APIConnectionError",
-        output=3,
-    ),
-    Shape(
-        "error event", streamed, (ErrorEvent(3),), end="error", error="openai.APIError", output=3
-    ),
-    Shape(
-        "cancelled before the answer",
-        cancelled_before_the_answer,
-        (Hang(2),),
-        error="asyncio.exceptions.CancelledError",
-        output="reserved",
-        only_async=True,
-    ),
-    Shape(
-        "cancelled in mid-stream",
-        cancelled_in_mid_stream,
-        end="cancelled",
-        error="asyncio.exceptions.CancelledError",
-        output=2,
-        interval_ms=30,
-        only_async=True,
-    ),
-)
-SHAPES = PLAIN_SHAPES + STREAM_SHAPES + LEFT_SHAPES + FREE_SHAPES + BROKEN_SHAPES

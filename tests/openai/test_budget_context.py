@@ -101,7 +101,7 @@ def test_spent_includes_what_a_dead_process_left_unconfirmed(
     house = instrumented(
         before_request=hook, budgets=[budget], ledger=f"sqlite://{tmp_path}/ledger.db"
     )
-    line = Line("all", budget.span, budget.limit, 300_000_000, 200_000_000)
+    line = Line("all", budget.span, budget.limit.amount, 300_000_000, 200_000_000)
     house.ledger.reserve(Ask("dead", (Option((line,)),), lease_ms=1))
     time.sleep(0.05)
     Lane("sync", server).chat.create(**REQUEST)

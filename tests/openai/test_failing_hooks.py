@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lanes import Lane
+from lanes import Lane, make_client
 from shapes import REQUEST, STREAM
 
 from aden import BeforeRequestResult, RequestCancelledError
@@ -149,6 +149,22 @@ async def test_a_hook_that_raises_the_refusal_itself_has_answered(
         await Lane(kind, server).create(**REQUEST)
     assert not server.requests
     assert house.failures() == {}
+
+
+async def test_a_hook_that_ends_the_program_is_not_passed_over(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``SystemExit`` out of an async hook reaches the sync caller; nothing is sent for it."""
+
+    async def leave(params: Any, context: Any) -> Any:
+        raise SystemExit(3)
+
+    house = instrumented(before_request=leave, fail_open=True)
+    with pytest.raises(SystemExit):
+        make_client("sync", server).chat.completions.create(**REQUEST)
+    assert not server.requests
+    (record,) = house.settled()
+    assert (record.attempts, record.error_type) == (0, "SystemExit")
 
 
 async def test_the_budget_still_refuses_where_the_hook_is_passed_over(

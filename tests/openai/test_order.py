@@ -172,6 +172,24 @@ async def test_a_hook_may_call_a_model_itself(
     assert house.balance().spent == server.bill.total_nano_usd
 
 
+@every_client
+async def test_messages_that_can_be_read_once_are_reserved_for_like_a_list(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """They are read for measuring, and sent as they were read."""
+    house = instrumented()
+    lane = Lane(kind, server)
+    first = await lane.create(**STREAM)
+    held = house.balance().held
+    messages = (dict(message) for message in STREAM["messages"])
+    second = await lane.create(**(STREAM | {"messages": messages}))
+    assert house.balance().held == 2 * held
+    assert server.requests[0].body == server.requests[1].body
+    await lane.all(first)
+    await lane.all(second)
+    house.settled(2)
+
+
 async def test_degrade_and_throttle_of_hook_and_ladder_are_both_obeyed(
     server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import shapes
 from lanes import KINDS, Lane
 from opentelemetry.trace import StatusCode
-from shapes import SHAPES, Shape
+from shape_table import SHAPES, Shape
 
 from aden.testing import OpenAIServer
 

@@ -12,7 +12,7 @@ import pytest
 from lanes import Lane, make_client
 from shapes import ASKED, REQUEST, STREAM
 
-from aden.testing import OpenAIServer
+from aden.testing import NoUsage, OpenAIServer, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,3 +140,33 @@ def test_a_stream_keeps_its_class(server: OpenAIServer, instrumented: Callable[.
     assert type(stream) is openai.Stream
     assert stream.response.headers["x-request-id"]
     stream.close()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_server_that_does_not_know_stream_options_is_not_asked_again(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A stream that worked without us works with us: sent once more as the caller wrote it."""
+    house = instrumented()
+    refusal = "Unrecognized request argument supplied: stream_options"
+    server.script(Status(400, message=refusal), NoUsage(), NoUsage())
+    lane = Lane(kind, server)
+    for _ in range(2):
+        assert len(await lane.all(await lane.create(**STREAM))) == 14
+    bodies = [request.body or {} for request in server.requests]
+    assert ["stream_options" in body for body in bodies] == [True, False, False]
+    first, second = house.settled(2)
+    assert (first.attempts, second.attempts) == (2, 1)
+    assert first.usage.output_tokens == second.usage.output_tokens == 12
+    assert first.usage.estimated
+
+
+async def test_a_caller_who_asks_for_usage_himself_gets_the_servers_refusal(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """We take back only what we added."""
+    instrumented()
+    server.script(Status(400, message="Unrecognized request argument supplied: stream_options"))
+    with pytest.raises(openai.BadRequestError):
+        await Lane("async", server).create(**ASKED)
+    assert len(server.requests) == 1

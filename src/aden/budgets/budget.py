@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from aden.core.attribution import Attribution
-from aden.core.money import Amount, NanoUSD, parse_usd
+from aden.core.limit import Limit
+from aden.core.money import Amount, parse_usd
 from aden.core.request import Request
 from aden.core.window import Period, Window
 from aden.errors import ConfigurationError
@@ -71,6 +72,8 @@ class Throttle:
 
 Step = Alert | Degrade | Throttle
 
+_NO_LIMIT = Limit(-1)
+
 SCOPES: Mapping[str, str] = {
     "agent": "agent",
     "tenant": "tenant_id",
@@ -92,6 +95,7 @@ class Budget:
     Attributes:
         id: Names the budget in the ledger, on spans and in errors.
         limit_usd: US dollars; a decimal string is exact; 0 blocks everything that costs.
+        limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``.
         window: ``total | month | week | day | hour``, calendar periods in *timezone*.
         scope: Whose requests count, such as ``{"customer": "acme"}``; empty: all. `ANY` as the
             value makes one budget for each value of that label.
@@ -102,7 +106,7 @@ class Budget:
     """
 
     id: str
-    limit_usd: Amount
+    limit_usd: Amount | None = None
     window: Period = "total"
     timezone: str = "UTC"
     name: str = ""
@@ -110,7 +114,7 @@ class Budget:
     ladder: Sequence[Step] = ()
     mode: Mode = "enforce"
     unknown_price: UnknownPrice = "floor"
-    limit: NanoUSD = field(init=False, repr=False)
+    limit: Limit = _NO_LIMIT
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -129,8 +133,18 @@ class Budget:
                 raise ConfigurationError(f"budget {self.id}: ladder", step, allowed)
         ordered = tuple(sorted(self.ladder, key=lambda step: step.at))
         object.__setattr__(self, "ladder", ordered)
-        object.__setattr__(self, "limit", parse_usd(self.limit_usd, f"budget {self.id}: limit_usd"))
+        object.__setattr__(self, "limit", self._read_limit())
         object.__setattr__(self, "span", Window(self.window, self.timezone))
+
+    def _read_limit(self) -> Limit:
+        setting = f"budget {self.id}: limit"
+        if not isinstance(self.limit, Limit):
+            raise ConfigurationError(setting, self.limit, "tokens(n) or requests(n)")
+        if self.limit != _NO_LIMIT and self.limit_usd is not None:
+            raise ConfigurationError(setting, self.limit, "limit_usd or limit, not both")
+        if self.limit != _NO_LIMIT:
+            return self.limit
+        return Limit(parse_usd(self.limit_usd, f"{setting}_usd"))
 
     @property
     def type(self) -> str:
@@ -138,12 +152,12 @@ class Budget:
         return next(iter(self.scope), "global")
 
     def threshold(self, percent: float) -> int:
-        """Nano-dollars at which *percent* of the limit are spent."""
-        return -int(-self.limit * percent // 100)
+        """The spend at which *percent* of the limit are used, in the limit's unit."""
+        return -int(-self.limit.amount * percent // 100)
 
     def percent_used(self, spent: int) -> float:
         """Per cent of the limit; a limit of 0 is always used up."""
-        return 100.0 * spent / self.limit if self.limit else 100.0
+        return 100.0 * spent / self.limit.amount if self.limit.amount else 100.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from aden.budgets.budget import Budget, Match, Throttle
 from aden.budgets.plan import Plan, Quote, lines
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive
-from aden.core.money import format_usd, to_usd
+from aden.core.money import to_usd
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
 
@@ -44,12 +44,13 @@ def refused(refusal: Refusal, plan: Plan) -> Decision:
     """A ledger's refusal as a Decision."""
     match = _match_of(plan, refusal.budget)
     balance = _balance_of(refusal, match.key)
-    budget, spent = match.budget, format_usd(balance.spent)
+    budget, show = match.budget, match.budget.limit.show
     if refusal.reason == "busy":
-        why = f"is taken up by open requests: {spent} spent and {format_usd(balance.held)} held"
+        held = f"{show(balance.spent)} spent and {show(balance.held)} held"
+        why = f"is taken up by open requests: {held}"
     else:
-        why = f"is exhausted: {spent} spent"
-    message = f"budget {budget.id!r} {why} of {format_usd(budget.limit)}"
+        why = f"is exhausted: {show(balance.spent)} spent"
+    message = f"budget {budget.id!r} {why} of {show(budget.limit.amount)}"
     return Decision(
         "block", refusal.reason, "ledger", message, budget.id, retry_after_ms=refusal.retry_after_ms
     )
@@ -60,14 +61,15 @@ def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     matched = [match for match in plan.matches if match.budget.id == decision.budget_id]
     match = matched[0] if matched else tightest(plan, outcome)
     balance = _balance_of(outcome, match.key) if match and outcome else None
+    in_money = match is not None and match.budget.limit.unit == "usd"
     return RefusalDetails(
         message=decision.message or "the request was refused",
         reason=decision.reason or "policy",
         source=decision.source or "policy",
         budget_id=match.budget.id if match else None,
         scope=match.scope if match else None,
-        limit_usd=to_usd(match.budget.limit) if match else None,
-        spent_usd=to_usd(balance.spent) if balance else None,
+        limit_usd=to_usd(match.budget.limit.amount) if match and in_money else None,
+        spent_usd=to_usd(balance.spent) if balance and in_money else None,
         retry_after_ms=decision.retry_after_ms,
     )
 
@@ -76,10 +78,7 @@ def budget_views(plan: Plan, outcome: Outcome, reach: Reach) -> tuple[Mapping[st
     """The matching budgets as the hook sees them, the tightest first."""
     if outcome is None:
         return ()
-    cheapest = min(quote.amount for quote in plan.quotes)
-    views = [
-        _view(match, _balance_of(outcome, match.key), cheapest, reach) for match in plan.matches
-    ]
+    views = [_view(match, _balance_of(outcome, match.key), plan, reach) for match in plan.matches]
     return tuple(sorted(views, key=_tightness))
 
 
@@ -156,23 +155,24 @@ def _throttled(budget: Budget, balance: Balance) -> Decision:
 
 
 def _cheaper(plan: Plan, one: str, other: str) -> str:
-    amounts = {quote.model: quote.amount for quote in plan.quotes}
-    return one if amounts.get(other, amounts[one] + 1) > amounts[one] else other
+    costs = {quote.model: quote.amounts.usd for quote in plan.quotes}
+    return one if costs.get(other, costs[one] + 1) > costs[one] else other
 
 
-def _view(match: Match, balance: Balance, cheapest: int, reach: Reach) -> Mapping[str, object]:
-    budget = match.budget
+def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[str, object]:
+    budget, limit = match.budget, match.budget.limit
+    cheapest = min(quote.amounts.of(limit.unit) for quote in plan.quotes)
+    fits = limit.amount > 0 and (cheapest == 0 or balance.spent + cheapest <= limit.amount)
     ends_at = balance.ends_at
-    fits = budget.limit > 0 and (cheapest == 0 or balance.spent + cheapest <= budget.limit)
     return MappingProxyType(
         {
             "budget_id": budget.id,
             "name": budget.name or budget.id,
             "type": budget.type,
-            "limit": to_usd(budget.limit),
-            "spent": to_usd(balance.spent),
-            "reserved": to_usd(balance.held),
-            "remaining": to_usd(max(0, budget.limit - balance.spent - balance.held)),
+            "limit": limit.value(limit.amount),
+            "spent": limit.value(balance.spent),
+            "reserved": limit.value(balance.held),
+            "remaining": limit.value(max(0, limit.amount - balance.spent - balance.held)),
             "percent_used": percent_used(budget, balance),
             "exhausted": not fits,
             "window_end": datetime.fromtimestamp(ends_at, UTC) if ends_at is not None else None,

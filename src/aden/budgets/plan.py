@@ -7,7 +7,7 @@ from aden.budgets.budget import Budget, Degrade, Match
 from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
-from aden.core.money import NanoUSD
+from aden.core.limit import Amounts, amounts
 from aden.core.request import Request
 from aden.core.usage import Usage
 from aden.ledger.protocol import Ask, Line, Option
@@ -37,9 +37,9 @@ class Quote:
     model: str
     price: Price
     output_tokens: int
-    """What `amount` reserves for the output."""
-    amount: NanoUSD
-    at_risk: NanoUSD
+    """What `amounts` reserves for the output."""
+    amounts: Amounts
+    at_risk: Amounts
     """What is booked if the process dies right after sending: the input, of a plain call all."""
 
 
@@ -84,9 +84,10 @@ def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -
     """Price one way to send the request."""
     price = price_of(request.provider, model, prices)
     usage = estimate.usage(request)
-    amount = price.cost(usage)
-    at_risk = price.cost(Usage(usage.input_tokens)) if request.stream else amount
-    return Quote(model, price, usage.output_tokens or 0, amount, at_risk)
+    sent = amounts(price.cost(usage), usage)
+    prompt = Usage(usage.input_tokens)
+    at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
+    return Quote(model, price, usage.output_tokens or 0, sent, at_risk)
 
 
 def price_of(provider: str, model: str, prices: PriceBook) -> Price:
@@ -114,24 +115,31 @@ def lines(
 
 
 def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
-    budget = match.budget
-    counted = chosen.price.source != "floor" or budget.unknown_price != "allow"
+    budget, unit = match.budget, match.budget.limit.unit
+    counted = counts(budget, chosen.price.source)
     return Line(
         budget=match.key,
         window=budget.span,
-        limit=budget.limit,
-        amount=chosen.amount if counted else 0,
-        at_risk=chosen.at_risk if counted else 0,
+        limit=budget.limit.amount,
+        amount=chosen.amounts.of(unit) if counted else 0,
+        at_risk=chosen.at_risk.of(unit) if counted else 0,
         below=_next_step(budget, chosen, quotes),
         enforce=policy.enforces(budget),
     )
 
 
+def counts(budget: Budget, price_source: str) -> bool:
+    """False for money that nobody can put a figure on, where the budget allows that."""
+    unpriced = price_source == "floor" and budget.limit.unit == "usd"
+    return not (unpriced and budget.unknown_price == "allow")
+
+
 def _next_step(budget: Budget, chosen: Quote, quotes: tuple[Quote, ...]) -> int | None:
     """Spend from which the ladder asks for a model cheaper than *chosen*."""
-    amounts = {quote.model: quote.amount for quote in quotes}
+    costs = {quote.model: quote.amounts.usd for quote in quotes}
+    cost = chosen.amounts.usd
     for step in budget.ladder:
-        if isinstance(step, Degrade) and chosen.amount > amounts.get(step.to, chosen.amount):
+        if isinstance(step, Degrade) and cost > costs.get(step.to, cost):
             return budget.threshold(step.at)
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from aden.budgets.budget import ANY, Alert, Budget, Degrade, Mode, Step, Throttle
 from aden.budgets.policy import Policy, make_policy
+from aden.core.limit import requests, tokens
 from aden.errors import ConfigurationError
 
 logger = logging.getLogger("aden.budgets")
@@ -19,6 +20,8 @@ LOOK_EVERY_S = 1.0
 _BUDGET_KEYS = (
     "id",
     "limit_usd",
+    "limit_tokens",
+    "limit_requests",
     "window",
     "timezone",
     "name",
@@ -97,10 +100,16 @@ def load_policy(path: Path, mode: Mode) -> Policy:
 def _budget(table: Mapping[str, Any], path: Path) -> Budget:
     name = f"{path}: budget {table.get('id', '?')}"
     _known_keys(name, table, _BUDGET_KEYS)
-    for key in ("id", "limit_usd"):
-        if key not in table:
-            raise ConfigurationError(f"{name}: {key}", None, "a value")
+    if "id" not in table:
+        raise ConfigurationError(f"{name}: id", None, "a value")
+    limits = [key for key in table if key.startswith("limit_")]
+    if len(limits) != 1:
+        allowed = "one of limit_usd, limit_tokens, limit_requests"
+        raise ConfigurationError(f"{name}: limit", limits, allowed)
     values = dict(table)
+    for key, limit in (("limit_tokens", tokens), ("limit_requests", requests)):
+        if key in values:
+            values["limit"] = limit(values.pop(key))
     scope = values.pop("scope", {})
     ladder = values.pop("ladder", [])
     if not isinstance(scope, dict):

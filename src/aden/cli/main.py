@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--limit", default=None, help="the budget in US dollars")
     chosen = parser.parse_args(arguments)
     if chosen.version:
-        from aden.runtime import aden_version  # noqa: PLC0415
+        from aden.runtime import aden_version
 
         print(aden_version())
         return 0
     if chosen.command == "demo":
-        from aden.cli.demo.run import run_demo  # noqa: PLC0415
+        from aden.cli.demo.run import run_demo
 
         return run_demo(jobs=chosen.jobs, limit_usd=chosen.limit, live=chosen.live)
     parser.print_help(sys.stderr)

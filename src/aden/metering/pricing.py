@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aden.budgets.plan import price_of
 from aden.core.estimate import InputEstimator
+from aden.core.limit import Amounts, amounts
 from aden.core.money import NanoUSD
 from aden.core.usage import Usage
 from aden.metering.attempt import Attempt
@@ -16,19 +17,28 @@ class Bill:
     """The sum over a call's attempts."""
 
     usage: Usage
-    cost: NanoUSD
+    amounts: Amounts
     source: str
     """Where the prices came from; ``none`` where nothing was sent."""
+
+    @property
+    def cost(self) -> NanoUSD:
+        """Nano-dollars."""
+        return self.amounts.usd
 
 
 def bill(call: Call, estimator: InputEstimator, prices: PriceBook) -> Bill:
     """Price what the call used."""
-    usage, cost, source = Usage(), 0, "none"
+    usage, cost, sources = Usage(), 0, []
     for attempt in call.attempts:
         used = _used(attempt, call, estimator)
         price = price_of(attempt.request.provider, attempt.request.model, prices)
-        usage, cost, source = usage + used, cost + price.cost(used), price.source
-    return Bill(usage, NanoUSD(cost), source)
+        usage, cost = usage + used, cost + price.cost(used)
+        sources.append(price.source)
+    if not sources:
+        return Bill(usage, Amounts(NanoUSD(0), 0, 0), "none")
+    source = "floor" if "floor" in sources else sources[-1]
+    return Bill(usage, amounts(NanoUSD(cost), usage), source)
 
 
 def reserved_output(call: Call) -> int:
@@ -37,10 +47,5 @@ def reserved_output(call: Call) -> int:
 
 
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator) -> Usage:
-    exact = [
-        sibling.usage.input_tokens
-        for sibling in call.attempts
-        if sibling.request == attempt.request and sibling.usage.input_tokens is not None
-    ]
-    likely = exact[0] if exact else estimator.likely(call.conversation, attempt.request)
+    likely = estimator.likely(call.conversation, attempt.request)
     return attempt.billed(likely, reserved_output(call))

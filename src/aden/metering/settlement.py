@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aden.budgets.budget import Alert
+from aden.budgets.budget import Alert, Budget
 from aden.budgets.gate import tightest
+from aden.budgets.plan import counts
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
@@ -43,17 +44,16 @@ class Settler:
             return ()
         if not call.request.stream or not call.attempts:
             return [hold.amount for hold in outcome.holds]
-        so_far = bill(call, self._meter.estimator, self._meter.prices).cost
-        return [so_far if hold.amount else 0 for hold in outcome.holds]
+        so_far = bill(call, self._meter.estimator, self._meter.prices)
+        return [charge.amount for charge in self._charges(call, so_far)]
 
     def extend(self, call: Call) -> None:
         """The answer outgrows its reservation: hold what it costs by now, and half more."""
         outcome = call.outcome
         if isinstance(outcome, Grant):
-            so_far = bill(call, self._meter.estimator, self._meter.prices).cost
-            self._meter.ledger.extend(
-                call.id, [so_far * 3 // 2 if hold.amount else 0 for hold in outcome.holds]
-            )
+            so_far = bill(call, self._meter.estimator, self._meter.prices)
+            grown = [charge.amount * 3 // 2 for charge in self._charges(call, so_far)]
+            self._meter.ledger.extend(call.id, grown)
 
     def alert(self, call: Call, level: str, message: str) -> None:
         """Raise the alert that a hook asked for."""
@@ -90,9 +90,11 @@ class Settler:
             windows = {hold.budget: hold.window_id for hold in call.outcome.holds}
         charges = []
         for match in call.plan.matches:
-            ignored = billed.source == "floor" and match.budget.unknown_price == "allow"
+            amount = billed.amounts.of(match.budget.limit.unit)
+            if not counts(match.budget, billed.source):
+                amount = 0
             window_id = windows.get(match.key) or match.budget.span.at(call.started_at).id
-            charges.append(Charge(match.key, window_id, 0 if ignored else billed.cost))
+            charges.append(Charge(match.key, window_id, amount))
         return tuple(charges)
 
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
@@ -101,7 +103,7 @@ class Settler:
         balance = _balance(call, match.key) if match else None
         used = None
         if match and balance:
-            used = match.budget.percent_used(balance.spent + billed.cost)
+            used = _used_after(match.budget, balance, billed)
         context = call.span.span.get_span_context()
         ttft = None
         if last and last.first_chunk_at is not None:
@@ -141,7 +143,7 @@ class Settler:
             balance = _balance(call, match.key)
             if balance is None:
                 continue
-            used = match.budget.percent_used(balance.spent + billed.cost)
+            used = _used_after(match.budget, balance, billed)
             for step in match.budget.ladder:
                 if isinstance(step, Alert) and used >= step.at:
                     message = step.message or (
@@ -170,6 +172,11 @@ class _ClaimedAlert:
         if self._meter.on_alert is None or not self._meter.ledger.claim_alert(*self._claim):
             return None
         return self._meter.on_alert(event)
+
+
+def _used_after(budget: Budget, balance: Balance, billed: Bill) -> float:
+    """Per cent of the budget used with this call, as far as its reserve could see."""
+    return budget.percent_used(balance.spent + billed.amounts.of(budget.limit.unit))
 
 
 def _balance(call: Call, key: str) -> Balance | None:

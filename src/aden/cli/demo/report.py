@@ -44,11 +44,11 @@ def _budget(ledger: Ledger, budgets: Path) -> None:
         (balance,) = ledger.balances([(budget.id, budget.span)])
         used = budget.percent_used(balance.spent)
         print(
-            f"  {budget.id}: {format_usd(balance.spent)} of {format_usd(budget.limit)} spent "
+            f"  {budget.id}: {format_usd(balance.spent)} of {budget.limit.show(budget.limit.amount)} spent "
             f"({used:.1f} %), of it unconfirmed {format_usd(balance.unconfirmed)}, "
             f"held {format_usd(balance.held)}"
         )
-        left = max(0, budget.limit - balance.spent)
+        left = max(0, budget.limit.amount - balance.spent)
         print(
             f"  {format_usd(left)} are left: less than one more request could have cost, "
             "and a request that might not fit is refused"

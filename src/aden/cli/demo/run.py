@@ -49,10 +49,11 @@ to = "gpt-4o-mini"
 
 def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
     """Run the demo; returns an exit code."""
+    limit = limit_usd or LIMIT_USD
     try:
-        import livekit.plugins.openai  # noqa: F401, PLC0415
-    except ImportError:
-        print("aden demo needs LiveKit: pip install 'aden-py[livekit]'", file=sys.stderr)
+        parse_usd(limit, "--limit")
+    except ConfigurationError as error:
+        print(f"aden demo: {error}", file=sys.stderr)
         return 2
     if live and not os.environ.get("OPENAI_API_KEY"):
         print("aden demo --live needs OPENAI_API_KEY", file=sys.stderr)
@@ -60,11 +61,10 @@ def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
     if not 1 <= jobs <= 16:
         print(f"--jobs={jobs} is not valid: expected 1 to 16", file=sys.stderr)
         return 2
-    limit = limit_usd or LIMIT_USD
     try:
-        parse_usd(limit, "--limit")
-    except ConfigurationError as error:
-        print(f"aden demo: {error}", file=sys.stderr)
+        import livekit.plugins.openai  # noqa: F401
+    except ImportError:
+        print("aden demo needs LiveKit: pip install 'aden-py[livekit]'", file=sys.stderr)
         return 2
     provider = (LIVE if live else LOCAL).format(limit=limit)
     print(INTRODUCTION.format(pid=os.getpid(), jobs=jobs, limit=limit, provider=provider))
@@ -107,9 +107,9 @@ async def _work(jobs: int) -> bool:
     Returns:
         Whether all jobs came to their end.
     """
-    from livekit.agents import AgentServer, WorkerOptions  # noqa: PLC0415
+    from livekit.agents import AgentServer, WorkerOptions
 
-    from aden.cli.demo.agent import entrypoint, initialize_aden_in_worker  # noqa: PLC0415
+    from aden.cli.demo.agent import entrypoint, initialize_aden_in_worker
 
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
     server = AgentServer.from_server_options(

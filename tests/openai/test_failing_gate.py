@@ -1,0 +1,184 @@
+"""Ledger, prices, description and settlement: each fails in its own, stated way."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from guide import spend
+from lanes import Lane, make_client
+from shapes import REQUEST, STREAM
+
+import aden
+from aden import Budget, RequestCancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aden.testing import OpenAIServer
+    from house import House
+
+every_client = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+class Broken:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} is broken")
+
+
+class Odd(str):
+    """A text that the SDK can send and we cannot measure."""
+
+    __slots__ = ()
+
+    def isascii(self) -> bool:
+        raise RuntimeError("odd")
+
+
+ODD: dict[str, Any] = REQUEST | {
+    "messages": [{"role": "user", "content": Odd("Say hello in 12 tokens.")}]
+}
+
+
+@pytest.fixture
+def locked(tmp_path: Path, instrumented: Callable[..., House]) -> Callable[..., House]:
+    """Instrument on a SQLite ledger whose file somebody else has locked and will not let go of."""
+
+    def start(**options: Any) -> House:
+        path = tmp_path / "ledger.db"
+        house = instrumented(ledger=f"sqlite://{path}", **options)
+        somebody = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        somebody.execute("BEGIN IMMEDIATE")
+        locks.append(somebody)
+        return house
+
+    locks: list[sqlite3.Connection] = []
+    start.locks = locks  # type: ignore[attr-defined]
+    return start
+
+
+@every_client
+async def test_a_ledger_that_does_not_answer_refuses(
+    kind: str, server: OpenAIServer, locked: Any, complaints: Callable[[], list[str]]
+) -> None:
+    """Without fail_open: reason ``unavailable``, nothing sent, nothing booked."""
+    house = locked()
+    for _ in range(2):
+        with pytest.raises(RequestCancelledError) as caught:
+            await Lane(kind, server).create(**REQUEST)
+        assert (caught.value.reason, caught.value.source) == ("unavailable", "ledger")
+    locked.locks[0].close()
+    assert not server.requests
+    assert house.failures() == {"ledger": 2}
+    (line,) = complaints()
+    assert "ledger could not be evaluated, requests are refused" in line
+    house.settled(2)
+
+
+@every_client
+async def test_with_fail_open_a_ledger_that_does_not_answer_lets_through_and_books_later(
+    kind: str, server: OpenAIServer, locked: Any
+) -> None:
+    """What was spent meanwhile is written as soon as the file is free."""
+    house = locked(fail_open=True)
+    await Lane(kind, server).create(**REQUEST)
+    locked.locks[0].close()
+    house.settled(1)
+    assert house.balance().spent == server.bill.total_nano_usd > 0
+
+
+@every_client
+@pytest.mark.parametrize("fail_open", [False, True])
+async def test_a_gate_that_fails_itself_obeys_fail_open(
+    fail_open: bool, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A mistake of ours is no door past a budget, unless the operator wants it so."""
+    house = instrumented(fail_open=fail_open)
+    house.meter.prices = Broken()  # type: ignore[assignment]
+    lane = Lane(kind, server)
+    if fail_open:
+        assert (await lane.create(**REQUEST)).usage.completion_tokens == 12
+    else:
+        with pytest.raises(RequestCancelledError) as caught:
+            await lane.create(**REQUEST)
+        assert caught.value.reason == "unavailable"
+        assert not server.requests
+    assert house.failures()["gate"] == 1
+
+
+@every_client
+async def test_where_nothing_is_to_be_enforced_a_failing_gate_refuses_nothing(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Who only watches is never refused."""
+    house = instrumented(budgets=[])
+    house.meter.prices = Broken()  # type: ignore[assignment]
+    assert (await Lane(kind, server).create(**REQUEST)).usage.completion_tokens == 12
+
+
+@every_client
+async def test_a_request_that_cannot_be_measured_is_gated_and_metered(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Its model is known: that is enough to refuse it, and the answer tells what it used."""
+    house = instrumented(budgets=[Budget("all", "1")])
+    lane = Lane(kind, server)
+    await lane.create(**ODD)
+    spend(house, 1)
+    with pytest.raises(RequestCancelledError):
+        await lane.create(**ODD)
+    done, refused = house.settled(2)
+    assert done.cost == server.bill.total_nano_usd
+    assert (refused.attempts, len(server.requests)) == (0, 1)
+    assert house.failures() == {"description": 2}
+
+
+def test_a_call_that_cannot_be_priced_is_booked_at_its_hold(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The caller has his answer; the money is on the safe side; the hold does not stay."""
+    house = instrumented()
+    stream = make_client("sync", server).chat.completions.create(**STREAM)
+    held = house.balance().held
+    house.meter.prices = Broken()  # type: ignore[assignment]
+    assert len(list(stream)) == 14
+    balance = house.balance()
+    assert (balance.held, balance.spent) == (0, held)
+    assert house.meter.leases._held == {}
+    assert house.failures() == {"settlement": 1}
+
+
+@every_client
+async def test_an_answer_that_cannot_be_read_is_handed_over_and_estimated(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Absurd figures are no figures: no crash, no credit, no fortune."""
+    from aden.testing import Usage
+
+    house = instrumented()
+    lane = Lane(kind, server)
+    absurd = ({"prompt_tokens": -5}, {"completion_tokens": 10**12}, {"prompt_tokens": "many"})
+    for overrides in absurd:
+        server.script(Usage(**overrides))
+        assert (await lane.create(**REQUEST)).choices[0].message.content
+    for record in house.settled(3):
+        assert record.usage.estimated
+        assert 0 < record.cost < 1_000_000
+
+
+@pytest.mark.parametrize("mode", ["observe", "off"])
+def test_what_is_only_observed_refuses_nothing(
+    mode: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """An exhausted budget that is not enforced is reported and nothing more."""
+    house = instrumented(budgets=[Budget("all", 0)], mode=mode)
+    with closing(make_client("sync", server)) as client:
+        client.chat.completions.create(**REQUEST)
+    aden.flush()
+    (record,) = house.calls.records
+    assert record.cost == server.bill.total_nano_usd
