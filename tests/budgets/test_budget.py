@@ -103,6 +103,15 @@ def test_a_template_makes_a_budget_for_each_value() -> None:
     assert matches(budget, REQUEST, Attribution()) is None
 
 
+def test_a_session_window_is_a_budget_for_each_session() -> None:
+    """It lives as long as the session does."""
+    budget = Budget("call", "0.50", window="session")
+    match = matches(budget, REQUEST, Attribution(session_id="job-1"))
+    assert match is not None
+    assert match.key == "call|session=job-1"
+    assert budget.span.at(0.0).ends_at is None
+
+
 def test_a_limit_of_zero_is_used_up_from_the_start() -> None:
     """Nobody divides by it."""
     assert Budget("b", 0).percent_used(0) == 100.0

@@ -96,7 +96,8 @@ class Budget:
         id: Names the budget in the ledger, on spans and in errors.
         limit_usd: US dollars; a decimal string is exact; 0 blocks everything that costs.
         limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``.
-        window: ``total | month | week | day | hour``, calendar periods in *timezone*.
+        window: ``total | month | week | day | hour``, calendar periods in *timezone*; or
+            ``session``, each session's whole life.
         scope: Whose requests count, such as ``{"customer": "acme"}``; empty: all. `ANY` as the
             value makes one budget for each value of that label.
         ladder: `Alert`, `Degrade` and `Throttle` steps; refusal at 100 per cent is implied.
@@ -107,7 +108,7 @@ class Budget:
 
     id: str
     limit_usd: Amount | None = None
-    window: Period = "total"
+    window: Period | Literal["session"] = "total"
     timezone: str = "UTC"
     name: str = ""
     scope: Mapping[str, object] = field(default_factory=dict)
@@ -134,7 +135,10 @@ class Budget:
         ordered = tuple(sorted(self.ladder, key=lambda step: step.at))
         object.__setattr__(self, "ladder", ordered)
         object.__setattr__(self, "limit", self._read_limit())
-        object.__setattr__(self, "span", Window(self.window, self.timezone))
+        period: Period = "total" if self.window == "session" else self.window
+        object.__setattr__(self, "span", Window(period, self.timezone))
+        if self.window == "session":  # a budget for each session, over its whole life
+            object.__setattr__(self, "scope", {"session": ANY, **self.scope})
 
     def _read_limit(self) -> Limit:
         setting = f"budget {self.id}: limit"
