@@ -13,6 +13,8 @@ from shapes import REQUEST, STREAM
 
 import aden
 from aden import Budget, RequestCancelledError
+from aden.core.request import Request
+from aden.metering.call import Lane as CallLane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,32 +95,28 @@ async def test_with_fail_open_a_ledger_that_does_not_answer_lets_through_and_boo
 
 
 @every_client
-@pytest.mark.parametrize("fail_open", [False, True])
-async def test_a_gate_that_fails_itself_obeys_fail_open(
-    fail_open: bool, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+async def test_a_mistake_of_ours_lets_the_request_through_and_is_counted(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
-    """A mistake of ours is no door past a budget, unless the operator wants it so."""
-    house = instrumented(fail_open=fail_open)
+    """No budget has said no; the caller is not to suffer from our code."""
+    house = instrumented()
     house.meter.prices = Broken()  # type: ignore[assignment]
-    lane = Lane(kind, server)
-    if fail_open:
-        assert (await lane.create(**REQUEST)).usage.completion_tokens == 12
-    else:
-        with pytest.raises(RequestCancelledError) as caught:
-            await lane.create(**REQUEST)
-        assert caught.value.reason == "unavailable"
-        assert not server.requests
+    assert (await Lane(kind, server).create(**REQUEST)).usage.completion_tokens == 12
     assert house.failures()["gate"] == 1
 
 
-@every_client
-async def test_where_nothing_is_to_be_enforced_a_failing_gate_refuses_nothing(
-    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+def test_a_mistake_of_ours_after_the_ledger_refused_changes_nothing(
+    instrumented: Callable[..., House],
 ) -> None:
-    """Who only watches is never refused."""
-    house = instrumented(budgets=[])
-    house.meter.prices = Broken()  # type: ignore[assignment]
-    assert (await Lane(kind, server).create(**REQUEST)).usage.completion_tokens == 12
+    """A budget that has said no stays with it."""
+    meter = instrumented(budgets=[Budget("all", 0)]).meter
+    call = meter.begin(Request("openai", "gpt-4o", input_chars=10), {}, CallLane())
+    ask = meter.plan(call)
+    assert ask is not None
+    call.outcome = meter.ledger.reserve(ask)
+    with pytest.raises(RequestCancelledError) as caught:
+        meter.gate_failed(call, RuntimeError("a mistake of ours"))
+    assert (caught.value.reason, caught.value.budget_id) == ("exhausted", "all")
 
 
 @every_client

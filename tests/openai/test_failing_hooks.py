@@ -134,7 +134,7 @@ def check_said(case: Case, house: House, complaints: Callable[[], list[str]], fa
     (line,) = complaints()
     assert case.says in line
     assert f"requests are {fate}" in line
-    assert house.failures() == {"hook": 2}
+    assert house.failures()["hook"] == 2
 
 
 @pytest.mark.parametrize("fail_open", [False, True])
@@ -148,7 +148,7 @@ async def test_a_hook_that_raises_the_refusal_itself_has_answered(
     with pytest.raises(RequestCancelledError, match=r"^no more today$"):
         await Lane(kind, server).create(**REQUEST)
     assert not server.requests
-    assert house.failures() == {}
+    assert "hook" not in house.failures()
 
 
 async def test_a_hook_that_ends_the_program_is_not_passed_over(

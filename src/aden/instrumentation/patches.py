@@ -57,7 +57,7 @@ class Patches:
         return tuple(f"{p.module}.{p.name}" for p in self.table if _locate(p) is None)
 
     def _on_import_if_loaded(self) -> None:
-        import sys  # noqa: PLC0415
+        import sys
 
         if self.trigger in sys.modules:
             self._on_import(None)

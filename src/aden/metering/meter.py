@@ -21,7 +21,7 @@ from aden.core.attribution import NOBODY, Attribution, current_attribution, from
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
-from aden.errors import LedgerError, RefusalDetails, RequestCancelledError
+from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.call import Call, Lane
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
@@ -34,7 +34,7 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden.gate")
 SLOW_HOOK_S = 0.020
 SAY_AGAIN_S = 60.0
-_DECIDING_LEGS = ("configuration", "ledger", "hook", "gate")
+_DECIDING_LEGS = ("configuration", "ledger", "hook")
 
 _in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
 
@@ -71,8 +71,6 @@ class Meter:
     on_alert: AlertHandler | None = None
     prices: PriceBook = field(default_factory=PriceBook)
     estimator: InputEstimator = field(default_factory=InputEstimator)
-    flush: Callable[[], object] = field(default=lambda: None)
-    """Hand out everything that this process still holds, within the configured time."""
     leases: LeaseKeeper = field(init=False)
     settler: Settler = field(init=False)
     _said: dict[str, float] = field(default_factory=dict)
@@ -234,21 +232,18 @@ class Meter:
                 self.ledger.mark_sent(call.id, sent=False)
 
     def gate_failed(self, call: Call, error: Exception) -> None:
-        """Our own code failed on the way: refuse where something is to be enforced, else send."""
+        """Our own code failed on the way: the request goes, unless a budget has said no."""
         self.cannot("gate", f"a request could not be decided: {error!r}", trace=True)
         call.decision = self._undecided(call)
-        if call.decision.action == "block":
-            raise call.refuse(
-                RefusalDetails(call.decision.message or "", "unavailable", source="settings")
-            )
+        if call.decision.action == "block" and call.plan is not None:
+            raise call.refuse(gate.details(call.decision, call.plan, call.outcome))
         self.sending(call)
 
     def _undecided(self, call: Call) -> Decision:
-        enforces = call.policy.mode == "enforce" and call.policy.budgets
-        if self.options.fail_open or not (enforces or self.before_request):
-            return ALLOW
-        message = "the request could not be decided; the log says why"
-        return Decision("block", "unavailable", "settings", message)
+        """What is left where our own code failed: the ledger's refusal, if there was one."""
+        if isinstance(call.outcome, Refusal) and call.plan is not None:
+            return gate.refused(call.outcome, call.plan)
+        return ALLOW
 
     def sending(self, call: Call) -> None:
         """The request leaves now."""

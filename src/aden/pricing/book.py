@@ -101,7 +101,7 @@ def _nano_per_million(usd_per_million: Decimal) -> int:
 @functools.cache
 def _snapshot() -> Any:
     # Imported late: 30,000 lines of data that a process without priced calls never needs.
-    from genai_prices import data_snapshot  # noqa: PLC0415
+    from genai_prices import data_snapshot
 
     return data_snapshot.get_snapshot()
 

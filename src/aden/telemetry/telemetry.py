@@ -88,10 +88,10 @@ def _meter(version: str, provider: Any) -> metrics.Meter:
 
 def _handler(version: str, tracer: Any, meter: Any, logs: Any, hook: Any) -> Any:
     try:
-        from opentelemetry.util.genai.completion_hook import (  # noqa: PLC0415
+        from opentelemetry.util.genai.completion_hook import (
             load_completion_hook,
         )
-        from opentelemetry.util.genai.handler import TelemetryHandler  # noqa: PLC0415
+        from opentelemetry.util.genai.handler import TelemetryHandler
 
         return TelemetryHandler(
             tracer_provider=tracer,

@@ -1,6 +1,5 @@
 """The LiveKit job around a request: on whose account it asks, and how its process ends."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -9,8 +8,8 @@ from typing import Any
 from aden.core.attribution import NOBODY, Attribution, from_metadata
 from aden.instrumentation.active import active_meter
 
-FLUSH_S = 2.0
-"""How long coroutines of async emitters are waited for."""
+EMITTERS_S = 2.0
+"""How long coroutines of async emitters are waited for at a job's end."""
 
 
 def job_attribution() -> Attribution:
@@ -35,13 +34,10 @@ def _from_job_metadata(text: str) -> Attribution:
 async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of ``JobContext._on_cleanup``: the last step at which a job's loop still runs.
 
-    The root span has ended by now; under forkserver on Python 3.11 and 3.12 nothing that is
-    registered with ``atexit`` runs after it.
+    Coroutines of async emitters end here; everything else is handed out when the process ends.
     """
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        meter = active_meter()
-        if meter is not None:
-            await meter.dispatcher.aflush(FLUSH_S)
-            await asyncio.to_thread(meter.flush)
+        if (meter := active_meter()) is not None:
+            await meter.dispatcher.aflush(EMITTERS_S)

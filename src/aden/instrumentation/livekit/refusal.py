@@ -8,7 +8,7 @@ from aden.errors import RefusalDetails, RequestCancelledError
 @functools.cache
 def refusal_class() -> type[RequestCancelledError]:
     """Make `LiveKitRequestCancelledError`; only called where LiveKit is imported already."""
-    from livekit.agents import APIStatusError  # noqa: PLC0415
+    from livekit.agents import APIStatusError
 
     class LiveKitRequestCancelledError(RequestCancelledError, APIStatusError):
         """A refusal inside LiveKit: a ``livekit.agents.APIStatusError`` with status 402."""

@@ -59,13 +59,13 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     )
 
 
-def rewrite(kwargs: dict[str, Any], model: str) -> tuple[dict[str, Any], bool]:
-    """What is sent: the decided model, and usage asked for where a stream did not."""
+def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, Any], bool]:
+    """What is sent: the decided model, and usage asked for where a stream did not (if *ask*)."""
     sent = dict(kwargs)
     if is_given(sent.get("model")):
         sent["model"] = model
     _strip_metadata(sent)
-    if not is_given(sent.get("stream")) or not sent.get("stream"):
+    if not ask or not is_given(sent.get("stream")) or not sent.get("stream"):
         return sent, False
     options = sent.get("stream_options") if is_given(sent.get("stream_options")) else {}
     if not isinstance(options, Mapping) or options.get("include_usage") or _reads_bytes(sent):

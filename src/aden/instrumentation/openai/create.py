@@ -13,6 +13,7 @@ from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.responses import take_response
+from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
 from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
@@ -33,9 +34,9 @@ def create(endpoint: Endpoint) -> Wrapper:
         call = _begin(meter, endpoint, resource, kwargs)
         try:
             admit(meter, call)
-            sending, sent, hide = _prepare(call, endpoint, kwargs)
+            sending = Sending(call, replace(call.request, model=call.model))
             with _on_the_wire(call, sending):
-                response = wrapped(**sent)
+                response, hide = _send(endpoint, sending, wrapped, kwargs)
         except BaseException as error:
             meter.settle(call, error)
             raise
@@ -59,9 +60,9 @@ def async_create(endpoint: Endpoint) -> Wrapper:
         call = _begin(meter, endpoint, resource, kwargs)
         try:
             await aadmit(meter, call)
-            sending, sent, hide = _prepare(call, endpoint, kwargs)
+            sending = Sending(call, replace(call.request, model=call.model))
             with _on_the_wire(call, sending):
-                response = await wrapped(**sent)
+                response, hide = await _asend(endpoint, sending, wrapped, kwargs)
         except BaseException as error:
             meter.settle(call, error)
             raise
@@ -85,11 +86,32 @@ def _describe(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str,
         return Request("openai", model if isinstance(model, str) else "")
 
 
-def _prepare(
-    call: Call, endpoint: Endpoint, kwargs: dict[str, Any]
-) -> tuple[Sending, dict[str, Any], bool]:
-    sent, hide = endpoint.rewrite(kwargs, call.model)
-    return Sending(call, replace(call.request, model=call.model)), sent, hide
+def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tuple[Any, bool]:
+    """Send it; gives the response, and whether usage in it is to be hidden."""
+    request = sending.request
+    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
+    try:
+        return wrapped(**sent), hide
+    except Exception as error:
+        if not hide or not refuses_usage(request, error):
+            raise
+    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
+    return wrapped(**sent), hide
+
+
+async def _asend(
+    endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
+) -> tuple[Any, bool]:
+    """`_send`, awaiting."""
+    request = sending.request
+    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
+    try:
+        return await wrapped(**sent), hide
+    except Exception as error:
+        if not hide or not refuses_usage(request, error):
+            raise
+    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
+    return await wrapped(**sent), hide
 
 
 @contextlib.contextmanager
@@ -119,10 +141,10 @@ def _join(
     """A request inside an open call: no second gate, but its facts feed that call."""
     if current_sending.get() is not None:  # create under parse: the outer wrapper sees it all
         return wrapped(**kwargs)
-    sending, sent, hide = _prepare_joined(meter, call, endpoint, resource, kwargs)
+    sending = _joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
-        response = wrapped(**sent)
+        response, hide = _send(endpoint, sending, wrapped, kwargs)
     finally:
         current_sending.reset(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
@@ -133,23 +155,22 @@ async def _ajoin(
 ) -> Any:
     if current_sending.get() is not None:
         return await wrapped(**kwargs)
-    sending, sent, hide = _prepare_joined(meter, call, endpoint, resource, kwargs)
+    sending = _joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
-        response = await wrapped(**sent)
+        response, hide = await _asend(endpoint, sending, wrapped, kwargs)
     finally:
         current_sending.reset(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
 
 
-def _prepare_joined(
+def _joined(
     meter: Meter, call: Call, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]
-) -> tuple[Sending, dict[str, Any], bool]:
+) -> Sending:
     """Degrade what asks the call's own model; a second model inside a call is left alone."""
     request = _describe(meter, endpoint, resource, kwargs)
     model = call.model if request.model == call.request.model else request.model
-    sent, hide = endpoint.rewrite(kwargs, model)
-    return Sending(call, replace(request, model=model)), sent, hide
+    return Sending(call, replace(request, model=model))
 
 
 def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:

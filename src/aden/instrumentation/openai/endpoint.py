@@ -14,9 +14,9 @@ class Endpoint:
 
     describe: Callable[[Mapping[str, Any], Any], Request]
     """(keyword arguments, client) → the request."""
-    rewrite: Callable[[dict[str, Any], str], tuple[dict[str, Any], bool]]
-    """(keyword arguments, model to send) → what is sent, and whether we asked for usage that the
-    caller did not ask for, so that it has to be hidden from him."""
+    rewrite: Callable[[dict[str, Any], str, bool], tuple[dict[str, Any], bool]]
+    """(keyword arguments, model to send, whether usage may be asked for) → what is sent, and
+    whether we asked for usage that the caller did not ask for, so that it is hidden from him."""
     read: Callable[[Attempt, Any], None]
     """(attempt, the whole response as an object or as JSON): note usage, id, model."""
     feed: Callable[[Attempt, Any, bool], bool]

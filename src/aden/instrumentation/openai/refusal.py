@@ -8,8 +8,8 @@ from aden.errors import RefusalDetails, RequestCancelledError
 @functools.cache
 def refusal_class() -> type[RequestCancelledError]:
     """Make `OpenAIRequestCancelledError`; only called where openai is imported already."""
-    import httpx2  # noqa: PLC0415
-    import openai  # noqa: PLC0415
+    import httpx2
+    import openai
 
     class OpenAIRequestCancelledError(RequestCancelledError, openai.APIStatusError):
         """A refusal out of the openai SDK: an ``openai.APIStatusError`` with status 402."""

@@ -1,0 +1,156 @@
+"""The emitters' thread: bounded, in order, safe in destructors, at home after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aden.metering import dispatch
+from aden.metering.dispatch import Dispatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_events_come_in_the_order_in_which_they_were_put() -> None:
+    """One thread, one queue."""
+    got: list[int] = []
+    dispatcher = Dispatcher()
+    for number in range(200):
+        dispatcher.put(got.append, number)
+    assert dispatcher.flush(2)
+    assert got == list(range(200))
+
+
+def test_a_full_queue_drops_counts_and_says_so_once(complaints: Callable[[], list[str]]) -> None:
+    """An emitter that hangs must not eat the memory."""
+    gate = threading.Event()
+    got: list[int] = []
+    dispatcher = Dispatcher()
+    dispatcher.put(lambda _: gate.wait(10), 0)
+    for number in range(dispatch.QUEUE_EVENTS + 5):
+        dispatcher.put(got.append, number)
+    gate.set()
+    assert dispatcher.flush(10)
+    assert 4 <= dispatcher.dropped <= 5  # the thread may have taken the first already
+    assert len(got) + dispatcher.dropped == dispatch.QUEUE_EVENTS + 5
+    assert complaints() == ["aden: an emitter is too slow: events are dropped"]
+
+
+def test_what_must_be_done_is_not_dropped_by_a_full_queue() -> None:
+    """A settlement is no event: it goes into the queue however long that is."""
+    gate = threading.Event()
+    done: list[int] = []
+    dispatcher = Dispatcher()
+    dispatcher.put(lambda _: gate.wait(10), 0)
+    for number in range(dispatch.QUEUE_EVENTS + 5):
+        dispatcher.soon(lambda number=number: done.append(number))  # type: ignore[misc]
+    gate.set()
+    assert dispatcher.flush(10)
+    assert len(done) == dispatch.QUEUE_EVENTS + 5
+
+
+def test_flush_gives_up_in_time() -> None:
+    """An emitter that hangs does not hang the exit."""
+    gate = threading.Event()
+    dispatcher = Dispatcher()
+    dispatcher.put(lambda _: gate.wait(10), 0)
+    assert not dispatcher.flush(0.05)
+    gate.set()
+    assert dispatcher.flush(2)
+
+
+def test_work_that_raises_leaves_the_thread_alive(complaints: Callable[[], list[str]]) -> None:
+    """The next event is delivered all the same."""
+    dispatcher = Dispatcher()
+    got: list[int] = []
+    dispatcher.ready()
+    dispatcher.soon(lambda: 1 // 0)
+    dispatcher.put(got.append, 1)
+    assert dispatcher.flush(2)
+    assert got == [1]
+    assert len(complaints()) == 1
+
+
+@pytest.mark.timeout(20)
+def test_work_may_be_queued_in_the_middle_of_putting() -> None:
+    """The garbage collector runs destructors at any line, also where a queue's lock is held."""
+    dispatcher = Dispatcher()
+    dispatcher.ready()
+    done: list[int] = []
+    lines = 0
+
+    def destructor(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal lines
+        lines += 1
+        dispatcher.soon(lambda: done.append(1))
+        return destructor
+
+    sys.settrace(destructor)  # it is called at each line of what `put` runs
+    try:
+        dispatcher.put(lambda _: None, 0)
+    finally:
+        sys.settrace(None)
+    assert dispatcher.flush(5)
+    assert len(done) == lines > 5
+
+
+class Unhashable:
+    """An emitter that cannot be put into a set."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, event: Any) -> None:
+        raise RuntimeError("bang")
+
+
+def test_an_unhashable_emitter_is_blamed_once_too(complaints: Callable[[], list[str]]) -> None:
+    """An object with ``__eq__`` is an emitter like any other."""
+    dispatcher, emitter = Dispatcher(), Unhashable()
+    for number in range(3):
+        dispatcher.put(emitter, number)
+    assert dispatcher.flush(2)
+    assert len(complaints()) == 1
+
+
+@pytest.mark.parametrize("emitter_takes_s", [0.0, 0.01])
+def test_a_closed_loop_hands_its_events_to_the_thread(emitter_takes_s: float) -> None:
+    """Whether the coroutine had begun or not."""
+    dispatcher = Dispatcher()
+    got: list[int] = []
+
+    async def emit(event: int) -> None:
+        await asyncio.sleep(emitter_takes_s)
+        got.append(event)
+
+    async def main() -> None:
+        dispatcher.put(emit, 1)
+        if emitter_takes_s:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert dispatcher.flush(2)
+    assert got == [1]
+
+
+def _emit_in_child(dispatcher: Dispatcher, answers: Any) -> None:
+    dispatcher.put(answers.put, "from the child")
+    dispatcher.flush(5)
+
+
+def test_a_forked_child_emits_by_a_thread_of_its_own() -> None:
+    """The parent's thread does not exist there, nor does what the parent had queued."""
+    dispatcher = Dispatcher()
+    dispatcher.put(lambda _: None, 0)
+    dispatcher.flush(2)
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+    child = fork.Process(target=_emit_in_child, args=(dispatcher, answers))
+    child.start()
+    assert answers.get(timeout=10) == "from the child"
+    child.join(10)
