@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_kit import EventfulClock, Store
+from ledger_kit import PATIENT_S, EventfulClock, Store
+from redis_kit import RedisServer
 
 from aden.ledger.memory import MemoryLedger
+from aden.ledger.redis import RedisLedger
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -31,10 +33,30 @@ def sqlite(path: Path, clock: FixedClock) -> Iterator[SqliteLedger]:
     ledger.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server that all tests share; each has a namespace of its own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis server that the test may kill; what it acknowledged it has on disk."""
+    with RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def ledger(request: pytest.FixtureRequest, path: Path, clock: FixedClock) -> Iterator[Store]:
     """Each store in turn."""
     store: Store
-    store = MemoryLedger(clock) if request.param == "memory" else SqliteLedger(path, clock)
+    if request.param == "memory":
+        store = MemoryLedger(clock)
+    elif request.param == "sqlite":
+        store = SqliteLedger(path, clock)
+    else:
+        url = request.getfixturevalue("redis_server").url()
+        store = RedisLedger(url, clock, deadline_s=PATIENT_S)
     yield store
     store.close()

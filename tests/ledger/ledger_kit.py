@@ -10,12 +10,15 @@ import aden
 from aden.core.window import Window
 from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
 from aden.ledger.memory import MemoryLedger
+from aden.ledger.redis import RedisLedger
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
 TOTAL = Window("total")
 SOURCE = str(Path(aden.__file__).parents[1])
-Store = MemoryLedger | SqliteLedger
+PATIENT_S = 10.0
+"""A deadline for tests of something else, on a machine that does other work as well."""
+Store = MemoryLedger | SqliteLedger | RedisLedger
 
 
 class EventfulClock(FixedClock):
@@ -31,10 +34,21 @@ class EventfulClock(FixedClock):
         return super().__call__()
 
 
+def typical(store: Ledger, model: str) -> int | None:
+    """The typical output, after all that was settled; a Redis ledger reads it when it can."""
+    if isinstance(store, RedisLedger):
+        store._refresh()
+        assert store.flush(5)
+    return store.typical_output(model)
+
+
 def another(store: Store, clock: FixedClock, journal_calls: int) -> Store:
     """An empty ledger of the same kind with a shorter journal."""
     if isinstance(store, MemoryLedger):
         return MemoryLedger(clock, journal_calls=journal_calls)
+    if isinstance(store, RedisLedger):
+        url = store.url.replace("namespace=", "namespace=another-")
+        return RedisLedger(url, clock, journal_calls=journal_calls, deadline_s=PATIENT_S)
     path = store.path.with_name("short.db")
     return SqliteLedger(path, clock, journal_calls=journal_calls)
 

@@ -1,18 +1,24 @@
-"""Memory and SQLite, driven side by side by random steps: the same answers, the same balances."""
+"""Memory, SQLite and Redis, driven side by side by random steps: the same answers and balances."""
 
 import contextlib
 import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from ledger_kit import PATIENT_S, typical
+from redis_kit import RedisServer
 
 from aden.core.window import Window
-from aden.ledger import Ask, Balance, Charge, Grant, Line, Option, Refusal, Settlement
+from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
 from aden.ledger.memory import MemoryLedger
+from aden.ledger.redis import RedisLedger
+from aden.ledger.redis_verbs import Reserve
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -66,21 +72,31 @@ def fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
 
 
 class Ledgers(RuleBasedStateMachine):
-    """The memory ledger is the model; two handles on one SQLite file have to behave like it."""
+    """The memory ledger is the model; two handles on each other store have to behave like it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
-        self.path = Path(self.directory.name) / "ledger.db"
         self.clock = FixedClock(END_OF_SUMMER_TIME - 7_000)
         self.memory = MemoryLedger(self.clock)
-        self.handles = [SqliteLedger(self.path, self.clock) for _ in range(2)]
         self.turns = 0
         self.allowance: Counter[Key] = Counter()
         self.last: dict[str, tuple[Charge, ...]] = {}
+        self.handles: list[Ledger] = [self.another() for _ in range(2)]
+
+    def another(self) -> Ledger:
+        """One more handle on the store."""
+        raise NotImplementedError
+
+    def stored(self) -> dict[Key, tuple[int, ...]]:
+        """What the store itself says of each window: settled, unconfirmed, held."""
+        raise NotImplementedError
+
+    def open_holds(self) -> dict[Key, int]:
+        """What the store's open operations hold in each window."""
+        raise NotImplementedError
 
     @property
-    def sqlite(self) -> SqliteLedger:
+    def other(self) -> Ledger:
         """The handle whose turn it is."""
         self.turns += 1
         return self.handles[self.turns % 2]
@@ -97,11 +113,6 @@ class Ledgers(RuleBasedStateMachine):
         """Spent and held in every window."""
         return Counter({key: sum(figures) for key, figures in self.table().items()})
 
-    def rows(self, query: str) -> dict[Key, tuple[int, ...]]:
-        """What the file says: (budget, window) to the other columns, where any is not zero."""
-        with contextlib.closing(sqlite3.connect(self.path)) as file:
-            return {row[:2]: row[2:] for row in file.execute(query) if any(row[2:])}
-
     @initialize(spent=st.integers(0, 60))
     def begin(self, spent: int) -> None:
         """Something is spent already."""
@@ -112,7 +123,7 @@ class Ledgers(RuleBasedStateMachine):
         """Both grant the same option, or refuse for the same reason, as the protocol says."""
         request = Ask(name, choices, lease_ms)
         answer = self.memory.reserve(request)
-        assert answer == self.sqlite.reserve(request)
+        assert answer == self.other.reserve(request)
         balances = {balance.budget: balance for balance in answer.balances}
         fitting = [
             all(fits(line, balances[line.budget], refunded=False) for line in option.lines)
@@ -146,7 +157,7 @@ class Ledgers(RuleBasedStateMachine):
         booked = tuple(Charge(key, windows[key], amount) for key, amount in charges)
         settlement = Settlement(name, booked, output=("m", sum(amount for _, amount in charges)))
         self.memory.settle(settlement)
-        self.sqlite.settle(settlement)
+        self.other.settle(settlement)
         self.allowance += self.totals() - before
 
     @rule(name=IDS, charges=CHARGES)
@@ -166,26 +177,26 @@ class Ledgers(RuleBasedStateMachine):
         held = self.last.get(name, ())
         progress = [min(amount, hold.amount) for amount, hold in zip(amounts, held, strict=False)]
         self.memory.renew({name: progress}, lease_ms)
-        self.sqlite.renew({name: progress}, lease_ms)
+        self.other.renew({name: progress}, lease_ms)
 
     @rule(name=IDS, sent=st.booleans())
     def mark_sent(self, name: str, sent: bool) -> None:
         """Sent or not."""
         self.memory.mark_sent(name, sent=sent)
-        self.sqlite.mark_sent(name, sent=sent)
+        self.other.mark_sent(name, sent=sent)
 
     @rule(name=IDS, amounts=PROGRESS)
     def extend(self, name: str, amounts: list[int]) -> None:
         """Streams grow past every limit."""
         before = self.totals()
         self.memory.extend(name, amounts)
-        self.sqlite.extend(name, amounts)
+        self.other.extend(name, amounts)
         self.allowance += self.totals() - before
 
     @rule()
     def look(self) -> None:
         """Looking ends the leases that ran out, in both."""
-        assert self.memory.balances(WINDOWS) == self.sqlite.balances(WINDOWS)
+        assert self.memory.balances(WINDOWS) == self.other.balances(WINDOWS)
 
     @rule(seconds=st.sampled_from([0.4, 0.5, 61, 3_600, 86_401, 700_000]))
     def go_on(self, seconds: float) -> None:
@@ -202,20 +213,20 @@ class Ledgers(RuleBasedStateMachine):
     def reopen(self) -> None:
         """A process ends and another begins."""
         self.handles[0].close()
-        self.handles[0] = SqliteLedger(self.path, self.clock)
+        self.handles[0] = self.another()
 
     @rule(threshold=st.integers(1, 3))
     def claim(self, threshold: int) -> None:
         """One of all claims wins."""
         claim = ("b", "w", threshold)
-        assert self.memory.claim_alert(*claim) == self.sqlite.claim_alert(*claim)
+        assert self.memory.claim_alert(*claim) == self.other.claim_alert(*claim)
 
     @invariant()
     def both_say_the_same(self) -> None:
         """Every figure of every window, and the typical output."""
-        query = "SELECT budget, window_id, settled, unconfirmed, held FROM balance"
-        assert self.table() == self.rows(query)
-        assert self.memory.typical_output("m") == self.sqlite.typical_output("m")
+        assert all(handle.flush(5) for handle in self.handles)
+        assert self.table() == self.stored()
+        assert self.memory.typical_output("m") == typical(self.other, "m")
 
     @invariant()
     def nothing_is_negative_or_beyond_what_was_allowed(self) -> None:
@@ -226,22 +237,127 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def held_is_the_sum_of_the_open_holds(self) -> None:
-        """As the file's own tables say it."""
-        open_holds = self.rows(
+        """As the store itself says it."""
+        held = {key: figures[2] for key, figures in self.stored().items() if figures[2]}
+        assert held == self.open_holds()
+
+    def teardown(self) -> None:
+        """Let go of the store."""
+        for handle in self.handles:
+            handle.close()
+
+
+class SqliteAndMemory(Ledgers):
+    """A file."""
+
+    def __init__(self) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "ledger.db"
+        super().__init__()
+
+    def another(self) -> Ledger:
+        """One more handle on the file."""
+        return SqliteLedger(self.path, self.clock)
+
+    def rows(self, query: str) -> dict[Key, tuple[int, ...]]:
+        """What the file says: (budget, window) to the other columns, where any is not zero."""
+        with contextlib.closing(sqlite3.connect(self.path)) as file:
+            return {row[:2]: row[2:] for row in file.execute(query) if any(row[2:])}
+
+    def stored(self) -> dict[Key, tuple[int, ...]]:
+        """The table of balances."""
+        return self.rows("SELECT budget, window_id, settled, unconfirmed, held FROM balance")
+
+    def open_holds(self) -> dict[Key, int]:
+        """The table of holds."""
+        found = self.rows(
             "SELECT budget, window_id, sum(amount) FROM hold JOIN operation"
             " ON id = operation WHERE state = 'open' GROUP BY 1, 2"
         )
-        assert self.rows("SELECT budget, window_id, held FROM balance") == open_holds
+        return {key: amount for key, (amount,) in found.items()}
 
     def teardown(self) -> None:
         """Let go of the file."""
-        for handle in self.handles:
-            handle.close()
+        super().teardown()
         self.directory.cleanup()
 
 
-TestLedgers = Ledgers.TestCase
-TestLedgers.settings = settings(
+OPEN_HOLDS = """
+local found = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1] .. ':leases', 0, -1)) do
+  local operation = cmsgpack.unpack(redis.call('GET', KEYS[1] .. ':op:' .. id))
+  assert(operation.state == 'open')
+  for i = 1, #operation.holds, 4 do
+    found[#found + 1] = { operation.holds[i], operation.holds[i + 1], operation.holds[i + 2] }
+  end
+end
+return found
+"""
+
+
+class RedisAndMemory(Ledgers):
+    """A namespace of a server."""
+
+    server: ClassVar[RedisServer]
+
+    def __init__(self) -> None:
+        self.url = self.server.url()
+        self.client: Any = self.server.client()
+        self.base = f"{{aden:{self.url.partition('namespace=')[2]}}}"
+        super().__init__()
+
+    def another(self) -> Ledger:
+        """One more handle on the namespace."""
+        return RedisLedger(self.url, self.clock, deadline_s=PATIENT_S)
+
+    @rule(name=IDS, choices=OPTIONS, late=st.booleans())
+    def reserve_that_nobody_waits_for(
+        self, name: str, choices: tuple[Option, ...], late: bool
+    ) -> None:
+        """It timed out: taken back after it was granted, or before it arrived."""
+        wire = cast("RedisLedger", self.other)._wire
+        attempt = Reserve(Ask(name, choices), self.clock())
+        reserve, undo = attempt.call(self.clock()), attempt.undo()
+        for call in (undo, reserve) if late else (reserve, undo):
+            wire.soon(call)
+        if not late:
+            self.memory.reserve(Ask(name, choices))
+            self.memory._drop_hold(name)
+            self.last.pop(name, None)
+
+    def stored(self) -> dict[Key, tuple[int, ...]]:
+        """The hash of balances."""
+        found: dict[bytes, bytes] = self.client.hgetall(f"{self.base}:balances")
+        table = {}
+        for field, told in found.items():
+            _, budget, window_id = field.decode().split(":", 2)
+            figures = tuple(map(int, told.split()))
+            if any(figures):
+                table[budget, window_id] = figures
+        return table
+
+    def open_holds(self) -> dict[Key, int]:
+        """The operations with a lease."""
+        held: Counter[Key] = Counter()
+        for budget, window_id, amount in self.client.eval(OPEN_HOLDS, 1, self.base):
+            held[budget.decode(), window_id.decode()] += amount
+        return {key: amount for key, amount in held.items() if amount}
+
+    def teardown(self) -> None:
+        """Let go of the namespace."""
+        super().teardown()
+        self.client.close()
+
+
+@pytest.fixture(scope="module")
+def machines_server(redis_server: RedisServer) -> None:
+    """Tell the machine which server to use."""
+    RedisAndMemory.server = redis_server
+
+
+TestSqliteAndMemory = SqliteAndMemory.TestCase
+TestRedisAndMemory = pytest.mark.usefixtures("machines_server")(RedisAndMemory.TestCase)
+TestSqliteAndMemory.settings = TestRedisAndMemory.settings = settings(
     max_examples=200,
     stateful_step_count=40,
     deadline=None,

@@ -28,7 +28,7 @@ def test_ledgers_are_opened_by_url(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ledger.db", "sqlite://ledger.db", "sqlite:ledger.db", "redis://h", "memory"]
+    "url", ["", "ledger.db", "sqlite://ledger.db", "sqlite:ledger.db", "http://h", "memory"]
 )
 def test_another_url_is_a_wrong_setting(url: str) -> None:
     """The error says what is allowed."""

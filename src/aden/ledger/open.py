@@ -28,9 +28,7 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
     elif url.startswith("sqlite:///"):
         ledger = SqliteLedger(Path("/" + url.removeprefix("sqlite:///").lstrip("/")))
     elif is_redis(url):
-        from aden.ledger.redis import RedisLedger
-
-        ledger = RedisLedger(url)
+        ledger = _open_redis(url)
     else:
         raise ConfigurationError("ledger", shown(url), ALLOWED)
     if REACHES.index(ledger.reach) < REACHES.index(required_reach):
@@ -40,6 +38,17 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
             "ledger", shown(url), f"{allowed}; this one reaches the {ledger.reach}"
         )
     return ledger
+
+
+def _open_redis(url: str) -> Ledger:
+    try:
+        from aden.ledger.redis import RedisLedger
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        allowed = "the package redis for this ledger: pip install 'aden-py[redis]'"
+        raise ConfigurationError("ledger", shown(url), allowed) from None
+    return RedisLedger(url)
 
 
 def shown_url(url: str) -> str:

@@ -116,8 +116,9 @@ class Settlement:
 class Ledger(Protocol):
     """Where reservations and spend live.
 
-    What asks (`reserve`, `balances` …) may raise `LedgerError`; `settle`, `renew` and `mark_sent` never raise, never
-    wait on a network and may be called in a ``finally``, a cancellation or ``__del__``.
+    What asks (`reserve`, `balances` …) may raise `LedgerError`; `settle`, `renew`, `mark_sent` and
+    `extend` never raise, never wait on a network and may be called in a ``finally``, a
+    cancellation or ``__del__``.
     """
 
     url: str

@@ -13,7 +13,8 @@ from aden.errors import ConfigurationError, LedgerError
 from aden.ledger import redis_verbs as verbs
 from aden.ledger.journal import line_of, records_of
 from aden.ledger.protocol import Ask, Balance, Grant, Reach, Refusal, Settlement
-from aden.ledger.redis_link import Link, LinkError
+from aden.ledger.redis_call import LinkError, Reply
+from aden.ledger.redis_link import DEADLINE_S, Link
 from aden.ledger.redis_question import Question
 from aden.ledger.redis_url import parse
 from aden.ledger.redis_wire import Wire
@@ -44,6 +45,7 @@ class RedisLedger:
         clock: Callable[[], float] | None = None,
         *,
         journal_calls: int | None = None,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         address = parse(url)
         self.url = address.shown
@@ -51,7 +53,7 @@ class RedisLedger:
         self._journal_calls = address.journal_calls if journal_calls is None else journal_calls
         self._typical: dict[str, int | None] = {}
         self._typical_at = time.monotonic()
-        self._wire = Wire(lambda: Link(address), self.url)
+        self._wire = Wire(lambda: Link(address, deadline_s), self.url, deadline_s)
         self._open()
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
@@ -152,25 +154,31 @@ class RedisLedger:
 
     def _open(self) -> None:
         """Connect, so that the first request need not, and what cannot work is said at once."""
+        hello = Question(verbs.Plain(verbs.HELLO, self._heard))
         try:
-            schema = self._wire.ask(Question(verbs.Hello(self._heard)), 0.0, OPEN_WAIT_S)
+            schema, _, policy = self._wire.ask(hello, 0.0, OPEN_WAIT_S)
         except LedgerError as error:
             cause = error.__cause__
             if isinstance(cause, LinkError) and cause.wrong_setting:
                 self._wire.close(0.0)
                 allowed = f"a Redis ledger that can be used ({cause})"
                 raise ConfigurationError("ledger", self.url, allowed) from None
-            logger.warning("aden: %s; it is asked again when it is needed", error)
-            return
-        if schema != verbs.SCHEMA:
+            return  # it is down: said once by whoever tries, and asked again all the time
+        if schema != b"%d" % verbs.SCHEMA:
             self._wire.close(0.0)
-            allowed = f"a ledger of schema {verbs.SCHEMA}; that one has {schema}, of a newer aden"
+            theirs = f"that one has {schema.decode(errors='replace')}, made by a newer aden"
+            allowed = f"a ledger of schema {verbs.SCHEMA}; {theirs}"
             raise ConfigurationError("ledger", self.url, allowed)
+        if policy.startswith(b"allkeys"):
+            logger.warning(
+                "aden: %s throws budgets away when it is full: set maxmemory-policy noeviction",
+                self.url,
+            )
 
     def _refresh(self) -> None:
         self._typical_at = time.monotonic()
-        self._wire.put_question(Question(verbs.Hello(self._heard)), 0.0)
+        self._wire.put_question(Question(verbs.Plain(verbs.PROBE, self._heard)), 0.0)
 
-    def _heard(self, typical: dict[str, int | None]) -> None:
-        self._typical = typical
+    def _heard(self, reply: Reply) -> None:
+        self._typical = verbs.outputs(reply[1])
         self._typical_at = time.monotonic()

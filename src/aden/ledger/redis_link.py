@@ -5,16 +5,21 @@ The only place that knows redis-py. Nothing here is shared between threads.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from aden.errors import ConfigurationError
+from aden.ledger.redis_call import Call, LinkError, Reply
 from aden.ledger.redis_url import Address
 
 DEADLINE_S = 0.25
-"""How long the server may say nothing while an answer is due."""
+"""How long a caller waits, from asking to the answer."""
 CONNECT_S = 1.0
 
 VERBS = (
@@ -29,34 +34,7 @@ VERBS = (
     "reserve",
     "settle",
 )
-Words = Sequence[bytes]
-Reply = Any
-"""Integers, bytes and lists of them; a `LinkError` where the server refused this call alone."""
-
 _PASSING = re.compile(r"\b(OOM|MISCONF|READONLY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b")
-
-
-class Call(NamedTuple):
-    """One call of a script."""
-
-    verb: str
-    words: Words
-
-
-class LinkError(Exception):
-    """The server cannot be reached, does not answer, or refused a call.
-
-    Attributes:
-        passing: It may be otherwise soon.
-        wrong_setting: It stays so until somebody changes the URL or the server's settings.
-        was_sent: The server may have done what it was asked to do.
-    """
-
-    def __init__(self, why: str, *, passing: bool = True, wrong_setting: bool = False) -> None:
-        super().__init__(why)
-        self.passing = passing
-        self.wrong_setting = wrong_setting
-        self.was_sent = True
 
 
 class _Connection(Protocol):
@@ -69,14 +47,12 @@ class _Connection(Protocol):
 
     def disconnect(self) -> None: ...
 
-    def pack_commands(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[bytes]: ...
-
     def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
 
     def read_response(self) -> Any: ...
 
 
-class _Moved(Exception):
+class _MovedError(Exception):
     """The ledger's slot lies on another node of the cluster: connect there."""
 
 
@@ -84,12 +60,12 @@ class Link:
     """A connection that opens when it is needed, and again when it broke while idle.
 
     Raises:
-        ConfigurationError: The package redis is not installed, or the URL does not suit it.
+        ConfigurationError: The URL does not suit the client.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, deadline_s: float = DEADLINE_S) -> None:
         self._base = address.base.encode()
-        self._connection = _make(address)
+        self._connection = _make(address, deadline_s)
         self._home = (self._connection.host, self._connection.port)
         self._is_open = False
         self._was_sent = False
@@ -103,8 +79,6 @@ class Link:
         Raises:
             LinkError: No connection, no answer; what was sent may or may not have been done.
         """
-        import redis
-
         tries = 2
         self._was_sent = False
         while True:
@@ -112,10 +86,10 @@ class Link:
             tries -= 1
             try:
                 return self._trip(calls)
-            except _Moved as moved:
+            except _MovedError as moved:
                 error: Exception = moved
                 again = True
-            except (redis.RedisError, OSError) as caught:
+            except Exception as caught:  # the client's, the socket's, the TLS library's
                 error = caught
                 again = was_open and _is_broken(caught)
             self.disconnect()
@@ -131,37 +105,28 @@ class Link:
         self._connection.disconnect()
 
     def _trip(self, calls: Sequence[Call]) -> list[Reply]:
-        import redis
-
         if not self._is_open:
             self._connection.connect()
             self._is_open = True
         self._was_sent = True
         replies = self._exchange([self._command(call) for call in calls])
-        flushed = [
-            place
-            for place, reply in enumerate(replies)
-            if isinstance(reply, redis.exceptions.NoScriptError)
-        ]
-        if flushed:
-            again = [calls[place] for place in flushed]
-            verbs = sorted({call.verb for call in again})
-            load = [(b"SCRIPT", b"LOAD", script(verb)[0]) for verb in verbs]
-            answers = self._exchange([*load, *(self._command(call) for call in again)])
-            for place, answer in zip(flushed, answers[len(load) :], strict=True):
-                replies[place] = answer
+        unknown = [isinstance(reply, redis.exceptions.NoScriptError) for reply in replies]
+        if any(unknown):
+            # What ran behind a call that did not is sent again as well: the order counts.
+            first = unknown.index(True)
+            load = [_packed((b"SCRIPT", b"LOAD", script(verb)[0])) for verb in VERBS]
+            again = [self._command(call) for call in calls[first:]]
+            replies[first:] = self._exchange([*load, *again])[len(load) :]
         return [
             self._refused(reply) if isinstance(reply, Exception) else reply for reply in replies
         ]
 
-    def _command(self, call: Call) -> Sequence[bytes]:
-        return (b"EVALSHA", script(call.verb)[1], b"1", self._base, *call.words)
+    def _command(self, call: Call) -> bytes:
+        return _packed((b"EVALSHA", script(call.verb)[1], b"1", self._base, *call.words))
 
-    def _exchange(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
-        import redis
-
+    def _exchange(self, commands: list[bytes]) -> list[Any]:
         connection = self._connection
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        connection.send_packed_command([b"".join(commands)], check_health=False)
         replies: list[Any] = []
         for _ in commands:
             try:
@@ -174,26 +139,20 @@ class Link:
         """The server refused one call; where it names another node, go there with all of them."""
         text = str(error)
         if type(error).__name__ == "MovedError" or text.startswith("MOVED "):
-            host, _, port = text.split()[-1].rpartition(":")
+            place = text.rsplit(maxsplit=1)[-1]
+            host, _, port = place.rpartition(":")
             self._connection.host = host or self._connection.host
             self._connection.port = int(port)
-            raise _Moved(f"the ledger's slot lies on {text.split()[-1]}")
+            raise _MovedError(f"the ledger's slot lies on {place}")
         return _link_error(error)
 
 
-def _make(address: Address) -> _Connection:
-    try:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-    except ImportError:
-        allowed = "the package redis for this URL: pip install 'aden-py[redis]'"
-        raise ConfigurationError("ledger", address.shown, allowed) from None
+def _make(address: Address, deadline_s: float) -> _Connection:
     try:
         pool = redis.ConnectionPool.from_url(
             address.client_url,
             protocol=2,
-            socket_timeout=DEADLINE_S,
+            socket_timeout=deadline_s,
             socket_connect_timeout=CONNECT_S,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
@@ -202,6 +161,12 @@ def _make(address: Address) -> _Connection:
     except (redis.RedisError, ValueError, TypeError) as error:
         raise ConfigurationError("ledger", address.shown, str(error)) from None
     return cast("_Connection", connection)
+
+
+def _packed(words: Sequence[bytes]) -> bytes:
+    """A command as it goes over the wire; the client's own way takes four times as long."""
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
 @cache
@@ -214,22 +179,18 @@ def script(verb: str) -> tuple[bytes, bytes]:
 
 def _is_broken(error: Exception) -> bool:
     """The connection was closed by the other side, which says nothing about the next one."""
-    import redis
-
     refused = (redis.AuthenticationError, redis.exceptions.BusyLoadingError)
     return isinstance(error, redis.ConnectionError | OSError) and not isinstance(error, refused)
 
 
 def _link_error(error: Exception) -> LinkError:
     """What an error of redis-py means for a ledger; its text holds no password."""
-    import redis
-
     text = f"{error}" or type(error).__name__
     passing_kinds = ("ReadOnlyError", "OutOfMemoryError", "MasterDownError", "ClusterDownError")
     kind = type(error).__name__
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
         return LinkError(text, passing=False, wrong_setting=True)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(error, ValueError | TypeError):
         return LinkError(text, wrong_setting=True)
     if isinstance(error, redis.ResponseError):
         passing = kind in passing_kinds or _PASSING.search(text) is not None

@@ -11,10 +11,11 @@ from collections import deque
 from typing import Any
 
 from aden.errors import LedgerUnavailable
-from aden.ledger.redis_link import Link, LinkError, Reply
+from aden.ledger.redis_call import LinkError, Reply
+from aden.ledger.redis_link import Link
 from aden.ledger.redis_outage import Outage
 from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
-from aden.ledger.redis_verbs import PROBE, WrongClock
+from aden.ledger.redis_verbs import PROBE, WrongClockError
 
 logger = logging.getLogger("aden.ledger")
 
@@ -148,10 +149,13 @@ class Pump:
     def _answer(self, item: Work, reply: Reply) -> None:
         if isinstance(item, Booking):
             return
+        if item.is_finished:
+            self._undo(item)
+            return
         outcome: tuple[Any] | LedgerUnavailable
         try:
             outcome = (item.verb.read(reply),)
-        except WrongClock as wrong:
+        except WrongClockError as wrong:
             self.offset_s = wrong.now - time.time()
             item.tries -= 1
             if item.tries:

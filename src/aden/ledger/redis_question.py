@@ -1,11 +1,11 @@
-"""What is put into the queue of a Redis ledger: bookings, which insist, and questions, which wait."""
+"""What waits in a Redis ledger's queue: bookings, which insist, and questions, which wait."""
 
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from aden.errors import LedgerError
-from aden.ledger.redis_link import Call
+from aden.ledger.redis_call import Call
 from aden.ledger.redis_verbs import Verb
 
 T = TypeVar("T")

@@ -1,7 +1,9 @@
 """A Redis ledger's URL: what it may say, and what of it may be shown."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aden.errors import ConfigurationError
@@ -9,14 +11,15 @@ from aden.errors import ConfigurationError
 ALLOWED = "redis[s]://[user:password@]host[:port][/db][?namespace=name&journal=calls]"
 ESCAPES = "/ ? # @ in a password are written %2F %3F %23 %40"
 SCHEMES = ("redis", "rediss")
-TLS_OPTIONS = (
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_keyfile",
-)
+TLS_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "ssl_ca_certs": (),
+    "ssl_ca_path": (),
+    "ssl_cert_reqs": ("required", "none"),
+    "ssl_certfile": (),
+    "ssl_check_hostname": ("true", "false"),
+    "ssl_keyfile": (),
+}
+"""The client's options for TLS with what they may be; nothing: a path."""
 JOURNAL_CALLS = 20_000
 """About 20 MB of the server's memory."""
 
@@ -87,6 +90,12 @@ def _check_tls(url: str, scheme: str, options: dict[str, str]) -> None:
         raise _wrong(url, f"the options namespace, journal, {', '.join(TLS_OPTIONS)}")
     if options and scheme != "rediss":
         raise _wrong(url, f"rediss:// for {', '.join(options)}")
+    for name, value in options.items():
+        allowed = TLS_OPTIONS[name]
+        if allowed and value not in allowed:
+            raise _wrong(url, f"{name} is {' | '.join(allowed)}")
+        if not allowed and not Path(value).exists():
+            raise _wrong(url, f"{name} is the path of a file that can be read")
 
 
 def _wrong(url: str, hint: str) -> ConfigurationError:

@@ -2,26 +2,27 @@
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from aden.core.window import Span, Window
-from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
-from aden.ledger.redis_link import Call, Reply
+from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Refusal, Settlement
+from aden.ledger.redis_call import Call, Reply
 from aden.ledger.rules import Verdict, output_bucket, percentile_of, retry_after_ms
 
 SCHEMA = 1
-PROBE = Call("open", (b"", b"%d" % SCHEMA))
-"""Asks whether the server is there; `Hello` reads the answer."""
+PROBE = Call("open", (b"", b"%d" % SCHEMA, b"0"))
+"""Asks whether the server is there, and for the typical outputs."""
+HELLO = Call("open", (b"", b"%d" % SCHEMA, b"1"))
+"""Asks for all that a process wants to know before it begins."""
 T_co = TypeVar("T_co", covariant=True)
 
 _attempts = itertools.count(time.time_ns() // 1_000)
 """Numbers of attempts to reserve; they only have to rise within the process that makes the call."""
 
 
-class WrongClock(Exception):
+class WrongClockError(Exception):
     """The windows that were sent are not those of the server's time; it is told here."""
 
     def __init__(self, now: float) -> None:
@@ -39,7 +40,7 @@ class Verb(Protocol[T_co]):
         """What the answer means.
 
         Raises:
-            WrongClock: It has to be asked again.
+            WrongClockError: It has to be asked again.
         """
 
 
@@ -57,24 +58,20 @@ class Reserve:
         """The call, with the windows around *at*."""
         ask = self._ask
         words = [*self._head(), number(ask.lease_ms)]
-        self._spans = _add_budgets(words, self._windows.items(), at)
-        places = {key: number(place) for place, key in enumerate(self._windows, 1)}
-        words.append(number(len(ask.options)))
+        self._spans = _add_budgets(words, list(self._windows.items()), at)
+        places = {key: place for place, key in enumerate(self._windows, 1)}
         for option in ask.options:
             words.append(number(len(option.lines)))
-            for line in option.lines:
-                below = b"" if line.below is None else number(line.below)
-                words += (places[line.budget], number(line.limit), number(line.amount))
-                words += (number(line.at_risk), below, b"1" if line.enforce else b"0")
+            words += (_line(places[line.budget], line) for line in option.lines)
         return Call("reserve", words)
 
     def read(self, reply: Reply) -> Grant | Refusal:
         """The grant or refusal, with the balances as the server saw them."""
         now, said, *rest = reply
         if said == b"clock":
-            raise WrongClock(float(now))
+            raise WrongClockError(float(now))
         place, *figures = rest
-        seen = _balances(list(self._windows), self._spans, figures)
+        seen = _balances(self._windows, self._spans, figures)
         operation = self._ask.operation
         if said == b"granted":
             found = {balance.budget: balance.window_id for balance in seen}
@@ -112,15 +109,16 @@ class Balances:
         """The balances, in the order of the budgets."""
         now, said, *figures = reply
         if said == b"clock":
-            raise WrongClock(float(now))
-        return _balances([key for key, _ in self._budgets], self._spans, figures)
+            raise WrongClockError(float(now))
+        return _balances((key for key, _ in self._budgets), self._spans, figures)
 
 
 class Plain:
-    """A call whose arguments do not depend on the time, answered as it is."""
+    """A call whose arguments do not depend on the time, answered as it is; *heard* is told too."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, heard: Callable[[Reply], None] | None = None) -> None:
         self._call = call
+        self._heard = heard
 
     def call(self, at: float) -> Call:
         """The call."""
@@ -128,24 +126,9 @@ class Plain:
 
     def read(self, reply: Reply) -> Reply:
         """The answer itself."""
+        if self._heard is not None:
+            self._heard(reply)
         return reply
-
-
-class Hello:
-    """Begins, and asks for the typical outputs, which are handed to *heard*."""
-
-    def __init__(self, heard: Callable[[dict[str, int | None]], None]) -> None:
-        self._heard = heard
-
-    def call(self, at: float) -> Call:
-        """The call."""
-        return PROBE
-
-    def read(self, reply: Reply) -> int:
-        """The ledger's schema."""
-        _, schema, flat = reply
-        self._heard(outputs(flat))
-        return int(schema)
 
 
 def settle(given: float | None, settlement: Settlement, line: str | None, keep: int) -> Call:
@@ -216,8 +199,8 @@ def moment(given: float | None) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _spans_around(window: Window, minute: int) -> tuple[Span, ...]:
-    """The windows that touch the minute, the one before or the one after, in order.
+def _spans_around(window: Window, minute: int) -> tuple[tuple[Span, ...], bytes]:
+    """The windows that touch the minute, the one before or the one after; as the scripts read them.
 
     The server picks by its own clock, so the clocks need not agree to better than a minute.
     """
@@ -225,34 +208,44 @@ def _spans_around(window: Window, minute: int) -> tuple[Span, ...]:
     for near in range(minute - 1, minute + 3):
         span = window.at(near * 60)
         spans[span.id] = span
-    return tuple(spans.values())
+    ends = {span.id: "-" if span.ends_at is None else repr(span.ends_at) for span in spans.values()}
+    written = " ".join(f"{name} {end}" for name, end in ends.items())
+    return tuple(spans.values()), written.encode()
+
+
+def _line(place: int, line: Line) -> bytes:
+    below = b"-" if line.below is None else number(line.below)
+    return b"%d %d %d %d %b %d" % (
+        place,
+        line.limit,
+        line.amount,
+        line.at_risk,
+        below,
+        line.enforce,
+    )
 
 
 def _add_budgets(
-    words: list[bytes], budgets: Sequence[tuple[str, Window]] | Mapping[str, Window], at: float
+    words: list[bytes], pairs: Sequence[tuple[str, Window]], at: float
 ) -> list[tuple[Span, ...]]:
     """Append when the windows are right, the budgets and their windows."""
     minute = int(at // 60)
-    pairs = list(budgets)
     words += (number((minute - 1) * 60), number((minute + 2) * 60), number(len(pairs)))
     candidates = []
     for key, window in pairs:
-        spans = _spans_around(window, minute)
+        spans, written = _spans_around(window, minute)
         candidates.append(spans)
-        words += (text(key), number(len(spans)))
-        for span in spans:
-            words += (text(span.id), moment(span.ends_at))
+        words += (text(key), written)
     return candidates
 
 
 def _balances(
-    keys: Sequence[str], candidates: Sequence[tuple[Span, ...]], figures: Sequence[Reply]
+    keys: Iterable[str], candidates: Sequence[tuple[Span, ...]], answer: Sequence[bytes]
 ) -> tuple[Balance, ...]:
     """The balances of an answer: of each budget, which window, settled, unconfirmed, held."""
     seen = []
-    for key, spans, at in zip(keys, candidates, itertools.count(step=4), strict=False):
-        place, *values = figures[at : at + 4]
-        balance = Balance(key, spans[place].id, spans[place].ends_at)
-        settled, unconfirmed, held = map(int, values)
-        seen.append(replace(balance, settled=settled, unconfirmed=unconfirmed, held=held))
+    for key, spans, told in zip(keys, candidates, answer, strict=True):
+        index, settled, unconfirmed, held = map(int, told.split())
+        span = spans[index]
+        seen.append(Balance(key, span.id, span.ends_at, settled, unconfirmed, held))
     return tuple(seen)

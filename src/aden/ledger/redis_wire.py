@@ -1,8 +1,8 @@
 """One process's way to a Redis ledger: one connection and one thread, for all callers.
 
 Whoever wants something puts it into a queue, which never blocks and is safe in a destructor; the
-thread sends all that waits in one go and reads the answers. So a burst takes a few trips, each caller
-sees what it booked before, and a caller that is cancelled breaks nobody's connection.
+thread sends all that waits in one go and reads the answers. So a burst takes a few trips, each
+caller sees what it booked before, and a caller that is cancelled breaks nobody's connection.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
-from aden.ledger.redis_link import DEADLINE_S, Call, Link
+from aden.ledger.redis_call import Call
+from aden.ledger.redis_link import Link
 from aden.ledger.redis_pump import Pump
 from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
 
@@ -32,9 +33,10 @@ EXIT_WAIT_S = 2.0
 class Wire:
     """The pump, the thread that runs it, and the ways to wait for it."""
 
-    def __init__(self, make_link: Callable[[], Link], shown: str) -> None:
+    def __init__(self, make_link: Callable[[], Link], shown: str, deadline_s: float) -> None:
         self._make_link = make_link
         self._shown = shown
+        self._deadline_s = deadline_s
         self._begin()
         _WIRES.add(self)
 
@@ -44,9 +46,11 @@ class Wire:
         self._starting = threading.Lock()
         self._in_line = False
         self._lost = 0
+        # Whoever forgets to close leaves no thread behind.
+        weakref.finalize(self, self.pump.inbox.put, Stop()).atexit = False
 
-    def ask(self, question: Question[T], at: float, wait_s: float = DEADLINE_S) -> T:
-        """Wait for the answer; *at* is the time, as far as the caller knows.
+    def ask(self, question: Question[T], at: float, wait_s: float = 0.0) -> T:
+        """Wait for the answer; *at* is the server's time, as far as we know it.
 
         Raises:
             LedgerError: None came in time.
@@ -56,18 +60,18 @@ class Wire:
         question.ring = bell.release
         try:
             self.put_question(question, at)
-            bell.acquire(timeout=wait_s)
+            bell.acquire(timeout=max(self._deadline_s, wait_s))
         except BaseException:
             self._forsake(question)
             raise
         return self._result(question)
 
-    async def aask(self, question: Question[T], at: float, wait_s: float = DEADLINE_S) -> T:
+    async def aask(self, question: Question[T], at: float) -> T:
         """`ask`, while the loop runs. Cancelled, it holds nothing."""
         loop = asyncio.get_running_loop()
         bell = loop.create_future()
         question.ring = partial(_ring, loop, bell)
-        timer = loop.call_later(wait_s, _wake, bell)
+        timer = loop.call_later(self._deadline_s, _wake, bell)
         try:
             self.put_question(question, at)
             await bell
@@ -166,8 +170,9 @@ class Wire:
             return
         self._in_line = True
         try:
-            while self.pump.waiting() and _seconds_left() > 0:
-                self.pump.step()
+            pump = self.pump
+            while pump.waiting() and _seconds_left() > 0 and not pump.outage.is_on:
+                pump.step()
         finally:
             self._in_line = False
 

@@ -71,6 +71,8 @@ class Meter:
     on_alert: AlertHandler | None = None
     prices: PriceBook = field(default_factory=PriceBook)
     estimator: InputEstimator = field(default_factory=InputEstimator)
+    flush: Callable[[], object] = field(default=lambda: None)
+    """Hand out everything that this process still holds, within the configured time."""
     leases: LeaseKeeper = field(init=False)
     settler: Settler = field(init=False)
     _said: dict[str, float] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def append(line: str) -> None:
 
 async def note(record: aden.CallRecord) -> None:
     """An emitter that takes its time on the job's event loop."""
+    append(f"began:{record.id}")
     await asyncio.sleep(0.3)
     append(record.id)
 
@@ -42,6 +44,8 @@ async def entrypoint(ctx: agents.JobContext) -> None:
         ctx.shutdown()
     elif plan["then"] == "talk":
         session.generate_reply(user_input="Tell me in 20000 tokens.")
+    elif plan["then"] == "hang":
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
 
 
 if __name__ == "__main__":
@@ -52,6 +56,7 @@ if __name__ == "__main__":
             prewarm_fnc=prewarm,
             num_idle_processes=int(os.environ["AGENT_IDLE_PROCESSES"]),
             initialize_process_timeout=60,
+            shutdown_process_timeout=3,
             multiprocessing_context=start_method,
         )
     )

@@ -1,5 +1,6 @@
 """The LiveKit job around a request: on whose account it asks, and how its process ends."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -34,10 +35,12 @@ def _from_job_metadata(text: str) -> Attribution:
 async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of ``JobContext._on_cleanup``: the last step at which a job's loop still runs.
 
-    Coroutines of async emitters end here; everything else is handed out when the process ends.
+    Coroutines of async emitters end here, and here one still hears what the log has to say of a
+    flush. The process's own end flushes once more.
     """
     try:
         return await wrapped(*args, **kwargs)
     finally:
         if (meter := active_meter()) is not None:
             await meter.dispatcher.aflush(EMITTERS_S)
+            await asyncio.to_thread(meter.flush)

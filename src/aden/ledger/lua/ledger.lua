@@ -2,21 +2,21 @@
 --
 -- KEYS[1] is the ledger's base, such as {aden:main}. All other keys are derived from it, so all lie
 -- in its hash slot:
---   base                        hash: schema
---   base:balance:<n>:<b>:<w>    hash: settled, unconfirmed, held (n is the length of budget b)
---   base:op:<id>                hash: state, sent, attempt, holds, and b w a r of each hold
---                               (budget, window, amount, at risk), numbered from 1
---   base:leases                 sorted set: open operations by the second at which their lease ends
---   base:kept                   sorted set: settled and unconfirmed ones by when they are forgotten
---   base:abandoned:<id>         attempts of this operation up to this one count no more
---   base:outputs                hash: <bucket>:<model> to how often it was seen
---   base:alerts                 hash: claimed alerts
---   base:journal                stream: finished calls
+--   base                  hash: schema
+--   base:balances         hash: <length of budget>:<budget>:<window> to 'settled unconfirmed held'
+--   base:op:<id>          an operation, packed (see `read`)
+--   base:leases           sorted set: open operations by the second at which their lease ends
+--   base:kept             sorted set: settled and unconfirmed ones by when they are forgotten
+--   base:abandoned:<id>   attempts of this operation up to this one count no more
+--   base:outputs          hash: <bucket>:<model> to how often it was seen
+--   base:alerts           hash: alert to the claim that won it
+--   base:journal          stream: finished calls
 --
--- Amounts are integers below 2**53, which doubles hold exactly. Times are unix seconds; ARGV[1] is
--- the time in tests and '' otherwise: then it is the server's.
+-- Amounts are integers below 2**53, which doubles hold exactly. Times are unix seconds. ARGV[1] is the
+-- time in tests, else empty: then the server's counts.
 
 local BASE = KEYS[1]
+local BALANCES = BASE .. ':balances'
 local LEASES = BASE .. ':leases'
 local KEPT = BASE .. ':kept'
 local RETAIN_S = 86400
@@ -35,33 +35,78 @@ local function clock()
   return tonumber(now[1]) + tonumber(now[2]) / 1000000
 end
 
+-- Balances: each is read once, and those that changed are written together by `save`.
+
+local balances, changed = {}, {}
+
+local function field_of(budget, window)
+  return #budget .. ':' .. budget .. ':' .. window
+end
+
+local function load_some(fields, first, last)
+  local found = redis.call('HMGET', BALANCES, unpack(fields, first, last))
+  for i = 1, last - first + 1 do
+    local field = fields[first + i - 1]
+    local settled, unconfirmed, held = string.match(found[i] or '0 0 0', '(%S+) (%S+) (%S+)')
+    balances[field] = {
+      settled = tonumber(settled),
+      unconfirmed = tonumber(unconfirmed),
+      held = tonumber(held),
+    }
+  end
+end
+
+local function load(fields)
+  for first = 1, #fields, 1000 do
+    load_some(fields, first, math.min(first + 999, #fields))
+  end
+end
+
+local function add(budget, window, column, amount)
+  if amount == 0 then
+    return
+  end
+  local field = field_of(budget, window)
+  if not balances[field] then
+    load({ field })
+  end
+  balances[field][column] = balances[field][column] + amount
+  changed[field] = true
+end
+
+local function figures(balance)
+  return string.format('%.0f %.0f %.0f', balance.settled, balance.unconfirmed, balance.held)
+end
+
+local function save()
+  local pairs_to_set = {}
+  for field in pairs(changed) do
+    pairs_to_set[#pairs_to_set + 1] = field
+    pairs_to_set[#pairs_to_set + 1] = figures(balances[field])
+    if #pairs_to_set == 1000 then
+      redis.call('HSET', BALANCES, unpack(pairs_to_set))
+      pairs_to_set = {}
+    end
+  end
+  if #pairs_to_set > 0 then
+    redis.call('HSET', BALANCES, unpack(pairs_to_set))
+  end
+end
+
+-- Operations: state is 'open', 'unconfirmed' or 'settled'; sent is a boolean; attempt is the number of
+-- the reserve; holds is a list of budget, window, amount, at risk, budget, window …
+
 local function operation_key(id)
   return BASE .. ':op:' .. id
 end
 
-local function balance_key(budget, window)
-  return BASE .. ':balance:' .. #budget .. ':' .. budget .. ':' .. window
-end
-
-local function add(budget, window, column, amount)
-  if amount ~= 0 then
-    local key = balance_key(budget, window)
-    redis.call('HINCRBY', key, column, string.format('%.0f', amount))
-  end
-end
-
--- The operation as a table, nil where there is none.
 local function read(id)
-  local flat = redis.call('HGETALL', operation_key(id))
-  if #flat == 0 then
-    return nil
-  end
-  local operation = {}
-  for i = 1, #flat, 2 do
-    operation[flat[i]] = flat[i + 1]
-  end
-  operation.count = tonumber(operation.holds or 0)
-  return operation
+  local packed = redis.call('GET', operation_key(id))
+  return packed and cmsgpack.unpack(packed) or nil
+end
+
+local function write(id, operation)
+  redis.call('SET', operation_key(id), cmsgpack.pack(operation))
 end
 
 local function forget(id)
@@ -76,18 +121,19 @@ local function drop(id)
   if not operation then
     return
   end
-  for i = 1, operation.count do
-    local budget, window = operation['b' .. i], operation['w' .. i]
+  local holds = operation.holds or {}
+  for i = 1, #holds, 4 do
     if operation.state == 'open' then
-      add(budget, window, 'held', -tonumber(operation['a' .. i]))
+      add(holds[i], holds[i + 1], 'held', -holds[i + 2])
     elseif operation.state == 'unconfirmed' then
-      add(budget, window, 'unconfirmed', -tonumber(operation['r' .. i]))
+      add(holds[i], holds[i + 1], 'unconfirmed', -holds[i + 3])
     end
   end
   forget(id)
 end
 
-local function keep(id, now)
+local function keep(id, operation, now)
+  write(id, operation)
   redis.call('ZREM', LEASES, id)
   redis.call('ZADD', KEPT, exact(now + RETAIN_S), id)
 end
@@ -98,14 +144,14 @@ local function expire(now)
   local late = redis.call('ZRANGEBYSCORE', LEASES, '-inf', before, 'LIMIT', 0, EXPIRE_OPEN)
   for _, id in ipairs(late) do
     local operation = read(id)
-    if operation and operation.sent == '1' then
-      for i = 1, operation.count do
-        local budget, window = operation['b' .. i], operation['w' .. i]
-        add(budget, window, 'held', -tonumber(operation['a' .. i]))
-        add(budget, window, 'unconfirmed', tonumber(operation['r' .. i]))
+    if operation and operation.sent then
+      local holds = operation.holds
+      for i = 1, #holds, 4 do
+        add(holds[i], holds[i + 1], 'held', -holds[i + 2])
+        add(holds[i], holds[i + 1], 'unconfirmed', holds[i + 3])
       end
-      redis.call('HSET', operation_key(id), 'state', 'unconfirmed')
-      keep(id, now)
+      operation.state = 'unconfirmed'
+      keep(id, operation, now)
     else
       drop(id)
       redis.call('ZREM', LEASES, id)
@@ -117,41 +163,36 @@ local function expire(now)
   end
 end
 
--- Reads ARGV from a place on.
-local function reader(place)
-  return function()
-    place = place + 1
-    return ARGV[place - 1]
-  end
-end
-
--- Read one budget: its name and the windows that may be the current one, in order. Its current
--- window is the first that has not ended.
-local function read_budget(take, now)
-  local budget = { name = take() }
-  local count = tonumber(take())
+-- Read the budgets that stand in ARGV from a place on: how many, then of each its name and the windows
+-- that may be the current one, in order ('id end id end …', '-' for no end). The current one is the
+-- first that has not ended. Returns the budgets and the place behind them.
+local function read_budgets(place, now)
+  local count = tonumber(ARGV[place])
+  local budgets, fields = {}, {}
   for i = 1, count do
-    local id, ends_at = take(), take()
-    if not budget.window and (i == count or ends_at == '' or now < tonumber(ends_at)) then
-      budget.window, budget.place = id, i
+    local name, index = ARGV[place + 2 * i - 1], -1
+    local budget = { name = name }
+    for id, ends_at in string.gmatch(ARGV[place + 2 * i], '(%S+) (%S+)') do
+      budget.window = id
+      index = index + 1
+      if ends_at == '-' or now < tonumber(ends_at) then
+        break
+      end
+    end
+    budget.index = index
+    fields[i] = field_of(name, budget.window)
+    budgets[i] = budget
+  end
+  local unread = {}
+  for _, field in ipairs(fields) do
+    if not balances[field] then
+      unread[#unread + 1] = field
     end
   end
-  return budget
-end
-
--- Read what the budget's current window holds.
-local function read_balance(budget)
-  local key = balance_key(budget.name, budget.window)
-  local found = redis.call('HMGET', key, 'settled', 'unconfirmed', 'held')
-  budget.figures = { found[1] or '0', found[2] or '0', found[3] or '0' }
-  budget.spent = tonumber(budget.figures[1]) + tonumber(budget.figures[2])
-  budget.held = tonumber(budget.figures[3])
-end
-
--- Append a budget's window and figures to an answer.
-local function tell(answer, budget)
-  answer[#answer + 1] = budget.place - 1
-  for _, figure in ipairs(budget.figures) do
-    answer[#answer + 1] = figure
+  load(unread)
+  for i, budget in ipairs(budgets) do
+    budget.balance = balances[fields[i]]
+    budget.told = budget.index .. ' ' .. figures(budget.balance)
   end
+  return budgets, place + 1 + 2 * count
 end

@@ -1,7 +1,9 @@
 -- Note whether the request has left.
 -- ARGV: time, operation, '1' or '0'.
 
-if redis.call('EXISTS', operation_key(ARGV[2])) == 1 then
-  redis.call('HSET', operation_key(ARGV[2]), 'sent', ARGV[3])
+local operation = read(ARGV[2])
+if operation then
+  operation.sent = ARGV[3] == '1'
+  write(ARGV[2], operation)
 end
 return 1

@@ -1,6 +1,13 @@
 -- Make the ledger where there is none; what a process wants to know before it begins.
--- ARGV: time, schema. Answer: time, schema, the typical outputs.
+-- ARGV: time, schema, '1' to ask for the eviction policy too. Answer: schema, the typical outputs, the
+-- policy by which a full server throws keys away ('' where it does not, or nobody may know).
 
 redis.call('HSETNX', BASE, 'schema', ARGV[2])
-local schema = redis.call('HGET', BASE, 'schema')
-return { exact(clock()), schema, redis.call('HGETALL', BASE .. ':outputs') }
+local policy = ''
+if ARGV[3] == '1' then
+  local memory = redis.pcall('INFO', 'memory')
+  if type(memory) == 'string' and not string.find(memory, 'maxmemory:0%s') then
+    policy = string.match(memory, 'maxmemory_policy:(%S+)') or ''
+  end
+end
+return { redis.call('HGET', BASE, 'schema'), redis.call('HGETALL', BASE .. ':outputs'), policy }

@@ -5,13 +5,14 @@ local lease_until = clock() + tonumber(ARGV[2]) / 1000
 local place = 3
 while place < #ARGV do
   local id, count = ARGV[place], tonumber(ARGV[place + 1])
-  local known = redis.call('HMGET', operation_key(id), 'state', 'holds')
-  if known[1] == 'open' then
+  local operation = read(id)
+  if operation and operation.state == 'open' then
     redis.call('ZADD', LEASES, exact(lease_until), id)
-    if count == tonumber(known[2]) then
+    if count * 4 == #operation.holds then
       for i = 1, count do
-        redis.call('HSET', operation_key(id), 'r' .. i, ARGV[place + 1 + i])
+        operation.holds[4 * i] = tonumber(ARGV[place + 1 + i])
       end
+      write(id, operation)
     end
   end
   place = place + 2 + count

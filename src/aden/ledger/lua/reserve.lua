@@ -1,26 +1,27 @@
 -- Hold the first option that fits, all its lines or none.
 -- ARGV: time, operation, attempt, lease in ms, the times for which the windows are right (from,
--- until), the budgets, the options. A budget: name, number of windows, id and end of each. An option:
--- number of lines, then budget (its place), limit, amount, at risk, below or '', enforce.
--- Answer: time, then 'granted', option | reason, budget | 'clock' | 'abandoned'; the balances.
+-- until), the budgets, then the options: how many lines, and of each line 'budget limit amount
+-- at-risk below enforce' (the budget's number, '-' for no step).
+-- Answer: time; 'granted', option | reason, budget | 'clock' | 'abandoned'; of each budget which of
+-- its windows, settled, unconfirmed and held, as they were without this operation.
 
 -- The one rule (rules.choose). Differences, not sums: they stay exact where a limit is 2**53.
-local function fits(line, budget, held)
+local function fits(line, balance, held)
   if line.amount == 0 or not line.enforce then
     return true
   end
-  local on_step = not line.below or budget.spent < line.below
-  return on_step and line.amount <= line.limit - budget.spent - held
+  local on_step = not line.below or balance.settled + balance.unconfirmed < line.below
+  return on_step and line.amount <= line.limit - balance.settled - balance.unconfirmed - held
 end
 
 -- nil where the option fits, else the reason and the budget in the way.
 local function obstacle(lines, budgets)
   local blocking, hard
   for _, line in ipairs(lines) do
-    local budget = budgets[line.budget]
-    if not fits(line, budget, budget.held) then
+    local balance = budgets[line.budget].balance
+    if not fits(line, balance, balance.held) then
       blocking = blocking or line
-      if not fits(line, budget, 0) then
+      if not fits(line, balance, 0) then
         hard = hard or line
       end
     end
@@ -48,41 +49,38 @@ local function choose(options, budgets)
   return nil, refusal, in_the_way
 end
 
-local function read_options(take)
+local function read_options(place)
   local options = {}
-  for index = 1, tonumber(take()) do
+  while place <= #ARGV do
     local lines = {}
-    for number = 1, tonumber(take()) do
-      lines[number] = {
-        budget = tonumber(take()),
-        limit = tonumber(take()),
-        amount = tonumber(take()),
-        at_risk = tonumber(take()),
-        below = tonumber(take()),
-        enforce = take() == '1',
+    for i = 1, tonumber(ARGV[place]) do
+      local budget, limit, amount, at_risk, below, enforce =
+        string.match(ARGV[place + i], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+      lines[i] = {
+        budget = tonumber(budget),
+        limit = tonumber(limit),
+        amount = tonumber(amount),
+        at_risk = tonumber(at_risk),
+        below = tonumber(below),
+        enforce = enforce == '1',
       }
     end
-    options[index] = lines
+    options[#options + 1] = lines
+    place = place + 1 + #lines
   end
   return options
 end
 
 local function hold(id, attempt, lines, budgets, lease_until)
-  local fields = { 'state', 'open', 'sent', '1', 'attempt', attempt, 'holds', #lines }
-  for i, line in ipairs(lines) do
+  local holds = {}
+  for _, line in ipairs(lines) do
     local budget = budgets[line.budget]
-    local values = {
-      'b' .. i, budget.name,
-      'w' .. i, budget.window,
-      'a' .. i, string.format('%.0f', line.amount),
-      'r' .. i, string.format('%.0f', line.at_risk),
-    }
-    for _, value in ipairs(values) do
-      fields[#fields + 1] = value
+    for _, value in ipairs({ budget.name, budget.window, line.amount, line.at_risk }) do
+      holds[#holds + 1] = value
     end
     add(budget.name, budget.window, 'held', line.amount)
   end
-  redis.call('HSET', operation_key(id), unpack(fields))
+  write(id, { state = 'open', sent = true, attempt = attempt, holds = holds })
   redis.call('ZADD', LEASES, exact(lease_until), id)
 end
 
@@ -93,18 +91,13 @@ if now < tonumber(ARGV[5]) or now >= tonumber(ARGV[6]) then
 end
 local abandoned = redis.call('GET', BASE .. ':abandoned:' .. id)
 if abandoned and tonumber(attempt) <= tonumber(abandoned) then
-  return { exact(now), 'abandoned' }
+  return { exact(now), 'abandoned', 0 }
 end
 
 expire(now)
 drop(id)
-local take = reader(7)
-local budgets = {}
-for place = 1, tonumber(take()) do
-  budgets[place] = read_budget(take, now)
-  read_balance(budgets[place])
-end
-local options = read_options(take)
+local budgets, place = read_budgets(7, now)
+local options = read_options(place)
 local option, reason, in_the_way = choose(options, budgets)
 local answer = { exact(now) }
 if option then
@@ -113,7 +106,8 @@ if option then
 else
   answer[2], answer[3] = reason, in_the_way - 1
 end
+save()
 for _, budget in ipairs(budgets) do
-  tell(answer, budget)
+  answer[#answer + 1] = budget.told
 end
 return answer

@@ -4,15 +4,16 @@
 
 local now = clock()
 local id = ARGV[2]
-if redis.call('HGET', operation_key(id), 'state') == 'settled' then
+local known = read(id)
+if known and known.state == 'settled' then
   return 0
 end
 drop(id)
 for i = 6, #ARGV, 3 do
   add(ARGV[i], ARGV[i + 1], 'settled', tonumber(ARGV[i + 2]))
 end
-redis.call('HSET', operation_key(id), 'state', 'settled')
-keep(id, now)
+save()
+keep(id, { state = 'settled' }, now)
 if ARGV[3] ~= '' then
   redis.call('HINCRBY', BASE .. ':outputs', ARGV[3], 1)
 end

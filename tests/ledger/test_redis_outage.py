@@ -1,0 +1,270 @@
+"""What becomes of a Redis ledger's callers and bookings when the server does not answer."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from ledger_kit import PATIENT_S, ask, charged, figures, granted, line
+from redis_kit import RedisServer, SlowProxy
+
+from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
+from aden.ledger import Settlement
+from aden.ledger.redis import RedisLedger
+
+
+@pytest.fixture
+def redis(own_server: RedisServer) -> Iterator[RedisLedger]:
+    """A ledger on a server that the test may kill."""
+    ledger = RedisLedger(own_server.url())
+    yield ledger
+    own_server.signal(signal.SIGCONT)
+    ledger._wire.close(0.1)
+
+
+def until(true: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Wait until it is."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_server_that_is_killed_and_restarted_loses_nothing(
+    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Holds and spend stand; what was settled meanwhile is booked later; two lines are logged."""
+    granted(redis.reserve(ask("a", line(amount=30))))
+    granted(redis.reserve(ask("open", line(amount=5))))
+    assert redis.flush(2)
+    own_server.kill()
+
+    for number in range(10):
+        with pytest.raises(LedgerUnavailable):
+            redis.reserve(ask(f"{number}", line()))
+    redis.settle(charged("a", 7))
+    redis.settle(charged("kept locally", 4))
+    assert not redis.flush(0.2)
+    own_server.start()
+
+    assert redis.flush(10)
+    assert figures(redis) == (11, 0, 5)
+    said = [record.message for record in caplog.records if record.name == "aden.ledger"]
+    assert [message.split(" is ")[-1][:4] for message in said if " is down" in message] == ["down"]
+    assert len([message for message in said if "answers again after" in message]) == 1
+    assert len(said) == 2
+
+
+def test_a_restart_between_two_calls_is_not_noticed(
+    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that broke while idle is opened again within the same call."""
+    granted(redis.reserve(ask("a", line(amount=30))))
+    own_server.kill()
+    own_server.start()
+
+    granted(redis.reserve(ask("c", line(amount=30))))
+    assert figures(redis) == (0, 0, 60)
+    assert not caplog.records
+
+
+def test_a_server_that_never_answers_costs_one_deadline_and_then_nothing(
+    redis: RedisLedger, own_server: RedisServer
+) -> None:
+    """After three time-outs in a row, callers are refused at once until a probe gets through."""
+    granted(redis.reserve(ask("a", line(amount=30))))
+    own_server.signal(signal.SIGSTOP)
+
+    started = time.monotonic()
+    with pytest.raises(LedgerUnavailable, match=r"did not answer|not available"):
+        redis.reserve(ask("c", line()))
+    assert 0.2 < time.monotonic() - started < 1
+    until(lambda: redis._wire.pump.outage.is_on or _refused(redis))
+
+    started = time.monotonic()
+    with pytest.raises(LedgerUnavailable, match="is down"):
+        redis.reserve(ask("d", line()))
+    redis.settle(charged("a", 7))
+    assert redis.typical_output("m") is None
+    assert time.monotonic() - started < 0.1
+
+    own_server.signal(signal.SIGCONT)
+    assert redis.flush(10)
+    until(lambda: figures(redis) == (7, 0, 0))
+    granted(redis.reserve(ask("e", line(amount=93))))
+
+
+def _refused(ledger: RedisLedger) -> bool:
+    with pytest.raises(LedgerError):
+        ledger.reserve(ask("again", line(amount=1)))
+    return False
+
+
+def test_a_reserve_that_timed_out_holds_nothing_however_late_it_arrives(
+    redis: RedisLedger, own_server: RedisServer
+) -> None:
+    """The server gets it after the caller has gone: it is taken back, whichever comes first."""
+    granted(redis.reserve(ask("first", line(amount=1))))
+    own_server.signal(signal.SIGSTOP)
+    for number in range(3):
+        with pytest.raises(LedgerUnavailable):
+            redis.reserve(ask(f"late {number}", line(amount=20)))
+    own_server.signal(signal.SIGCONT)
+
+    assert redis.flush(10)
+    time.sleep(0.3)
+    assert figures(redis) == (0, 0, 1)
+
+
+def test_an_allowance_that_was_spent_meanwhile_is_booked_once(
+    redis: RedisLedger, own_server: RedisServer
+) -> None:
+    """The request left without a hold; its settlement, twice, is one charge."""
+    own_server.signal(signal.SIGSTOP)
+    with pytest.raises(LedgerUnavailable):
+        redis.reserve(ask("a", line(amount=20)))
+    redis.mark_sent("a", sent=True)
+    redis.settle(charged("a", 9))
+    redis.settle(charged("a", 9))
+    own_server.signal(signal.SIGCONT)
+
+    assert redis.flush(10)
+    time.sleep(0.2)
+    assert figures(redis) == (9, 0, 0)
+    granted(redis.reserve(ask("c", line(amount=91))))
+
+
+async def test_callers_of_a_loop_wait_no_longer_than_the_deadline(
+    redis: RedisLedger, own_server: RedisServer
+) -> None:
+    """And the loop runs meanwhile."""
+    own_server.signal(signal.SIGSTOP)
+    started = time.monotonic()
+    asked = [redis.areserve(ask(f"{number}", line())) for number in range(50)]
+    answers = asyncio.gather(*asked, return_exceptions=True)
+    longest = 0.0
+    while not answers.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.monotonic() - before)
+
+    assert time.monotonic() - started < 1.5
+    assert longest < 0.2
+    assert {type(answer) for answer in await answers} == {LedgerUnavailable}
+    own_server.signal(signal.SIGCONT)
+    assert redis.flush(10)
+    time.sleep(0.2)
+    assert await asyncio.to_thread(figures, redis) == (0, 0, 0)
+
+
+def test_a_port_that_accepts_and_says_nothing_is_an_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the start too: the ledger opens, and says so."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        started = time.monotonic()
+        ledger = RedisLedger(f"redis://127.0.0.1:{deaf.getsockname()[1]}")
+        assert time.monotonic() - started < 2.5
+        started = time.monotonic()
+        with pytest.raises(LedgerUnavailable):
+            ledger.reserve(ask("a", line()))
+        ledger.settle(charged("a", 7))
+        assert not ledger.flush(0.1)
+        assert time.monotonic() - started < 1.5
+        until(lambda: "is down: Timeout" in caplog.text)
+        ledger._wire.close(0.1)
+
+
+def test_more_than_can_be_sent_in_time_is_saturation_and_not_an_outage(
+    redis_server: RedisServer,
+) -> None:
+    """A server 200 ms away answers every batch, but not this many in a second."""
+    proxy = SlowProxy(redis_server.port, 0.2)
+    ledger = RedisLedger(proxy.url(), deadline_s=1.0)
+
+    async def burst() -> list[object]:
+        asked = (ledger.areserve(ask(f"{n}", line(amount=1, limit=10**6))) for n in range(3_000))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = asyncio.run(burst())
+    kinds = {type(answer).__name__ for answer in answers}
+    held = len([answer for answer in answers if not isinstance(answer, LedgerError)])
+
+    assert {"Grant", "LedgerSaturated"} <= kinds
+    assert not issubclass(LedgerSaturated, LedgerUnavailable)
+    assert not ledger._wire.pump.outage.is_on
+    assert ledger.flush(10)
+    assert figures(ledger) == (0, 0, held)
+    ledger.close()
+    proxy.close()
+
+
+async def test_a_burst_waits_instead_of_failing(redis_server: RedisServer) -> None:
+    """Five hundred callers at once: exactly as many grants as fit, and nobody gets an error."""
+    ledger = RedisLedger(redis_server.url(), deadline_s=PATIENT_S)
+    asked = (ledger.areserve(ask(f"{number}", line(amount=1, limit=300))) for number in range(500))
+    answers = await asyncio.gather(*asked)
+
+    assert sum(type(answer).__name__ == "Grant" for answer in answers) == 300
+    ledger.close()
+
+
+def test_a_full_server_is_an_outage_that_passes(own_server: RedisServer) -> None:
+    """Out of memory: reserve says so; a settlement that frees its hold passes, others wait."""
+    ledger = RedisLedger(own_server.url())
+    granted(ledger.reserve(ask("a", line(amount=30))))
+    client = own_server.client()
+    client.config_set("maxmemory", 1)
+    with pytest.raises(LedgerUnavailable, match="maxmemory"):
+        ledger.reserve(ask("c", line()))
+    ledger.settle(charged("a", 7))
+    ledger.settle(charged("without a hold", 2))
+    assert not ledger.flush(0.2)
+    client.config_set("maxmemory", 0)
+
+    assert ledger.flush(10)
+    assert figures(ledger) == (9, 0, 0)
+    ledger.close()
+    client.close()
+
+
+def test_the_backlog_is_bounded(
+    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An outage of hours does not eat the process's memory; what is lost is said."""
+    own_server.kill()
+    with pytest.raises(LedgerUnavailable):
+        redis.reserve(ask("a", line()))
+    started = time.monotonic()
+    for number in range(10_100):
+        redis.settle(charged(f"{number}", 1))
+    assert time.monotonic() - started < 5
+    assert "bookings lost" in caplog.text
+    own_server.start()
+
+    assert redis.flush(20)
+    settled, _, _ = figures(redis)
+    assert 9_900 <= settled <= 10_000
+
+
+def test_a_booking_that_can_never_be_booked_is_left_out(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the next are booked."""
+    ledger = RedisLedger(redis_server.url("spoilt"))
+    client = redis_server.client()
+    client.set("{aden:spoilt}:op:bad", "not an operation")
+    with caplog.at_level(logging.ERROR, "aden.ledger"):
+        ledger.settle(charged("bad", 7))
+        ledger.settle(Settlement("good"))
+        ledger.settle(charged("good", 3))
+        ledger.settle(charged("better", 2))
+        assert ledger.flush(5)
+
+    assert figures(ledger) == (2, 0, 0)
+    assert "impossible and left out" in caplog.text
+    ledger.close()
+    client.close()
