@@ -1,6 +1,7 @@
 """What a program tells Aden in code."""
 
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
@@ -49,6 +50,10 @@ class MeterOptions:
     trust_request_metadata: bool = False
 
     def __post_init__(self) -> None:
+        for name, (types, allowed) in _TYPES.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, types):
+                raise ConfigurationError(name, "***" if name == "api_key" else value, allowed)
         for name in ("emit_metric", "on_alert", "before_request"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -57,15 +62,40 @@ class MeterOptions:
             raise ConfigurationError("mode", self.mode, "enforce | observe | off")
         for name in ("hook_timeout_ms", "busy_wait_ms"):
             value = getattr(self, name)
-            number = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and (not number or not 0 <= value <= 60_000):
-                raise ConfigurationError(name, value, "milliseconds from 0 to 60000")
-        if self.attribution is not None and not isinstance(self.attribution, Attribution):
-            raise ConfigurationError("attribution", self.attribution, "an Attribution")
+            if isinstance(value, bool) or (value is not None and not 0 <= value <= 60_000):
+                raise ConfigurationError(name, value, _MILLISECONDS)
         check_server(self.server_url, self.api_key, "server_url")
 
 
+_MILLISECONDS = "milliseconds from 0 to 60000"
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "api_key": (str, "a string"),
+    "server_url": (str, "a string"),
+    "ledger": (str, "a string such as sqlite:///absolute/path"),
+    "budgets": (Sequence, "a list of Budget objects"),
+    "fail_open": (bool, "True or False"),
+    "trust_request_metadata": (bool, "True or False"),
+    "hook_timeout_ms": (int, _MILLISECONDS),
+    "busy_wait_ms": (int, _MILLISECONDS),
+    "attribution": (Attribution, "an Attribution"),
+}
+
+
 OPTION_NAMES = tuple(each.name for each in fields(MeterOptions))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without the user and password that it may carry."""
+    before, at, after = str(url).rpartition("@")
+    scheme = before.partition("://")[0] + "://" if "://" in before else ""
+    return f"{scheme}***@{after}" if at else after
 
 
 def check_server(url: str | None, key: str | None, setting: str) -> None:
@@ -82,11 +112,11 @@ def check_server(url: str | None, key: str | None, setting: str) -> None:
         host = parts.hostname
         parts.port  # noqa: B018 - raises where it is no port
     except (ValueError, AttributeError):
-        raise ConfigurationError(setting, url, allowed) from None
+        raise ConfigurationError(setting, _without_secrets(url), allowed) from None
     if parts.scheme not in ("http", "https", "ws", "wss") or not host:
-        raise ConfigurationError(setting, url, allowed)
-    loopback = host in ("localhost", "::1") or host.startswith("127.")
-    if key and parts.scheme in ("http", "ws") and not loopback:
-        raise ConfigurationError(setting, url, "https: the key is not sent in the clear")
+        raise ConfigurationError(setting, _without_secrets(url), allowed)
+    if key and parts.scheme in ("http", "ws") and not _is_loopback(host):
+        allowed = "https: the key is not sent in the clear"
+        raise ConfigurationError(setting, _without_secrets(url), allowed)
     if key and (not key.isascii() or not key.isprintable() or " " in key):
         raise ConfigurationError("api_key", "***", "printable ASCII without spaces")

@@ -22,11 +22,13 @@ from aden.instrumentation.livekit import LIVEKIT
 from aden.instrumentation.livekit.providers import adopt_tracer_provider
 from aden.instrumentation.openai import OPENAI
 from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
+from aden.ledger.open import check_reach, shown_url
 from aden.metering.dispatch import Dispatcher
-from aden.metering.meter import GateOptions, Meter
+from aden.metering.gate_options import GateOptions
+from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
-from aden.otel.providers import Providers, set_up
+from aden.otel.providers import Providers, no_export, set_up
 from aden.settings import Settings
 from aden.telemetry.telemetry import Telemetry
 
@@ -56,14 +58,17 @@ class Runtime:
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     pid: int = field(default_factory=os.getpid)
     _said_lost: bool = False
+    _ended: bool = False
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Hand out what is still held: settlements, emitters, telemetry; bounded. Never raises."""
         limit = self.flush_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit
         with contextlib.suppress(Exception):
+            # What destructors queued has to be settled before there is something to hand out.
+            self.meter.dispatcher.flush(limit)
             telemetry = self.providers.begin_flush()  # meanwhile, what does not depend on it
-            self.meter.ledger.flush(limit)
+            self.meter.ledger.flush(max(0.0, deadline - time.monotonic()))
             self.meter.dispatcher.flush(max(0.0, deadline - time.monotonic()))
             if not telemetry.wait(deadline) and not self._said_lost:
                 self._said_lost = True
@@ -75,7 +80,11 @@ class Runtime:
 
     def end(self) -> None:
         """The process ends: end the spans that are open, then flush. Never raises."""
+        if self._ended:
+            return
+        self._ended = True
         with contextlib.suppress(Exception):
+            self.meter.settle_all()
             self.providers.end_open_spans()
         self.flush()
 
@@ -110,7 +119,7 @@ def start_misconfigured(error: ConfigurationError) -> None:
     fail_open = os.environ.get("ADEN_FAIL_OPEN", "").strip().lower() in ("1", "true", "yes", "on")
     with _lock:
         gate = GateOptions(fail_open=fail_open, misconfigured=str(error))
-        providers = set_up(None, None)
+        providers = no_export()
         ledger = open_ledger("memory:")
         nothing = make_policy(())
         telemetry = _telemetry(OTelArguments())
@@ -159,11 +168,7 @@ def _compose(
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
     policy, reads_budgets = _policy(options, settings)
     ledger = _ledger(options, settings, reads_budgets, old)
-    providers = (
-        old.providers
-        if old and not otel.tracer_provider
-        else set_up(url, key, otel.tracer_provider, otel.meter_provider)
-    )
+    providers = _providers(url, key, otel, old)
     meter = Meter(
         policy=policy,
         ledger=ledger,
@@ -187,6 +192,22 @@ def _compose(
     )
     limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
     return Runtime(options, meter, providers, limit)
+
+
+def _providers(
+    url: str | None, key: str | None, otel: OTelArguments, old: Runtime | None
+) -> Providers:
+    if old is not None and not otel.tracer_provider:
+        if (url, key) != (old.providers.url, old.providers.key):
+            logger.warning(
+                "aden: another server_url or api_key takes effect after uninstrument() only"
+            )
+        return old.providers
+    try:
+        return set_up(url, key, otel.tracer_provider, otel.meter_provider)
+    except Exception:
+        logger.exception("aden: telemetry could not be set up, nothing is exported; budgets hold")
+        return no_export()
 
 
 def _policy(options: MeterOptions, settings: Settings) -> tuple[Callable[[], Policy], bool]:
@@ -213,15 +234,10 @@ def _ledger(
                 "in ADEN_LEDGER",
                 url,
             )
-    if old is not None and old.meter.ledger.url == _normal(url):
+    if old is not None and old.meter.ledger.url == shown_url(url):
+        check_reach(old.meter.ledger, reach)
         return old.meter.ledger
     return open_ledger(url, reach)
-
-
-def _normal(url: str) -> str:
-    if url.startswith("sqlite:///"):
-        return "sqlite:///" + url.removeprefix("sqlite:///").lstrip("/")
-    return "memory:" if url == "memory://" else url
 
 
 def _in_container() -> bool:

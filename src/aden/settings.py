@@ -6,7 +6,7 @@ OpenTelemetry says and are not listed here.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aden.errors import ConfigurationError
 
@@ -33,7 +33,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 class Settings:
     """What the environment says; None where it says nothing."""
 
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     api_url: str | None = None
     budgets_path: str | None = None
     ledger: str | None = None

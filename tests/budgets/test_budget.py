@@ -33,7 +33,10 @@ def test_an_impossible_limit_names_itself_and_what_is_allowed(limit: object) -> 
 @pytest.mark.parametrize(
     ("keywords", "setting"),
     [
-        ({"window": "fortnight"}, "window"),
+        ({"window": "fortnight"}, "budget b: window"),
+        ({"scope": "x"}, "budget b: scope"),
+        ({"ladder": Degrade(80, "m")}, "budget b: ladder"),
+        ({"timezone": 5}, "timezone"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
         ({"timezone": "../etc/passwd"}, "timezone"),
         ({"mode": "maybe"}, "budget b: mode"),

@@ -68,6 +68,13 @@ def test_the_documentation_lists_exactly_the_variables_that_are_read() -> None:
         ({"server_url": "https://host:port", "api_key": "k"}, "server_url"),
         ({"server_url": "http://aden.example.com", "api_key": "k"}, "server_url"),
         ({"server_url": "https://aden.example.com", "api_key": "k\ney"}, "api_key"),
+        ({"server_url": "http://127.evil.example", "api_key": "k"}, "server_url"),
+        ({"fail_open": "false"}, "fail_open"),
+        ({"trust_request_metadata": "no"}, "trust_request_metadata"),
+        ({"ledger": 5}, "ledger"),
+        ({"api_key": 5}, "api_key"),
+        ({"budgets": aden.Budget("b", 1)}, "budgets"),
+        ({"budgets": 5}, "budgets"),
         ({"attribution": "acme"}, "attribution"),
     ],
 )
@@ -85,6 +92,10 @@ def test_a_key_is_in_no_message_and_no_repr() -> None:
     with pytest.raises(ConfigurationError) as caught:
         MeterOptions(api_key="sk-secret key", server_url="https://aden.example.com")
     assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        MeterOptions(server_url="ftp://user:secret@aden.example.com")
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(Settings.from_env({"ADEN_API_KEY": "sk-secret"}))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "ws://[::1]:1"])

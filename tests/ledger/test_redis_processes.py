@@ -260,7 +260,7 @@ def test_a_closed_ledger_opens_again_for_a_late_settlement(redis: RedisLedger) -
     granted(redis.reserve(ask("a", line())))
     redis.close()
     redis.close()
-    assert not [each for each in threading.enumerate() if each is redis._wire._thread]
+    assert redis._wire._thread not in threading.enumerate()
 
     redis.settle(charged("a", 7))
 

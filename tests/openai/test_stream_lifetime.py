@@ -72,7 +72,7 @@ def test_a_dropped_stream_settles_although_the_collector_interrupts_the_emitters
     stream = make_client("sync", server).chat.completions.create(**STREAM)
     next(stream)
     meter = house.meter
-    with meter._lock, meter.dispatcher._lock, meter.leases._lock:
+    with meter.complaints._lock, meter.dispatcher._lock, meter.leases._lock:
         del stream
         gc.collect()
     record, _ = house.one_call()

@@ -8,7 +8,7 @@ from aden.core.attribution import Attribution
 from aden.core.limit import Limit
 from aden.core.money import Amount, parse_usd
 from aden.core.request import Request
-from aden.core.window import Period, Window
+from aden.core.window import PERIODS, Period, Window
 from aden.errors import ConfigurationError
 
 Mode = Literal["enforce", "observe", "off"]
@@ -123,6 +123,13 @@ class Budget:
             raise ConfigurationError("budget.id", self.id, "a printable, non-empty string")
         _one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
         _one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
+        if not isinstance(self.scope, Mapping):
+            allowed = "a mapping such as {'customer': 'acme'}"
+            raise ConfigurationError(f"budget {self.id}: scope", self.scope, allowed)
+        if not isinstance(self.ladder, Sequence) or isinstance(self.ladder, str):
+            allowed = "a list of Alert, Degrade and Throttle steps"
+            raise ConfigurationError(f"budget {self.id}: ladder", self.ladder, allowed)
+        _one_of(f"budget {self.id}: window", self.window, (*PERIODS, "session"))
         for key, value in self.scope.items():
             _one_of(f"budget {self.id}: scope", key, tuple(SCOPES))
             if value is not ANY and not (isinstance(value, str) and value):

@@ -118,12 +118,12 @@ def _degraded(plan: Plan, grant: Grant) -> Decision:
     assert plan.ask is not None
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
         spent = _balance_of(grant, match.key).spent
-        if line.below is not None and spent >= line.below:
+        if line.enforce and line.below is not None and spent >= line.below:
             message = f"budget {match.budget.id!r} is {match.budget.percent_used(spent):.1f} % used"
             return Decision("degrade", "policy", "policy", message, match.budget.id, quote.model)
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
         balance = _balance_of(grant, match.key)
-        if balance.spent + balance.held + line.amount > line.limit:
+        if line.enforce and balance.spent + balance.held + line.amount > line.limit:
             hard = balance.spent + line.amount > line.limit
             message = f"budget {match.budget.id!r} does not bear {plan.quotes[0].model!r} any more"
             return Decision(

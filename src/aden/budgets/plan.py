@@ -8,7 +8,7 @@ from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import Amounts, amounts
-from aden.core.request import Request
+from aden.core.request import Request, reasons
 from aden.core.usage import Usage
 from aden.ledger.protocol import Ask, Line, Option
 from aden.pricing import Price, PriceBook
@@ -36,6 +36,7 @@ class Quote:
 
     model: str
     price: Price
+    input_tokens: int
     output_tokens: int
     """What `amounts` reserves for the output."""
     amounts: Amounts
@@ -70,14 +71,24 @@ def plan(
 ) -> Plan:
     """List the ways to send a request in the order in which they are to be tried."""
     matched = policy.matching(request, attribution)
-    models = dict.fromkeys((request.model, *_targets(matched, policy)))
-    quotes = tuple(quote(request, model, prices, estimate(model)) for model in models)
+    asked = quote(request, request.model, prices, estimate(request.model))
+    targets = dict.fromkeys(to for to in _targets(matched, policy) if to != request.model)
+    cheaper = (quote(request, to, prices, estimate(to)) for to in targets)
+    quotes = (asked, *(each for each in cheaper if takes(each, request)))
     if not matched:
         return Plan(matched, quotes)
     if refused := unpriced(matched, policy, quotes[0]):
         return Plan(matched, quotes, block=refused)
     options = tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
     return Plan(matched, quotes, Ask(operation, options))
+
+
+def takes(target: Quote, request: Request) -> bool:
+    """Whether a model can take a request that was made for another one, as far as is known."""
+    if request.pinned or (request.effort and not reasons(target.model)):
+        return False
+    window = target.price.context_tokens
+    return window is None or target.input_tokens <= window
 
 
 def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -> Quote:
@@ -87,7 +98,7 @@ def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -
     sent = amounts(price.cost(usage), usage)
     prompt = Usage(usage.input_tokens)
     at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
-    return Quote(model, price, usage.output_tokens or 0, sent, at_risk)
+    return Quote(model, price, estimate.input_tokens, usage.output_tokens or 0, sent, at_risk)
 
 
 def price_of(provider: str, model: str, prices: PriceBook) -> Price:

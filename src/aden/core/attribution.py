@@ -62,7 +62,8 @@ def attribution(
     Example:
         ``with aden.attribution(customer_id="acme", tags=["trial"]): …``
     """
-    inner = Attribution(agent, tenant_id, customer_id, feature, session_id, user_id, tuple(tags))
+    labels = (tags,) if isinstance(tags, str) else tuple(tags)
+    inner = Attribution(agent, tenant_id, customer_id, feature, session_id, user_id, labels)
     merged = inner.over(_current.get())
     token = _current.set(merged)
     try:

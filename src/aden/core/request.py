@@ -1,5 +1,6 @@
 """What is asked of a provider, as far as deciding, pricing and showing need it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,10 @@ class Request:
     """Tokens that characters do not show: framing a message, images, audio."""
     max_output_tokens: int | None = None
     """The request's own cap on the output of one choice; None where it sets none."""
+    pinned: bool = False
+    """True where the client's URL, not the request, names the model: it cannot be degraded."""
+    effort: bool = False
+    """True where the request sets a reasoning effort, which only reasoning models take."""
     choices: int = 1
     hidden_output: bool = False
     """True where the model reasons in tokens that are billed and never seen."""
@@ -31,3 +36,14 @@ class Request:
     """The request's own metadata, which may carry attribution."""
     span_attributes: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=dict)
     """Request parameters by their ``gen_ai.request.*`` names."""
+
+
+_REASONS = re.compile(r"^(.*/)?(o\d|gpt-[5-9](?!.*chat))")
+
+
+def reasons(model: str) -> bool:
+    """Whether a model thinks in tokens that are billed and never seen.
+
+    By OpenAI's names (https://platform.openai.com/docs/guides/reasoning).
+    """
+    return _REASONS.match(model) is not None

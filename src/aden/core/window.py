@@ -31,7 +31,7 @@ class Window:
             raise ConfigurationError("window", self.period, " | ".join(PERIODS))
         try:
             ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
             allowed = "an IANA time zone such as Europe/Berlin"
             raise ConfigurationError("timezone", self.timezone, allowed) from None
 

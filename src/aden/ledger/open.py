@@ -31,13 +31,24 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
         ledger = _open_redis(url)
     else:
         raise ConfigurationError("ledger", shown(url), ALLOWED)
-    if REACHES.index(ledger.reach) < REACHES.index(required_reach):
+    try:
+        check_reach(ledger, required_reach)
+    except ConfigurationError:
         ledger.close()
-        allowed = f"a ledger that reaches the {required_reach}, as ADEN_LEDGER_REACH asks"
-        raise ConfigurationError(
-            "ledger", shown(url), f"{allowed}; this one reaches the {ledger.reach}"
-        )
+        raise
     return ledger
+
+
+def check_reach(ledger: Ledger, required: Reach) -> None:
+    """Refuse a ledger that too few share.
+
+    Raises:
+        ConfigurationError: It reaches less far than *required*.
+    """
+    if REACHES.index(ledger.reach) < REACHES.index(required):
+        allowed = f"a ledger that reaches the {required}, as ADEN_LEDGER_REACH asks"
+        why = f"{allowed}; this one reaches the {ledger.reach}"
+        raise ConfigurationError("ledger", ledger.url, why)
 
 
 def _open_redis(url: str) -> Ledger:

@@ -19,7 +19,7 @@ class LinkError(Exception):
     """The server cannot be reached, does not answer, or refused a call.
 
     Attributes:
-        passing: It may be otherwise soon.
+        passing: It may be otherwise later: what was to be booked is kept.
         wrong_setting: It stays so until somebody changes the URL or the server's settings.
         was_sent: The server may have done what it was asked to do.
     """

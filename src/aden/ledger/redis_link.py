@@ -34,7 +34,18 @@ VERBS = (
     "reserve",
     "settle",
 )
-_PASSING = re.compile(r"\b(OOM|MISCONF|READONLY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b")
+_PASSING = re.compile(
+    r"\b(ASK|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b"
+)
+_PASSING_KINDS = (
+    "AskError",
+    "ClusterDownError",
+    "MasterDownError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+    "TryAgainError",
+)
+"""The same, where the client takes the word away."""
 
 
 class _Connection(Protocol):
@@ -184,15 +195,15 @@ def _is_broken(error: Exception) -> bool:
 
 
 def _link_error(error: Exception) -> LinkError:
-    """What an error of redis-py means for a ledger; its text holds no password."""
+    """What an error of the client means for a ledger; its text holds no password."""
     text = f"{error}" or type(error).__name__
-    passing_kinds = ("ReadOnlyError", "OutOfMemoryError", "MasterDownError", "ClusterDownError")
-    kind = type(error).__name__
-    if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        return LinkError(text, passing=False, wrong_setting=True)
-    if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(error, ValueError | TypeError):
+    if isinstance(error, redis.AuthenticationError | ValueError | TypeError):
         return LinkError(text, wrong_setting=True)
-    if isinstance(error, redis.ResponseError):
-        passing = kind in passing_kinds or _PASSING.search(text) is not None
-        return LinkError(text, passing=passing, wrong_setting=not passing)
-    return LinkError(text)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return LinkError(text, wrong_setting=True)
+    if not isinstance(error, redis.ResponseError):
+        return LinkError(text)
+    if type(error).__name__ in _PASSING_KINDS or _PASSING.search(text):
+        return LinkError(text)
+    # A script that stumbles over what it was given does so for ever; a missing permission may come.
+    return LinkError(text, passing="user_script" not in text, wrong_setting=True)

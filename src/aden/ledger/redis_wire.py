@@ -103,7 +103,7 @@ class Wire:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that waits now is booked; False where *timeout_s* was not enough."""
-        if not self.pump.waiting() and self._thread is None:
+        if not self.pump.waiting() and not self._runs():
             return True
         bell = threading.Lock()
         bell.acquire()
@@ -115,14 +115,11 @@ class Wire:
         deadline = time.monotonic() + timeout_s
         self.flush(timeout_s)
         thread = self._thread
-        if thread is None:
+        if thread is None or not thread.is_alive():
             return
         self._put(Stop())
         thread.join(max(0.1, deadline - time.monotonic()))
-        if thread.is_alive():
-            return  # it hangs in a call of the operating system, and ends after that
-        self._thread = None
-        if self.pump.waiting():
+        if not thread.is_alive() and self.pump.waiting():
             self._start()
 
     def _result(self, question: Question[T]) -> T:
@@ -142,8 +139,11 @@ class Wire:
 
     def _put(self, item: Item) -> None:
         self.pump.inbox.put(item)
-        if self._thread is None:
+        if not self._runs():
             self._start()
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _start(self) -> None:
         """See to it that somebody carries out what is in the queue. Never waits for a lock."""
@@ -153,7 +153,7 @@ class Wire:
             self._carry_out_here()
         elif self._starting.acquire(blocking=False):
             try:
-                if self._thread is None:
+                if not self._runs():
                     self._thread = self._new_thread()
                     self._thread.start()
             except RuntimeError:  # no more threads: the next who wants something tries again

@@ -5,17 +5,16 @@ adjust, admit, send, read, settle.
 """
 
 import contextlib
-import logging
-import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aden.budgets import gate
 from aden.budgets.hooks import BeforeRequestContext, Hook, InvalidHookResult, read_result
-from aden.budgets.plan import Estimate, plan, quote, unpriced
+from aden.budgets.plan import Estimate, plan, quote, takes, unpriced
 from aden.budgets.policy import Policy
 from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
 from aden.core.decision import ALLOW, Decision
@@ -24,36 +23,18 @@ from aden.core.request import Request
 from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.call import Call, Lane
+from aden.metering.complaints import Complaints
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
+from aden.metering.gate_options import GateOptions
 from aden.metering.leases import LeaseKeeper
 from aden.metering.settlement import Settler
 from aden.pricing import PriceBook
 from aden.telemetry.spans import NO_SPAN, CallSpan
 from aden.telemetry.telemetry import Telemetry
 
-logger = logging.getLogger("aden.gate")
 SLOW_HOOK_S = 0.020
-SAY_AGAIN_S = 60.0
-_DECIDING_LEGS = ("configuration", "ledger", "hook")
 
 _in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
-
-
-@dataclass(frozen=True, slots=True)
-class GateOptions:
-    """How the gate behaves where it cannot evaluate something, and how long it waits."""
-
-    fail_open: bool = False
-    """What cannot be evaluated (hook, ledger, configuration) lets through instead of refusing."""
-    hook_timeout_ms: int = 1000
-    busy_wait_ms: int | None = None
-    """How long a request waits for a refund when only open holds stand in its way; None: as its
-    lane does."""
-    trust_request_metadata: bool = False
-    attribution: Attribution = NOBODY
-    """The process's default."""
-    misconfigured: str | None = None
-    """Why the gate could not be set up; every request is then refused, or let through."""
 
 
 @dataclass(slots=True)
@@ -73,12 +54,14 @@ class Meter:
     estimator: InputEstimator = field(default_factory=InputEstimator)
     flush: Callable[[], object] = field(default=lambda: None)
     """Hand out everything that this process still holds, within the configured time."""
+    on_their_way: "weakref.WeakSet[Call]" = field(default_factory=weakref.WeakSet)
+    """Calls that are sent and not settled."""
     leases: LeaseKeeper = field(init=False)
     settler: Settler = field(init=False)
-    _said: dict[str, float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
+        self.complaints = Complaints(self.telemetry, self.options.fail_open)
         self.leases = LeaseKeeper(self.ledger)
         self.settler = Settler(self)
 
@@ -101,26 +84,18 @@ class Meter:
 
     def plan(self, call: Call) -> Ask | None:
         """Policy and prices: what to ask the ledger, None where nothing is to be reserved."""
+        policy = call.policy
         if self.options.misconfigured is not None:
             self.cannot("configuration", self.options.misconfigured)
-            call.plan = plan(
-                call.id,
-                call.request,
-                call.attribution,
-                Policy(),
-                self.prices,
-                lambda model: self._estimate(call, model),
-            )
+            policy = Policy()
             if not self.options.fail_open:
-                call.hook = Decision(
-                    "block", "misconfigured", "settings", self.options.misconfigured
-                )
-            return None
+                why = self.options.misconfigured
+                call.hook = Decision("block", "misconfigured", "settings", why)
         call.plan = plan(
             call.id,
             call.request,
             call.attribution,
-            call.policy,
+            policy,
             self.prices,
             lambda model: self._estimate(call, model),
         )
@@ -223,6 +198,21 @@ class Meter:
         elif call.hook is not None and call.hook.action == "block":  # the ledger failed meanwhile
             call.decision = call.hook
 
+    def asked_model(self, call: Call) -> Ask | None:
+        """What to reserve to send the asked model after all; None where the hold bears it."""
+        assert call.plan is not None
+        asked = call.plan.quotes[0]
+        return gate.second_ask(call.id, call.plan, call.policy, call.outcome, asked)
+
+    def fell_back(self, call: Call) -> bool:
+        """The provider refused the degraded model: whether the asked one may be sent instead."""
+        if call.plan is None or isinstance(call.outcome, Refusal):
+            return False
+        self._keep_model(call, call.model)
+        call.model, call.quote = call.request.model, call.plan.quotes[0]
+        call.span.sending(call.model)
+        return True
+
     def admit(self, call: Call) -> None:
         """Let the request go, or raise the refusal."""
         assert call.plan is not None
@@ -242,7 +232,9 @@ class Meter:
         self.sending(call)
 
     def _undecided(self, call: Call) -> Decision:
-        """What is left where our own code failed: the ledger's refusal, if there was one."""
+        """What is left where our own code failed: a refusal of hook or ledger, if there was one."""
+        if call.hook is not None and call.hook.action == "block":
+            return call.hook
         if isinstance(call.outcome, Refusal) and call.plan is not None:
             return gate.refused(call.outcome, call.plan)
         return ALLOW
@@ -252,30 +244,23 @@ class Meter:
         if call.decision.delay_ms and isinstance(call.outcome, Grant):
             self.ledger.mark_sent(call.id, sent=True)
         call.state = "sent"
+        self.on_their_way.add(call)
         call.span.sending(call.model)
 
     def settle(self, call: Call, error: BaseException | None = None) -> None:
         """Book the call, show it, hand it out. Idempotent; never raises."""
+        self.on_their_way.discard(call)
         self.settler.settle(call, error)
+
+    def settle_all(self) -> None:
+        """The process ends: what is still open will not be read to its end. Never raises."""
+        for call in list(self.on_their_way):
+            call.stream_end = call.stream_end or "abandoned"
+            self.settle(call)
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
         """Count a leg that could not be evaluated, and say so once a minute."""
-        self.telemetry.failed(leg)
-        if not self._says(leg):
-            return
-        fate = "the request goes on"
-        if leg in _DECIDING_LEGS:
-            fate = "requests are " + ("let through" if self.options.fail_open else "refused")
-        logger.error("aden: %s could not be evaluated, %s: %s", leg, fate, why, exc_info=trace)
-
-    def _says(self, what: str) -> bool:
-        """Whether *what* may be logged now: once a minute."""
-        now = time.monotonic()
-        with self._lock:
-            if now - self._said.get(what, -SAY_AGAIN_S) < SAY_AGAIN_S:
-                return False
-            self._said[what] = now
-            return True
+        self.complaints.cannot(leg, why, trace=trace)
 
     @contextlib.contextmanager
     def inside_hook(self) -> Iterator[None]:
@@ -300,16 +285,8 @@ class Meter:
             self.hook_raised(call, error)
             return
         if (took := time.perf_counter() - started) > SLOW_HOOK_S:
-            self._slow_hook(took)
+            self.complaints.slow_hook(took)
         self.hook_answered(call, answer)
-
-    def _slow_hook(self, took_s: float) -> None:
-        """Say that the hook holds up the loop; its answer still counts."""
-        self.telemetry.failed("slow_hook")
-        if self._says("slow_hook"):
-            logger.warning(
-                "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
-            )
 
     def _choose_model(self, call: Call) -> None:
         assert call.plan is not None
@@ -317,11 +294,25 @@ class Meter:
         known = {each.model: each for each in call.plan.quotes}
         if model not in known:
             known[model] = quote(call.request, model, self.prices, self._estimate(call, model))
+        if model != call.request.model and not takes(known[model], call.request):
+            self._keep_model(call, model)
+            model = call.request.model
         call.model, call.quote = model, known[model]
         if call.decision.action == "block":
             return
         if refused := unpriced(call.plan.matches, call.policy, call.quote):
             call.decision = refused
+
+    def _keep_model(self, call: Call, target: str) -> None:
+        """Skip a degrade to a model that cannot take the request; a delay stays."""
+        self.complaints.skipped(target)
+        call.decision = replace(
+            call.decision,
+            action="throttle" if call.decision.delay_ms else "allow",
+            source=call.decision.delay_source,
+            reason=call.decision.reason if call.decision.delay_ms else None,
+            model=None,
+        )
 
     def _estimate(self, call: Call, model: str) -> Estimate:
         typical = self.ledger.typical_output(f"{call.request.provider}/{model}")

@@ -60,6 +60,20 @@ async def aadmit(meter: Meter, call: Call) -> None:
         meter.gate_failed(call, error)
 
 
+def fall_back(meter: Meter, call: Call) -> bool:
+    """Whether the asked model may be sent, where the provider refused the degraded one."""
+    if ask := meter.asked_model(call):
+        _reserve(meter, call, ask)
+    return meter.fell_back(call)
+
+
+async def afall_back(meter: Meter, call: Call) -> bool:
+    """`fall_back`, awaiting."""
+    if ask := meter.asked_model(call):
+        await _areserve(meter, call, ask)
+    return meter.fell_back(call)
+
+
 def _open_and_decide(meter: Meter, call: Call) -> None:
     """The processor decides when the span starts; asking again makes sure that somebody does."""
     meter.open_span(call)

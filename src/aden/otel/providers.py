@@ -1,6 +1,7 @@
 """Tracer and meter providers: the ones that are there, or ours where there is something to send."""
 
 import os
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -44,8 +45,10 @@ class Providers:
     meter: Any
     owned: bool
     """True where the providers are ours: nobody else flushes them."""
-    pid: int = field(default_factory=os.getpid)
-    processor: BudgetSpanProcessor | None = None
+    url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    exporting: BatchSpanProcessor | None = None
+    """What we added to a provider of the application's."""
     open_spans: OpenSpans | None = None
     _flushing: Background | None = None
 
@@ -62,10 +65,21 @@ class Providers:
             self.open_spans.end_all()
 
     def shutdown(self) -> None:
-        """Stop exporting, where the providers are ours."""
+        """Stop exporting. A provider of the application's goes on without us."""
+        if self.exporting is not None:
+            self.exporting.shutdown()  # type: ignore[no-untyped-call]
         if self.owned:
             self.tracer.shutdown()
             self.meter.shutdown()
+
+
+_attached: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""Providers that have a `BudgetSpanProcessor`: the SDK knows no way to take one back."""
+
+
+def no_export() -> Providers:
+    """The providers that are there, nothing added."""
+    return Providers(trace.get_tracer_provider(), metrics.get_meter_provider(), owned=False)
 
 
 def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = None) -> Providers:
@@ -75,21 +89,26 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
     """
     sends = bool(url and key) or any(os.environ.get(name) for name in _OTEL_ENDPOINTS)
     current = tracer or trace.get_tracer_provider()
-    processor = BudgetSpanProcessor()
-    open_spans = None
+    open_spans, exporting = None, None
     if isinstance(current, trace.ProxyTracerProvider) and sends:
         open_spans = OpenSpans()
         current, meter = _ours(url, key, open_spans)
     owned = open_spans is not None
     if callable(add := getattr(current, "add_span_processor", None)):
-        add(processor)
+        if current not in _attached:
+            add(BudgetSpanProcessor())
+            _attached.add(current)
         if not owned and url and key:
-            add(BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS))
+            exporter = _span_exporter(url, key)
+            exporting = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
+            add(exporting)
     return Providers(
         current,
         meter or metrics.get_meter_provider(),
         owned,
-        processor=processor,
+        url=url,
+        key=key,
+        exporting=exporting,
         open_spans=open_spans,
     )
 
@@ -128,6 +147,8 @@ def _otlp_span_exporter(url: str | None, key: str | None) -> OTLPSpanExporter:
 
 def _metric_exporter(url: str | None, key: str | None) -> OTLPMetricExporter:
     if not (url and key):
+        if os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"):
+            return OTLPMetricExporter()
         return OTLPMetricExporter(preferred_temporality=dict(_DELTA))
     return OTLPMetricExporter(
         endpoint=_signal(url, "metrics"),

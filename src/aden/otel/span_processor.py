@@ -31,6 +31,8 @@ class BudgetSpanProcessor(SpanProcessor):
             if call.span.span.get_span_context().is_valid:
                 return  # a span below the call's own
             call.span.bind(span)
+            if call.span.span is not span:
+                return  # nobody shows this call: not telemetry, or a span that is not its own
             self._calls[span.get_span_context().span_id] = call
             meter.decide(call)
             span.set_attributes({**of_attribution(call.attribution), **of_decision(call.decision)})

@@ -34,7 +34,6 @@ _PROVIDER_IDS = {
     "mistral_ai": "mistral",
     "x_ai": "x-ai",
     "together_ai": "together",
-    "livekit": "openai",
 }
 
 
@@ -68,10 +67,13 @@ MAX_REMEMBERED = 10_000
 
 
 def _from_genai_prices(provider: str, model: str) -> Price | None:
-    provider_id = _PROVIDER_IDS.get(provider, provider)
-    name = model.split("/", 1)[1] if provider == "livekit" and "/" in model else model
+    provider_id: str | None = _PROVIDER_IDS.get(provider, provider)
+    if provider == "livekit" and "/" in model:  # its gateway names the vendor before the model
+        provider_id, model = model.split("/", 1)
+    if provider_id in ("unknown", "livekit"):
+        provider_id = None  # genai-prices then goes by the model's name
     try:
-        _, info = _snapshot().find_provider_model(name, None, provider_id, None)
+        _, info = _snapshot().find_provider_model(model, None, provider_id, None)
     except LookupError:
         return None
     rates = _rates(info.get_prices(datetime.now(UTC)))

@@ -43,8 +43,9 @@ def _budget(ledger: Ledger, budgets: Path) -> None:
     for budget in load_policy(budgets, "enforce").budgets:
         (balance,) = ledger.balances([(budget.id, budget.span)])
         used = budget.percent_used(balance.spent)
+        limit = budget.limit.show(budget.limit.amount)
         print(
-            f"  {budget.id}: {format_usd(balance.spent)} of {budget.limit.show(budget.limit.amount)} spent "
+            f"  {budget.id}: {format_usd(balance.spent)} of {limit} spent "
             f"({used:.1f} %), of it unconfirmed {format_usd(balance.unconfirmed)}, "
             f"held {format_usd(balance.held)}"
         )
@@ -57,7 +58,7 @@ def _budget(ledger: Ledger, budgets: Path) -> None:
 
 def _compare(calls: Iterable[CallRecord], bill: Bill) -> None:
     """Ours and the provider's figures, call by call through the response id."""
-    ours = {call.response_id: call for call in calls if call.attempts}
+    ours = {call.response_id or call.id: call for call in calls if call.attempts}
     exact: list[tuple[CallRecord, BillItem]] = []
     guessed: list[tuple[CallRecord, BillItem]] = []
     unknown = []

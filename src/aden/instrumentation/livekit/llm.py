@@ -4,7 +4,9 @@ The SDK inside, where there is one, finds the Call in its context and feeds it t
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -60,7 +62,7 @@ async def main_task(
     try:
         await _admit(meter, call, stream)
         fallback.admitted()
-        _watch(call, stream)
+        _watch(meter, call, stream)
         await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
         meter.settle(call, refusal)
@@ -71,7 +73,7 @@ async def main_task(
         raise
     except asyncio.CancelledError:  # the caller spoke, or the turn was discarded: not an error
         call.stream_end = "cancelled"
-        _assume_sent(call)
+        _assume_sent(call, stream)
         meter.settle(call)
         raise
     except BaseException as error:
@@ -125,17 +127,27 @@ async def _admit(meter: Meter, call: Call, stream: Any) -> None:
         stream._model = call.model
 
 
-def _watch(call: Call, stream: Any) -> None:
+def _sent(call: Call, stream: Any) -> Attempt:
+    """The attempt of a plugin whose SDK we do not see, at the model that it sends."""
+    if not hasattr(stream, "_model"):
+        call.model = call.request.model  # it keeps its model where we cannot change it
+    return call.attempt(replace(call.request, model=call.model))
+
+
+def _watch(meter: Meter, call: Call, stream: Any) -> None:
     """Count from LiveKit's own chunks where no SDK inside feeds the call."""
     channel = stream._event_ch
     send = channel.send_nowait
     mine: list[Attempt] = []
 
     def send_nowait(chunk: Any) -> None:
-        if not call.attempts:
-            mine.append(call.attempt(call.request))
-        if mine:
-            _feed(mine[0], chunk)
+        try:
+            if not call.attempts:
+                mine.append(_sent(call, stream))
+            if mine:
+                _feed(mine[0], chunk)
+        except Exception:
+            meter.cannot("reader", "a chunk could not be read", trace=True)
         send(chunk)
 
     channel.send_nowait = send_nowait
@@ -160,10 +172,10 @@ def _feed(attempt: Attempt, chunk: Any) -> None:
         )
 
 
-def _assume_sent(call: Call) -> None:
+def _assume_sent(call: Call, stream: Any) -> None:
     """A plugin without an SDK that we see was cut before its first chunk: it may be billed."""
     if call.joinable and not call.attempts:
-        call.attempt(call.request)
+        _sent(call, stream)
 
 
 def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
@@ -177,12 +189,22 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
                 size += text_size(text)
     size += sum(len(str(getattr(tool, "info", tool))) for tool in tools)
     return Request(
-        provider=provider_of(llm, str(llm.provider)),
+        provider=_provider_of(llm),
         model=str(llm.model),
         stream=True,
         input_chars=size,
         input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages,
     )
+
+
+def _provider_of(llm: Any) -> str:
+    """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL."""
+    label = str(llm.provider or "unknown")
+    if "." in label or ":" in label or label == "localhost":
+        return provider_of(llm, label.partition(":")[0])
+    trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
+    normalise = getattr(trace_types, "gen_ai_provider_name", None)
+    return str((normalise(label) if normalise else None) or label)
 
 
 class _Params(Mapping[str, Any]):

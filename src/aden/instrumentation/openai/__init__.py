@@ -13,6 +13,8 @@ OPENAI = Patches(
     (
         Patch(_CHAT, "Completions.create", create(chat.ENDPOINT)),
         Patch(_CHAT, "AsyncCompletions.create", async_create(chat.ENDPOINT)),
+        Patch(_CHAT, "Completions.parse", create(chat.ENDPOINT)),
+        Patch(_CHAT, "AsyncCompletions.parse", async_create(chat.ENDPOINT)),
         Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
         Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),

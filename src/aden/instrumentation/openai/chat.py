@@ -1,12 +1,11 @@
 """``chat.completions``: a request described, a response read, a chunk read. Pure functions."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aden.core.estimate import text_size
-from aden.core.request import Request, Scalar
+from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
@@ -30,7 +29,6 @@ _PARAMETERS = {
     "reasoning_effort": "gen_ai.request.reasoning.level",
     "service_tier": "openai.request.service_tier",
 }
-_REASONS = re.compile(r"^(o\d|gpt-[5-9](?!.*chat))")
 _RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
 """Longest metadata value that OpenAI takes."""
@@ -51,7 +49,9 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         max_output_tokens=token_count(given.get("max_completion_tokens"))
         or token_count(given.get("max_tokens")),
         choices=max(1, token_count(given.get("n")) or 1),
-        hidden_output=bool(_REASONS.match(model)) or bool(given.get("reasoning_effort")),
+        hidden_output=reasons(model) or bool(given.get("reasoning_effort")),
+        pinned=bool(getattr(client, "_azure_deployment", None)),
+        effort="reasoning_effort" in given,
         server_address=host,
         server_port=port,
         metadata=_metadata(given),
@@ -108,7 +108,8 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     if usage is not None:
         _read_usage(attempt, usage)
         return bool(choices) or not hide_usage
-    if hide_usage:  # asked for usage, the provider says "usage": null in every other chunk
+    if hide_usage and not isinstance(chunk, Mapping):
+        # Asked for usage, the provider says "usage": null in every other chunk.
         chunk.model_fields_set.discard("usage")
     return True
 

@@ -17,7 +17,7 @@ from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
 from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
-from aden.metering.shells import aadmit, admit
+from aden.metering.shells import aadmit, admit, afall_back, fall_back
 from aden.telemetry.context import call_in, with_call
 
 
@@ -36,7 +36,7 @@ def create(endpoint: Endpoint) -> Wrapper:
             admit(meter, call)
             sending = Sending(call, replace(call.request, model=call.model))
             with _on_the_wire(call, sending):
-                response, hide = _send(endpoint, sending, wrapped, kwargs)
+                response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
         except BaseException as error:
             meter.settle(call, error)
             raise
@@ -62,7 +62,7 @@ def async_create(endpoint: Endpoint) -> Wrapper:
             await aadmit(meter, call)
             sending = Sending(call, replace(call.request, model=call.model))
             with _on_the_wire(call, sending):
-                response, hide = await _asend(endpoint, sending, wrapped, kwargs)
+                response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
         except BaseException as error:
             meter.settle(call, error)
             raise
@@ -84,6 +84,41 @@ def _describe(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str,
         meter.cannot("description", "a request could not be measured", trace=True)
         model = kwargs.get("model")
         return Request("openai", model if isinstance(model, str) else "")
+
+
+def _deliver(
+    meter: Meter, endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
+) -> tuple[Any, bool]:
+    """Send it; where the provider does not take the degraded model, the asked one, once."""
+    try:
+        return _send(endpoint, sending, wrapped, kwargs)
+    except Exception as error:
+        if not _degrade_refused(sending, error) or not fall_back(meter, sending.call):
+            raise
+    sending.request = replace(sending.request, model=sending.call.model)
+    return _send(endpoint, sending, wrapped, kwargs)
+
+
+async def _adeliver(
+    meter: Meter, endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
+) -> tuple[Any, bool]:
+    """`_deliver`, awaiting."""
+    try:
+        return await _asend(endpoint, sending, wrapped, kwargs)
+    except Exception as error:
+        if not _degrade_refused(sending, error) or not await afall_back(meter, sending.call):
+            raise
+    sending.request = replace(sending.request, model=sending.call.model)
+    return await _asend(endpoint, sending, wrapped, kwargs)
+
+
+def _degrade_refused(sending: Sending, error: Exception) -> bool:
+    """The provider names the model, or a parameter that this model does not take."""
+    if sending.call.model == sending.call.request.model:
+        return False
+    if getattr(error, "status_code", None) not in (400, 404):
+        return False
+    return bool(getattr(error, "param", None)) or "model" in str(error).lower()
 
 
 def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tuple[Any, bool]:
@@ -144,7 +179,7 @@ def _join(
     sending = _joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
-        response, hide = _send(endpoint, sending, wrapped, kwargs)
+        response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
     finally:
         current_sending.reset(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
@@ -158,7 +193,7 @@ async def _ajoin(
     sending = _joined(meter, call, endpoint, resource, kwargs)
     token = current_sending.set(sending)
     try:
-        response, hide = await _asend(endpoint, sending, wrapped, kwargs)
+        response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
     finally:
         current_sending.reset(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)

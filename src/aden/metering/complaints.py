@@ -1,0 +1,58 @@
+"""What the gate could not evaluate: counted each time, said once a minute."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from aden.telemetry.telemetry import Telemetry
+
+logger = logging.getLogger("aden.gate")
+
+SAY_AGAIN_S = 60.0
+_DECIDING_LEGS = ("configuration", "ledger", "hook")
+"""Where a failure refuses the request, unless the gate fails open."""
+
+
+@dataclass(slots=True)
+class Complaints:
+    """The log lines and the counter of a gate."""
+
+    telemetry: Telemetry
+    fail_open: bool
+    _said: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
+        """A leg could not be evaluated."""
+        self.telemetry.failed(leg)
+        if not self._says(leg):
+            return
+        fate = "the request goes on"
+        if leg in _DECIDING_LEGS:
+            fate = "requests are " + ("let through" if self.fail_open else "refused")
+        logger.error("aden: %s could not be evaluated, %s: %s", leg, fate, why, exc_info=trace)
+
+    def slow_hook(self, took_s: float) -> None:
+        """The hook holds up the loop; its answer still counts."""
+        self.telemetry.failed("slow_hook")
+        if self._says("slow_hook"):
+            logger.warning(
+                "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
+            )
+
+    def skipped(self, target: str) -> None:
+        """A model that was degraded to cannot take the request."""
+        if self._says(f"skip {target}"):
+            logger.warning("aden: %r cannot take this request; the degrade is skipped", target)
+
+    def _says(self, what: str) -> bool:
+        """Whether *what* may be logged now."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._said.get(what, -SAY_AGAIN_S) < SAY_AGAIN_S:
+                return False
+            if len(self._said) > 100:  # model names come from outside
+                self._said.clear()
+            self._said[what] = now
+            return True

@@ -1,0 +1,22 @@
+"""How the gate behaves where it cannot evaluate something, and how long it waits."""
+
+from dataclasses import dataclass
+
+from aden.core.attribution import NOBODY, Attribution
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """How the gate behaves where it cannot evaluate something, and how long it waits."""
+
+    fail_open: bool = False
+    """What cannot be evaluated (hook, ledger, configuration) lets through instead of refusing."""
+    hook_timeout_ms: int = 1000
+    busy_wait_ms: int | None = None
+    """How long a request waits for a refund when only open holds stand in its way; None: as its
+    lane does."""
+    trust_request_metadata: bool = False
+    attribution: Attribution = NOBODY
+    """The process's default."""
+    misconfigured: str | None = None
+    """Why the gate could not be set up; every request is then refused, or let through."""

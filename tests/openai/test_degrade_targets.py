@@ -1,0 +1,97 @@
+"""A degrade target that cannot take the request is skipped, or falls back once."""
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+import aden
+from aden import Budget, Degrade
+from aden.runtime import current_runtime
+from aden.testing import OpenAIServer, RecordingEmitter, Status
+
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello in 12 tokens."}]
+USED_UP_TO_80 = [Budget("b", "1", ladder=[Degrade(0, "gpt-4o-mini")])]
+
+
+@pytest.fixture
+def calls() -> Iterator[RecordingEmitter]:
+    """Aden with a ladder that degrades everything."""
+    emitter = RecordingEmitter()
+    aden.instrument(budgets=USED_UP_TO_80, ledger="memory:", emit_metric=emitter)
+    yield emitter
+    aden.uninstrument()
+
+
+def test_a_400_that_names_the_model_falls_back_once_to_the_asked_one(
+    server: OpenAIServer, calls: RecordingEmitter
+) -> None:
+    """The caller gets the answer; what is priced and shown is the model that gave it."""
+    server.script(Status(400, message="The model `gpt-4o-mini` does not exist"))
+    client = openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0)
+    client.chat.completions.create(model="gpt-4o", messages=HELLO)
+    (record,) = _settled(calls)
+    assert [seen.body and seen.body["model"] for seen in server.requests] == [
+        "gpt-4o-mini",
+        "gpt-4o",
+    ]
+    assert (record.model, record.attempts) == ("gpt-4o", 2)
+    assert record.cost == server.bill.total_nano_usd
+
+
+async def test_a_400_about_something_else_is_the_caller_s(
+    server: OpenAIServer, calls: RecordingEmitter
+) -> None:
+    """And nothing is sent twice."""
+    server.script(Status(400, message="messages is too long"))
+    async with openai.AsyncOpenAI(base_url=server.base_url, api_key="k") as client:
+        with pytest.raises(openai.BadRequestError):
+            await client.chat.completions.create(model="gpt-4o", messages=HELLO)
+    assert len(server.requests) == 1
+
+
+def test_a_deployment_in_the_client_s_url_cannot_be_degraded(
+    server: OpenAIServer, calls: RecordingEmitter
+) -> None:
+    """What is booked is what that deployment costs."""
+    client = openai.AzureOpenAI(
+        azure_endpoint=server.azure_endpoint,
+        azure_deployment="gpt-4o",
+        api_version="2024-10-21",
+        api_key="k",
+    )
+    client.chat.completions.create(model="gpt-4o", messages=HELLO)
+    (record,) = _settled(calls)
+    assert record.model == "gpt-4o"
+    assert record.cost == server.bill.total_nano_usd
+
+
+def test_a_reasoning_effort_keeps_the_model_that_takes_one(
+    server: OpenAIServer, calls: RecordingEmitter
+) -> None:
+    """gpt-4o-mini knows no reasoning effort."""
+    client = openai.OpenAI(base_url=server.base_url, api_key="k")
+    client.chat.completions.create(model="o1", messages=HELLO, reasoning_effort="low")
+    assert [seen.body and seen.body["model"] for seen in server.requests] == ["o1"]
+    (record,) = _settled(calls)
+    assert record.cost == server.bill.total_nano_usd
+
+
+def test_parse_passes_the_same_gate(server: OpenAIServer) -> None:
+    """It does not go through create."""
+    aden.instrument(budgets=[Budget("none", 0)], ledger="memory:")
+    try:
+        client = openai.OpenAI(base_url=server.base_url, api_key="k")
+        with pytest.raises(aden.RequestCancelledError):
+            client.chat.completions.parse(model="gpt-4o", messages=HELLO)
+        assert not server.requests
+    finally:
+        aden.uninstrument()
+
+
+def _settled(calls: RecordingEmitter) -> list[aden.CallRecord]:
+    aden.flush()
+    runtime = current_runtime()
+    assert runtime is not None
+    return list(calls.records)
