@@ -31,25 +31,31 @@ def pretty_line(record: CallRecord) -> str:
     model = record.asked_model
     if record.model != record.asked_model:
         model += f" → {record.model}"
-    usage = record.usage
-    mark = "~" if usage.estimated else ""
-    tokens = (
-        f"{mark}{usage.input_tokens or 0} in / {usage.cached_tokens or 0} cached / "
-        f"{mark}{usage.output_tokens or 0} out"
-    )
-    ttft = f"{record.ttft_ms:.0f}" if record.ttft_ms is not None else "-"
-    timing = f"ttft {ttft} ms, {record.latency_ms:.0f} ms"
+    timing = f"{record.latency_ms:.0f} ms"
+    if record.ttft_ms is not None:
+        timing = f"ttft {record.ttft_ms:.0f} ms, {timing}"
     used = f"{record.percent_used:.1f} % of {record.budget_id}" if record.budget_id else ""
     columns = (
         f"[aden] {clock} {session}/{record.pid:<7}",
         f"{model:<21}",
-        f"{tokens:<34}",
-        f"{mark}{format_usd(record.cost)}".rjust(10),
+        f"{_tokens(record):<34}",
+        f"{'~' if record.usage.estimated else ''}{format_usd(record.cost)}".rjust(10),
         f" {timing:<21}",
         f"{used:<15}",
         f"{_decision(record)}{_end(record)}",
     )
     return " ".join(columns).rstrip()
+
+
+def _tokens(record: CallRecord) -> str:
+    if not record.attempts:
+        return "not sent"
+    usage = record.usage
+    mark = "~" if usage.estimated else ""
+    return (
+        f"{mark}{usage.input_tokens or 0} in / {usage.cached_tokens or 0} cached / "
+        f"{mark}{usage.output_tokens or 0} out"
+    )
 
 
 def _decision(record: CallRecord) -> str:

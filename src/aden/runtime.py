@@ -119,7 +119,7 @@ def start_misconfigured(error: ConfigurationError) -> None:
     fail_open = os.environ.get("ADEN_FAIL_OPEN", "").strip().lower() in ("1", "true", "yes", "on")
     with _lock:
         gate = GateOptions(fail_open=fail_open, misconfigured=str(error))
-        providers = no_export()
+        providers = _providers(None, None, OTelArguments(), None)
         ledger = open_ledger("memory:")
         nothing = make_policy(())
         telemetry = _telemetry(OTelArguments())
@@ -183,7 +183,7 @@ def _compose(
     meter.prices.find("openai", "gpt-4o")  # load the price table now, not in the first request
     current = policy()
     logger.info(
-        "aden: %d budgets (policy %s, %s), ledger %s, which reaches the %s",
+        "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),
         current.version,
         current.mode,

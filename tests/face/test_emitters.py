@@ -65,8 +65,11 @@ def test_both_voices_of_a_degrade_with_a_delay_are_named() -> None:
 def test_a_refusal_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     """And by whom."""
     decision = Decision("block", "exhausted", "hook", "Budget exhausted")
-    create_console_emitter(pretty=True)(replace(RECORD, decision=decision, error_type="X"))
-    assert "cancel (by hook: exhausted)" in capsys.readouterr().out
+    refused = replace(RECORD, decision=decision, error_type="X", attempts=0, ttft_ms=None)
+    create_console_emitter(pretty=True)(refused)
+    line = capsys.readouterr().out
+    assert "cancel (by hook: exhausted)" in line
+    assert "not sent" in line
 
 
 def test_without_pretty_a_line_is_json_that_reads_back(

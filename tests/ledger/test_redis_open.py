@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_kit import ask, charged, finished, granted, line, python
+from ledger_kit import ask, charged, figures, finished, granted, line, python
 from redis_kit import RedisServer
+from test_ledger_settle import RECORD
 
 from aden.errors import ConfigurationError, LedgerError
-from aden.ledger import open_ledger, shown_url
+from aden.ledger import Charge, Settlement, open_ledger, shown_url
 from aden.ledger.redis import RedisLedger
 from aden.ledger.redis_url import parse
 
 OPENSSL = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 SECRET = "s3cr3t-Pa%2Fss"
 
 
@@ -268,6 +270,29 @@ def _use_tls(place: str, certificate: Path) -> None:
         ledger = open_ledger(f"{place}?{options}&ssl_check_hostname=false&namespace=tls")
         granted(ledger.reserve(ask("a", line())))
         ledger.close()
+
+
+def test_a_user_needs_no_more_than_the_documentation_says(redis_server: RedisServer) -> None:
+    """The commands of docs/redis.md, on the keys of one namespace."""
+    lines = DOCUMENT.read_text().splitlines()
+    (rule,) = [each.strip() for each in lines if each.strip().startswith("ACL SETUSER")]
+    words = rule.replace("{aden:main}", "{aden:acl}").split()
+    with redis_server.client() as client:
+        whole: Any = client
+        whole.execute_command(*words)
+    ledger = RedisLedger(
+        f"redis://{words[2]}:{words[4][1:]}@127.0.0.1:{redis_server.port}?namespace=acl"
+    )
+    granted(ledger.reserve(ask("a", line("b", 10))))
+    ledger.mark_sent("a", sent=True)
+    ledger.renew({"a": [3]})
+    ledger.extend("a", [20])
+    assert ledger.claim_alert("b", "w", 1)
+    ledger.settle(Settlement("a", (Charge("b", "total", 7),), RECORD, ("m", 9)))
+    assert ledger.flush(2)
+    assert len(ledger.journal()) == 1
+    assert figures(ledger) == (7, 0, 0)
+    ledger.close()
 
 
 def test_a_server_that_throws_keys_away_is_pointed_out(

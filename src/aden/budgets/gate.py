@@ -92,11 +92,6 @@ def tightest(plan: Plan, outcome: Outcome) -> Match | None:
     )
 
 
-def percent_used(budget: Budget, balance: Balance) -> float:
-    """Per cent spent, open holds not counted; hook and ladder use the same figure."""
-    return budget.percent_used(balance.spent)
-
-
 def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     if outcome is None:
         return ALLOW
@@ -173,7 +168,7 @@ def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[s
             "spent": limit.value(balance.spent),
             "reserved": limit.value(balance.held),
             "remaining": limit.value(max(0, limit.amount - balance.spent - balance.held)),
-            "percent_used": percent_used(budget, balance),
+            "percent_used": budget.percent_used(balance.spent),
             "exhausted": not fits,
             "window_end": datetime.fromtimestamp(ends_at, UTC) if ends_at is not None else None,
             "reach": reach,

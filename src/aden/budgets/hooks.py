@@ -57,8 +57,8 @@ class BeforeRequestContext:
     """Unix seconds."""
     budget: Mapping[str, object] | None = None
     """The tightest matching budget; None where none matches. Read-only. Its fields are
-    ``budget_id, name, type, limit, spent, reserved, remaining`` (US dollars), ``percent_used,
-    exhausted, window_end, reach``."""
+    ``budget_id, name, type, limit, spent, reserved, remaining`` (in US dollars, or in the
+    budget's own unit), ``percent_used, exhausted, window_end, reach``."""
     budgets: tuple[Mapping[str, object], ...] = ()
     """All matching budgets, the tightest first."""
     attribution: Attribution = NOBODY

@@ -35,7 +35,7 @@ class CallRecord:
     """How often the request was sent on the wire."""
     stream: bool = False
     stream_end: str | None = None
-    """How a stream ended: ``complete | abandoned | error``; None for a plain call."""
+    """How a stream ended: ``complete | abandoned | cancelled | error``; None for a plain call."""
     ttft_ms: float | None = None
     """Milliseconds from sending to the first chunk."""
     latency_ms: float = 0.0

@@ -20,8 +20,6 @@ class Patch:
     module: str
     name: str
     wrapper: Wrapper
-    optional: bool = False
-    """True where a version of the library may lack it; otherwise its absence is logged."""
 
 
 class Patches:
@@ -68,13 +66,11 @@ class Patches:
         for patch in self.table:
             found = _locate(patch)
             if found is None:
-                if not patch.optional:
-                    logger.warning(
-                        "aden: %s.%s does not exist in this version; requests through "
-                        "it are not gated",
-                        patch.module,
-                        patch.name,
-                    )
+                logger.warning(
+                    "aden: %s.%s does not exist in this version; requests through it are not gated",
+                    patch.module,
+                    patch.name,
+                )
                 continue
             parent, attribute, original = found
             setattr(parent, attribute, wrapt.FunctionWrapper(original, patch.wrapper))

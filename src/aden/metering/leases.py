@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from aden.ledger.protocol import Ledger
@@ -24,7 +25,6 @@ class LeaseKeeper:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._held: dict[str, Progress] = {}
-        self._wake = threading.Event()
         self._running = False
 
     def keep(self, operation: str, progress: Progress) -> None:
@@ -44,7 +44,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         idle_rounds = 0
         while True:
-            self._wake.wait(self._every_s)
+            time.sleep(self._every_s)
             held = dict(self._held)
             if held:
                 idle_rounds = 0

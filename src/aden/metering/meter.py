@@ -123,7 +123,7 @@ class Meter:
             return
         span = CallSpan(call)
         call.span = span
-        call.span = self.telemetry.start(call, call.request, span)
+        call.span = self.telemetry.start(call.request, span)
 
     def decide(self, call: Call) -> None:
         """Ask the sync hook and join what policy, ledger and hook say. Idempotent; never raises."""

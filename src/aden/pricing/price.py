@@ -84,11 +84,6 @@ class Price:
             unit = _FALLBACK[unit]
         return rate
 
-    @property
-    def free(self) -> bool:
-        """True where every rate is zero."""
-        return not any(rate.nano_per_million or rate.tiers for rate in self.rates.values())
-
 
 _FREE = Rate(0)
 

@@ -42,7 +42,7 @@ class Telemetry:
             description="Times that hook, ledger or gate could not be evaluated.",
         )
 
-    def start(self, call: object, request: Request, span: CallSpan) -> SpanHandle:
+    def start(self, request: Request, span: CallSpan) -> SpanHandle:
         """Open *span* for a call; the call is found in its context by span processors."""
         if self._handler is None:
             return NO_SPAN

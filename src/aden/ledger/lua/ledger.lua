@@ -6,7 +6,8 @@
 --   base:balances         hash: <length of budget>:<budget>:<window> to 'settled unconfirmed held'
 --   base:op:<id>          an operation, packed (see `read`)
 --   base:leases           sorted set: open operations by the second at which their lease ends
---   base:kept             sorted set: settled and unconfirmed ones by when they are forgotten
+--   base:kept             sorted set: settled and unconfirmed ones by when they are forgotten; one
+--                         that is only there is settled
 --   base:abandoned:<id>   attempts of this operation up to this one count no more
 --   base:outputs          hash: <bucket>:<model> to how often it was seen
 --   base:alerts           hash: alert to the claim that won it
@@ -93,8 +94,8 @@ local function save()
   end
 end
 
--- Operations: state is 'open', 'unconfirmed' or 'settled'; sent is a boolean; attempt is the number of
--- the reserve; holds is a list of budget, window, amount, at risk, budget, window …
+-- Operations: state is 'open' or 'unconfirmed'; sent is a boolean; attempt is the number of the reserve;
+-- holds is a list of budget, window, amount, at risk, budget, window …
 
 local function operation_key(id)
   return BASE .. ':op:' .. id
@@ -119,9 +120,13 @@ end
 local function drop(id)
   local operation = read(id)
   if not operation then
+    -- Only where it is needed: after its first write a script is no more refused on a full server.
+    if redis.call('ZSCORE', KEPT, id) then
+      redis.call('ZREM', KEPT, id)
+    end
     return
   end
-  local holds = operation.holds or {}
+  local holds = operation.holds
   for i = 1, #holds, 4 do
     if operation.state == 'open' then
       add(holds[i], holds[i + 1], 'held', -holds[i + 2])
@@ -132,9 +137,7 @@ local function drop(id)
   forget(id)
 end
 
-local function keep(id, operation, now)
-  write(id, operation)
-  redis.call('ZREM', LEASES, id)
+local function keep(id, now)
   redis.call('ZADD', KEPT, exact(now + RETAIN_S), id)
 end
 
@@ -151,11 +154,12 @@ local function expire(now)
         add(holds[i], holds[i + 1], 'unconfirmed', holds[i + 3])
       end
       operation.state = 'unconfirmed'
-      keep(id, operation, now)
+      write(id, operation)
+      keep(id, now)
     else
       drop(id)
-      redis.call('ZREM', LEASES, id)
     end
+    redis.call('ZREM', LEASES, id)
   end
   local old = redis.call('ZRANGEBYSCORE', KEPT, '-inf', before, 'LIMIT', 0, EXPIRE_KEPT)
   for _, id in ipairs(old) do

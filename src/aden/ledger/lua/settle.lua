@@ -4,8 +4,7 @@
 
 local now = clock()
 local id = ARGV[2]
-local known = read(id)
-if known and known.state == 'settled' then
+if not read(id) and redis.call('ZSCORE', KEPT, id) then
   return 0
 end
 drop(id)
@@ -13,7 +12,7 @@ for i = 6, #ARGV, 3 do
   add(ARGV[i], ARGV[i + 1], 'settled', tonumber(ARGV[i + 2]))
 end
 save()
-keep(id, { state = 'settled' }, now)
+keep(id, now)
 if ARGV[3] ~= '' then
   redis.call('HINCRBY', BASE .. ':outputs', ARGV[3], 1)
 end

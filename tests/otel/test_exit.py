@@ -1,0 +1,84 @@
+"""The end of a process: what is open is booked, and nothing is waited for twice."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from aden import Budget
+from aden.ledger import open_ledger
+from aden.testing import OpenAIServer
+
+OPEN_STREAM = """
+import aden, openai, sys
+aden.instrument(budgets=[aden.Budget("b", "1")], ledger=sys.argv[2])
+client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
+stream = client.chat.completions.create(
+    model="gpt-4o", messages=[{"role": "user", "content": "in 200 tokens"}], stream=True
+)
+for _ in range(5):
+    next(stream)
+"""
+
+SLOW_EMITTER = """
+import aden, openai, sys, time
+aden.instrument(ledger="memory:", emit_metric=lambda record: time.sleep(60))
+openai.OpenAI(base_url=sys.argv[1], api_key="k").chat.completions.create(
+    model="gpt-4o", messages=[{"role": "user", "content": "in 5 tokens"}]
+)
+print("done", flush=True)
+"""
+
+
+def test_a_stream_that_is_open_at_the_end_is_booked(tmp_path: Path) -> None:
+    """Law 6 names process exit: no hold is left behind for a lease to find."""
+    url = f"sqlite://{tmp_path / 'ledger.db'}"
+    with OpenAIServer(ttft_ms=5, token_interval_ms=10) as server:
+        subprocess.run(
+            [sys.executable, "-c", OPEN_STREAM, server.base_url, url], check=True, timeout=60
+        )
+    ledger = open_ledger(url)
+    (record,) = ledger.journal()
+    (balance,) = ledger.balances([("b", Budget("b", 1).span)])
+    assert (balance.held, balance.spent) == (0, record.cost)
+    assert record.stream_end == "abandoned"
+    assert record.usage.output_tokens == 4
+    ledger.close()
+
+
+def test_an_emitter_that_hangs_holds_the_exit_up_for_two_seconds_at_most() -> None:
+    """The time-out is one for the whole process, not one for each of its ends."""
+    with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
+        started = subprocess.Popen(
+            [sys.executable, "-c", SLOW_EMITTER, server.base_url], stdout=subprocess.PIPE
+        )
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"done\n"
+        ending = time.monotonic()
+        assert started.wait(timeout=60) == 0
+        assert time.monotonic() - ending < 3.5
+        started.stdout.close()
+
+
+def test_an_exporter_that_cannot_be_made_takes_nothing_else_down() -> None:
+    """Broken telemetry is said; the gate stands."""
+    code = (
+        "import aden, aden.livekit; from aden.runtime import current_runtime; "
+        "aden.livekit.prewarm(); "
+        "print(current_runtime().meter.options.misconfigured)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={
+            "PATH": "",
+            "PYTHONPATH": ":".join(sys.path),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+            "OTEL_BSP_MAX_QUEUE_SIZE": "0",
+        },
+    )
+    assert done.stdout.strip() == "None"
+    assert "telemetry could not be set up" in done.stderr
