@@ -1,0 +1,26 @@
+"""What is installed is what was built."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_wheel_carries_types_and_data_and_nothing_of_the_tests(tmp_path: Path) -> None:
+    """SQL, Lua and py.typed travel with the package; the command line is declared."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=120, capture_output=True)
+    (wheel,) = tmp_path.glob("aden_py-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert b"aden = aden.cli:main" in archive.read(entry_points)
+    for needed in ("aden/py.typed", "aden/ledger/sql/schema.sql", "aden/ledger/lua/reserve.lua"):
+        assert needed in names
+    assert not [name for name in names if name.split("/")[0] not in ("aden", _info(names))]
+
+
+def _info(names: list[str]) -> str:
+    return next(name.split("/")[0] for name in names if ".dist-info/" in name)

@@ -1,0 +1,236 @@
+"""Random steps that drive the memory ledger and another store side by side."""
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from ledger_kit import typical
+
+from aden.core.window import Window
+from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
+from aden.ledger.memory import MemoryLedger
+from aden.testing.clock import FixedClock
+
+END_OF_SUMMER_TIME = 1_792_890_000.0  # 2026-10-25 01:00 UTC
+BUDGETS = {
+    "total": (Window("total"), 300),
+    "hour": (Window("hour", "Europe/Berlin"), 60),
+    "day": (Window("day", "Europe/Berlin"), 100),
+    "zero": (Window("week"), 0),
+}
+WINDOWS = [(key, window) for key, (window, _) in BUDGETS.items()]
+IDS = st.sampled_from([f"op{number}" for number in range(6)])
+Key = tuple[str, str]
+AMOUNTS = st.integers(0, 50) | st.just(0)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> tuple[Line, ...]:
+    """One to three lines, each of another budget."""
+    keys = draw(st.lists(st.sampled_from(sorted(BUDGETS)), min_size=1, max_size=3, unique=True))
+    made = []
+    for key in keys:
+        window, limit = BUDGETS[key]
+        amount = draw(AMOUNTS)
+        made.append(
+            Line(
+                budget=key,
+                window=window,
+                limit=limit,
+                amount=amount,
+                at_risk=draw(st.integers(0, amount)),
+                below=draw(st.none() | st.integers(0, limit)),
+                enforce=draw(st.integers(0, 7)) > 0,
+            )
+        )
+    return tuple(made)
+
+
+OPTIONS = st.lists(lines().map(Option), min_size=1, max_size=3).map(tuple)
+PROGRESS = st.lists(st.integers(0, 60), min_size=0, max_size=3)
+CHARGES = st.lists(st.tuples(st.sampled_from(sorted(BUDGETS)), st.integers(0, 80)), max_size=2)
+
+
+def fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
+    """The rule of the ledger, in the words of the protocol."""
+    if line.amount == 0 or not line.enforce:
+        return True
+    held = 0 if refunded else balance.held
+    on_step = line.below is None or balance.spent < line.below
+    return on_step and balance.spent + held + line.amount <= line.limit
+
+
+class Ledgers(RuleBasedStateMachine):
+    """The memory ledger is the model; two handles on each other store have to behave like it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FixedClock(END_OF_SUMMER_TIME - 7_000)
+        self.memory = MemoryLedger(self.clock)
+        self.turns = 0
+        self.allowance: Counter[Key] = Counter()
+        self.last: dict[str, tuple[Charge, ...]] = {}
+        self.handles: list[Ledger] = [self.another() for _ in range(2)]
+
+    def another(self) -> Ledger:
+        """One more handle on the store."""
+        raise NotImplementedError
+
+    def stored(self) -> dict[Key, tuple[int, ...]]:
+        """What the store itself says of each window: settled, unconfirmed, held."""
+        raise NotImplementedError
+
+    def open_holds(self) -> dict[Key, int]:
+        """What the store's open operations hold in each window."""
+        raise NotImplementedError
+
+    @property
+    def other(self) -> Ledger:
+        """The handle whose turn it is."""
+        self.turns += 1
+        return self.handles[self.turns % 2]
+
+    def table(self) -> dict[Key, tuple[int, int, int]]:
+        """Every window of the model: looked at from inside, as `balances` would end leases."""
+        return {
+            key: figures
+            for key, found in self.memory._balances.items()
+            if any(figures := (found.settled, found.unconfirmed, found.held))
+        }
+
+    def totals(self) -> Counter[Key]:
+        """Spent and held in every window."""
+        return Counter({key: sum(figures) for key, figures in self.table().items()})
+
+    @initialize(spent=st.integers(0, 60))
+    def begin(self, spent: int) -> None:
+        """Something is spent already."""
+        self.settle_with("before", [("hour", spent), ("day", spent)])
+
+    @rule(name=IDS, choices=OPTIONS, lease_ms=st.sampled_from([500, 60_000]))
+    def reserve(self, name: str, choices: tuple[Option, ...], lease_ms: int) -> None:
+        """Both grant the same option, or refuse for the same reason, as the protocol says."""
+        request = Ask(name, choices, lease_ms)
+        answer = self.memory.reserve(request)
+        assert answer == self.other.reserve(request)
+        balances = {balance.budget: balance for balance in answer.balances}
+        fitting = [
+            all(fits(line, balances[line.budget], refunded=False) for line in option.lines)
+            for option in choices
+        ]
+        if isinstance(answer, Grant):
+            assert fitting.index(True) == answer.option
+            self.last[name] = answer.holds
+            for line, hold in zip(choices[answer.option].lines, answer.holds, strict=True):
+                if not line.enforce:
+                    self.allowance[hold.budget, hold.window_id] += hold.amount
+        else:
+            assert isinstance(answer, Refusal)
+            refunded = [
+                all(fits(line, balances[line.budget], refunded=True) for line in option.lines)
+                for option in choices
+            ]
+            assert not any(fitting)
+            assert answer.reason == ("busy" if any(refunded) else "exhausted")
+            for balance in answer.balances:
+                held = self.table().get((balance.budget, balance.window_id), (0, 0, 0))[2]
+                assert held == balance.held, "a refusal holds nothing"
+            self.last.pop(name, None)
+
+    def settle_with(self, name: str, charges: list[tuple[str, int]], *, own: bool = False) -> None:
+        """Settle in both, and note by how much it raised what is spent and held."""
+        before = self.totals()
+        held = self.last.get(name, ())
+        windows = {key: window.at(self.clock()).id for key, window in WINDOWS}
+        windows |= {hold.budget: hold.window_id for hold in held} if own else {}
+        booked = tuple(Charge(key, windows[key], amount) for key, amount in charges)
+        settlement = Settlement(name, booked, output=("m", sum(amount for _, amount in charges)))
+        self.memory.settle(settlement)
+        self.other.settle(settlement)
+        self.allowance += self.totals() - before
+
+    @rule(name=IDS, charges=CHARGES)
+    def settle(self, name: str, charges: list[tuple[str, int]]) -> None:
+        """More, less, nothing, again, of an unknown operation: into the current windows."""
+        self.settle_with(name, charges)
+
+    @rule(name=IDS, off=st.integers(-20, 20))
+    def settle_near_the_hold(self, name: str, off: int) -> None:
+        """What most calls do: about what they held, in the windows of their reserve."""
+        held = self.last.get(name, ())
+        self.settle_with(name, [(h.budget, max(0, h.amount + off)) for h in held], own=True)
+
+    @rule(name=IDS, amounts=PROGRESS, lease_ms=st.sampled_from([500, 60_000]))
+    def renew(self, name: str, amounts: list[int], lease_ms: int) -> None:
+        """With progress of the right and of the wrong shape."""
+        held = self.last.get(name, ())
+        progress = [min(amount, hold.amount) for amount, hold in zip(amounts, held, strict=False)]
+        self.memory.renew({name: progress}, lease_ms)
+        self.other.renew({name: progress}, lease_ms)
+
+    @rule(name=IDS, sent=st.booleans())
+    def mark_sent(self, name: str, sent: bool) -> None:
+        """Sent or not."""
+        self.memory.mark_sent(name, sent=sent)
+        self.other.mark_sent(name, sent=sent)
+
+    @rule(name=IDS, amounts=PROGRESS)
+    def extend(self, name: str, amounts: list[int]) -> None:
+        """Streams grow past every limit."""
+        before = self.totals()
+        self.memory.extend(name, amounts)
+        self.other.extend(name, amounts)
+        self.allowance += self.totals() - before
+
+    @rule()
+    def look(self) -> None:
+        """Looking ends the leases that ran out, in both."""
+        assert self.memory.balances(WINDOWS) == self.other.balances(WINDOWS)
+
+    @rule(seconds=st.sampled_from([0.4, 0.5, 61, 3_600, 86_401, 700_000]))
+    def go_on(self, seconds: float) -> None:
+        """Past leases, past windows, past what is remembered."""
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([0.5, 100, 4_000, 90_000]))
+    def go_back(self, seconds: float) -> None:
+        """Somebody set the clock."""
+        self.clock.advance(-seconds)
+
+    @precondition(lambda self: self.turns % 5 == 0)
+    @rule()
+    def reopen(self) -> None:
+        """A process ends and another begins."""
+        self.handles[0].close()
+        self.handles[0] = self.another()
+
+    @rule(threshold=st.integers(1, 3))
+    def claim(self, threshold: int) -> None:
+        """One of all claims wins."""
+        claim = ("b", "w", threshold)
+        assert self.memory.claim_alert(*claim) == self.other.claim_alert(*claim)
+
+    @invariant()
+    def both_say_the_same(self) -> None:
+        """Every figure of every window, and the typical output."""
+        assert all(handle.flush(5) for handle in self.handles)
+        assert self.table() == self.stored()
+        assert self.memory.typical_output("m") == typical(self.other, "m")
+
+    @invariant()
+    def nothing_is_negative_or_beyond_what_was_allowed(self) -> None:
+        """Spent + held stays within the limit and what settled and grown calls exceeded it by."""
+        for key, figures in self.table().items():
+            assert min(figures) >= 0
+            assert sum(figures) <= BUDGETS[key[0]][1] + self.allowance[key]
+
+    @invariant()
+    def held_is_the_sum_of_the_open_holds(self) -> None:
+        """As the store itself says it."""
+        held = {key: figures[2] for key, figures in self.stored().items() if figures[2]}
+        assert held == self.open_holds()
+
+    def teardown(self) -> None:
+        """Let go of the store."""
+        for handle in self.handles:
+            handle.close()
