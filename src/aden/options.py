@@ -23,8 +23,9 @@ class MeterOptions:
         on_alert: Called with an `AlertEvent`, sync or async.
         before_request: Asked before each request, sync or async; see `BeforeRequestResult`.
         budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names.
-        ledger: Where spend is booked, ``memory:`` or ``sqlite:///absolute/path``
-            (``ADEN_LEDGER``); with budgets the default is a file in the user's state directory.
+        ledger: Where spend is booked, ``memory:``, ``sqlite:///absolute/path``, ``redis://…`` or
+            ``rediss://…`` (``ADEN_LEDGER``); with budgets the default is a file in the user's
+            state directory.
         mode: ``enforce | observe | off`` (``ADEN_MODE``).
         fail_open: What cannot be evaluated (a hook that raises, a ledger that does not answer)
             lets requests through instead of refusing them (``ADEN_FAIL_OPEN``; default False).

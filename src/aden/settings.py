@@ -16,7 +16,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_API_KEY": "Bearer key of an Aden server.",
     "ADEN_API_URL": "Base URL of an Aden server; telemetry goes to its /v1/traces and /v1/metrics.",
     "ADEN_BUDGETS": "Path of a TOML file with [[budget]] tables.",
-    "ADEN_LEDGER": "Where spend is booked: memory: or sqlite:///absolute/path.",
+    "ADEN_LEDGER": "Where spend is booked: memory:, sqlite:///absolute/path or redis(s)://….",
     "ADEN_LEDGER_REACH": "Refuse to start on a ledger that reaches less: process, host or fleet.",
     "ADEN_MODE": "enforce, observe or off, for all budgets.",
     "ADEN_FAIL_OPEN": "true: what cannot be evaluated lets requests through instead of refusing.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workers import clean_environment
 
-LIMIT_USD = 0.05
+LIMIT_USD = 0.08
 
 pytestmark = pytest.mark.timeout(420)
 

@@ -13,7 +13,7 @@ from aden.errors import ConfigurationError
 from aden.ledger import open_ledger
 from aden.testing import Bill, OpenAIServer
 
-LIMIT_USD = "0.05"
+LIMIT_USD = "0.08"
 START_TIMEOUT_S = 120.0
 TALK_TIMEOUT_S = 240.0
 INTRODUCTION = """\

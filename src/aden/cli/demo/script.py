@@ -24,7 +24,7 @@ _LONG = (
     "Explain the breakfast in detail.",
 )
 
-TURNS = (*_SHORT, *_SHORT[2:4], *_LONG, *_SHORT[2:] * 12)
+TURNS = (*_SHORT, *_SHORT[2:], *_LONG, *_SHORT[2:] * 12)
 """More than the budget bears: the conversation ends when it is refused."""
 
 REFUSED_TURNS = 2

@@ -13,8 +13,8 @@
 --   base:alerts           hash: alert to the claim that won it
 --   base:journal          stream: finished calls
 --
--- Amounts are integers below 2**53, which doubles hold exactly. Times are unix seconds. ARGV[1] is the
--- time in tests, else empty: then the server's counts.
+-- Amounts are integers below 2**53, which doubles hold exactly. Times are unix seconds. ARGV[1] is
+-- the time in tests, else empty: then the server's counts.
 
 local BASE = KEYS[1]
 local BALANCES = BASE .. ':balances'
@@ -94,8 +94,8 @@ local function save()
   end
 end
 
--- Operations: state is 'open' or 'unconfirmed'; sent is a boolean; attempt is the number of the reserve;
--- holds is a list of budget, window, amount, at risk, budget, window …
+-- Operations: state is 'open' or 'unconfirmed'; sent is a boolean; attempt is the number of the
+-- reserve; holds is a list of budget, window, amount, at risk, budget, window …
 
 local function operation_key(id)
   return BASE .. ':op:' .. id
@@ -167,9 +167,9 @@ local function expire(now)
   end
 end
 
--- Read the budgets that stand in ARGV from a place on: how many, then of each its name and the windows
--- that may be the current one, in order ('id end id end …', '-' for no end). The current one is the
--- first that has not ended. Returns the budgets and the place behind them.
+-- Read the budgets that stand in ARGV from a place on: how many, then of each its name and the
+-- windows that may be the current one, in order ('id end id end …', '-' for no end). The current
+-- one is the first that has not ended. Returns the budgets and the place behind them.
 local function read_budgets(place, now)
   local count = tonumber(ARGV[place])
   local budgets, fields = {}, {}

@@ -1,6 +1,6 @@
 -- Make the ledger where there is none; what a process wants to know before it begins.
--- ARGV: time, schema, '1' to ask for the eviction policy too. Answer: schema, the typical outputs, the
--- policy by which a full server throws keys away ('' where it does not, or nobody may know).
+-- ARGV: time, schema, '1' to ask for the eviction policy too. Answer: schema, the typical outputs,
+-- the policy by which a full server throws keys away ('' where it does not, or nobody may know).
 
 redis.call('HSETNX', BASE, 'schema', ARGV[2])
 local policy = ''
