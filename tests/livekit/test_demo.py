@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from workers import clean_environment
 
+from aden.testing import OpenAIServer
+
 LIMIT_USD = 0.08
 
 pytestmark = pytest.mark.timeout(420)
@@ -101,3 +103,25 @@ def test_the_demo_names_a_wrong_limit(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--limit='much' is not valid: expected an amount in US dollars" in done.stderr
     assert done.stdout == ""
+
+
+def test_the_live_demo_asks_the_api_that_the_environment_names(tmp_path: Path) -> None:
+    """The same worker and jobs; only the provider is not ours, so its bill is not shown."""
+    command = [sys.executable, "-m", "aden", "demo", "--live", "--limit", "0.004", "--jobs", "1"]
+    with OpenAIServer(ttft_ms=10, token_interval_ms=1) as provider:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=clean_environment()
+            | {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-live"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        provider.wait_idle()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert provider.bill.items
+        assert "cancel (by hook: exhausted)" in done.stdout
+        assert "The provider's bill" not in done.stdout
+        assert "sk-live" not in done.stdout + done.stderr

@@ -1,0 +1,73 @@
+"""The span processor takes no other span for the call's own."""
+
+from collections.abc import Iterator
+
+import httpx2
+import openai
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+import aden
+from aden.runtime import current_runtime
+from aden.testing import OpenAIServer, RecordingEmitter
+
+
+class TracedTransport(httpx2.HTTPTransport):
+    """An HTTP client that somebody else has instrumented."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        super().__init__()
+        self._tracer = provider.get_tracer("an http client's own")
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Open a span below the call, and end it before the body is read."""
+        with self._tracer.start_as_current_span("POST"):
+            return super().handle_request(request)
+
+
+@pytest.fixture
+def provider() -> Iterator[TracerProvider]:
+    """A provider of the application's, with our processor on it."""
+    tracer_provider = TracerProvider(shutdown_on_exit=False)
+    yield tracer_provider
+    aden.uninstrument()
+
+
+def test_a_nested_span_does_not_settle_a_call_that_nobody_shows(provider: TracerProvider) -> None:
+    """util-genai may fail to work; usage is read and booked all the same."""
+    calls = RecordingEmitter()
+    aden.AdenInstrumentor().instrument(
+        tracer_provider=provider,
+        options=aden.MeterOptions(
+            budgets=[aden.Budget("b", 1)], ledger="memory:", emit_metric=calls
+        ),
+    )
+    try:
+        runtime = current_runtime()
+        assert runtime is not None
+        runtime.meter.telemetry._handler = None  # as where util-genai cannot be imported
+        with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
+            client = openai.OpenAI(
+                base_url=server.base_url,
+                api_key="k",
+                http_client=httpx2.Client(transport=TracedTransport(provider)),
+            )
+            client.chat.completions.create(
+                model="gpt-4o", messages=[{"role": "user", "content": "Hello in 12 tokens."}]
+            )
+            aden.flush()
+            (record,) = calls.records
+            assert not record.usage.estimated
+            assert record.cost == server.bill.total_nano_usd
+            client.close()
+    finally:
+        aden.AdenInstrumentor().uninstrument()
+
+
+def test_instrumenting_again_adds_no_second_processor(provider: TracerProvider) -> None:
+    """The SDK knows no way to take one back, so one has to do."""
+    for _ in range(3):
+        aden.AdenInstrumentor().instrument(tracer_provider=provider, ledger="memory:")
+        aden.AdenInstrumentor().uninstrument()
+    names = [type(each).__name__ for each in provider._active_span_processor._span_processors]
+    assert names == ["BudgetSpanProcessor"]
