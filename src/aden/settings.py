@@ -4,6 +4,7 @@ Arguments in code win over these; these win over the defaults. ``OTEL_*`` variab
 OpenTelemetry says and are not listed here.
 """
 
+import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,9 @@ class Settings:
         """
         for name in env:
             if name.startswith("ADEN_") and name not in VARIABLES:
-                logger.warning("aden: %s is not a variable that Aden knows", name)
+                meant = difflib.get_close_matches(name, VARIABLES, n=1)
+                hint = f"; did you mean {meant[0]}?" if meant else ""
+                logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
         reach, mode = ("process", "host", "fleet"), ("enforce", "observe", "off")
         return cls(
             api_key=_text(env, "ADEN_API_KEY"),

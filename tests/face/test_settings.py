@@ -37,7 +37,8 @@ def test_a_wrong_variable_names_itself_its_value_and_what_is_allowed(
 def test_an_unknown_variable_of_ours_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
     """A typo does not silently do nothing."""
     Settings.from_env({"ADEN_BUDGET": "x"})
-    assert "ADEN_BUDGET" in caplog.text
+    assert "ADEN_BUDGET is not" in caplog.text
+    assert "did you mean ADEN_BUDGETS?" in caplog.text
 
 
 def test_an_empty_variable_says_nothing() -> None:

@@ -135,7 +135,7 @@ def _step(entry: object, name: str) -> Step:
 def _known_keys(name: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            raise ConfigurationError(f"{name}: {key}", table[key], "one of " + ", ".join(known))
+            raise ConfigurationError(f"{name}: key", key, "one of " + ", ".join(known))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
