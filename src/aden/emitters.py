@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from aden.core.decision import Decision
 from aden.core.money import format_usd
 from aden.core.record import CallRecord
 
@@ -42,7 +43,7 @@ def pretty_line(record: CallRecord) -> str:
         f"{'~' if record.usage.estimated else ''}{format_usd(record.cost)}".rjust(10),
         f" {timing:<21}",
         f"{used:<15}",
-        f"{_decision(record)}{_end(record)}",
+        f"{decision_words(record.decision)}{_end(record)}",
     )
     return " ".join(columns).rstrip()
 
@@ -58,18 +59,19 @@ def _tokens(record: CallRecord) -> str:
     )
 
 
-def _decision(record: CallRecord) -> str:
-    decision = record.decision
+def decision_words(decision: Decision, *, delays: bool = True) -> str:
+    """What was decided and by whom, in the words of the guide; *delays*: with milliseconds."""
+    delay = f" {decision.delay_ms} ms" if delays else ""
     said = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
     if decision.source is None:
         return said
     if said == "throttle":
-        said = f"throttle {decision.delay_ms} ms"
+        said += delay
     why = f": {decision.reason}" if decision.reason not in (None, decision.source) else ""
-    line = f"{said} (by {decision.source}{why})"
+    words = f"{said} (by {decision.source}{why})"
     if decision.action == "degrade" and decision.delay_ms:
-        line += f" + throttle {decision.delay_ms} ms (by {decision.delay_source})"
-    return line
+        words += f" + throttle{delay} (by {decision.delay_source})"
+    return words
 
 
 def _end(record: CallRecord) -> str:

@@ -1,7 +1,6 @@
 """The composition root: options and environment become one meter, put in force as a whole."""
 
 import contextlib
-import inspect
 import logging
 import os
 import threading
@@ -23,13 +22,13 @@ from aden.instrumentation.livekit.providers import adopt_tracer_provider
 from aden.instrumentation.openai import OPENAI
 from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
 from aden.ledger.open import check_reach, shown_url
-from aden.metering.dispatch import Dispatcher
+from aden.metering.dispatch import Dispatcher, is_async
 from aden.metering.gate_options import GateOptions
 from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
-from aden.settings import Settings
+from aden.settings import Settings, says_yes
 from aden.telemetry.telemetry import Telemetry
 
 logger = logging.getLogger("aden")
@@ -116,7 +115,7 @@ def start(options: MeterOptions, otel: OTelArguments | None = None) -> Runtime:
 def start_misconfigured(error: ConfigurationError) -> None:
     """Arm the gate although it could not be set up: it refuses, or with fail_open lets through."""
     global _runtime  # noqa: PLW0603
-    fail_open = os.environ.get("ADEN_FAIL_OPEN", "").strip().lower() in ("1", "true", "yes", "on")
+    fail_open = says_yes(os.environ.get("ADEN_FAIL_OPEN", ""))
     with _lock:
         gate = GateOptions(fail_open=fail_open, misconfigured=str(error))
         providers = _providers(None, None, OTelArguments(), None)
@@ -176,7 +175,7 @@ def _compose(
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=_gate_options(options, settings),
         before_request=options.before_request,
-        hook_is_async=_is_async(options.before_request),
+        hook_is_async=is_async(options.before_request),
         emit_metric=options.emit_metric,
         on_alert=options.on_alert,
     )
@@ -276,8 +275,3 @@ def aden_version() -> str:
         return version("aden-py")
     except PackageNotFoundError:  # run from a source tree
         return "0"
-
-
-def _is_async(hook: object) -> bool:
-    call = getattr(hook, "__call__", None)  # noqa: B004 - an object whose __call__ is async
-    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(call)

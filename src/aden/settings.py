@@ -83,13 +83,18 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str 
     return value
 
 
+def says_yes(text: str) -> bool:
+    """Whether a switch is on; anything that is no clear yes is a no."""
+    return text.strip().lower() in _TRUE
+
+
 def _switch(env: Mapping[str, str], name: str) -> bool | None:
     value = _text(env, name)
     if value is None:
         return None
     if value.lower() not in _TRUE + _FALSE:
         raise ConfigurationError(name, value, "true | false")
-    return value.lower() in _TRUE
+    return says_yes(value)
 
 
 def _milliseconds(env: Mapping[str, str], name: str) -> int | None:

@@ -54,7 +54,7 @@ class Dispatcher:
             return
         self.ready()
         loop = _running_loop()
-        if loop is not None and _is_async(emitter):
+        if loop is not None and is_async(emitter):
             task = loop.create_task(self._await(emitter, event))
             self._tasks[task] = partial(self._call, emitter, event)
             task.add_done_callback(self._task_ended)
@@ -139,9 +139,10 @@ async def _bounded(result: Awaitable[object]) -> None:
         await result
 
 
-def _is_async(emitter: object) -> bool:
-    return inspect.iscoroutinefunction(emitter) or inspect.iscoroutinefunction(
-        getattr(emitter, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+def is_async(function: object) -> bool:
+    """Whether calling it gives a coroutine: emitters and hooks may be either."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
     )
 
 

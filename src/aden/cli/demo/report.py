@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aden.budgets.policy_file import load_policy
-from aden.core.decision import Decision
 from aden.core.money import format_usd
 from aden.core.record import CallRecord
+from aden.emitters import decision_words
 from aden.ledger import Ledger
 from aden.testing import Bill, BillItem
 
@@ -90,19 +90,9 @@ def _row(title: str, pairs: list[tuple[CallRecord, BillItem]]) -> None:
 def _decisions(calls: Iterable[CallRecord]) -> None:
     counts: dict[str, int] = {}
     for call in calls:
-        name = _decision(call.decision)
+        name = decision_words(call.decision, delays=False)
         counts[name] = counts.get(name, 0) + 1
     print(f"\n{'Decisions':<44} calls")
     for name, count in counts.items():
         print(f"  {name:<42} {count:>5}")
     print("  busy: what is left was held for open requests; exhausted: nothing fits any more")
-
-
-def _decision(decision: Decision) -> str:
-    name = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
-    if decision.source:
-        why = f": {decision.reason}" if decision.reason != decision.source else ""
-        name += f" (by {decision.source}{why})"
-    if decision.action == "degrade" and decision.delay_ms:
-        name += f" + throttle (by {decision.delay_source})"
-    return name

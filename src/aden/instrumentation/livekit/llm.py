@@ -116,13 +116,7 @@ def _is_adapter(stream: Any) -> bool:
 
 
 async def _admit(meter: Meter, call: Call, stream: Any) -> None:
-    try:
-        await aadmit(meter, call)
-    except RequestCancelledError:
-        raise
-    except Exception:
-        meter.cannot("gate", "a request could not be decided", trace=True)
-        meter.sending(call)
+    await aadmit(meter, call)
     if call.model != call.request.model and hasattr(stream, "_model"):
         stream._model = call.model
 
