@@ -2,7 +2,7 @@
 
 from aden.instrumentation.openai import attempts, chat
 from aden.instrumentation.openai.create import async_create, create
-from aden.instrumentation.openai.responses import closing_raw, parsing
+from aden.instrumentation.openai.taking import closing_raw, parsing
 from aden.instrumentation.patches import Patch, Patches
 from aden.instrumentation.streams import closing
 

@@ -12,7 +12,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.refusal import refusal_class
-from aden.instrumentation.openai.responses import take_response
+from aden.instrumentation.openai.taking import take_response
 from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
 from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane

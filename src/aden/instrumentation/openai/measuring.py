@@ -1,0 +1,51 @@
+"""How large an input is, as far as that shows before a provider has counted it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aden.core.estimate import text_size
+from aden.instrumentation.openai.parameters import get
+
+MESSAGE_FRAMING_TOKENS = 4
+"""Per message and for the answer's start (https://cookbook.openai.com, "counting tokens")."""
+IMAGE_TOKENS = 1105
+"""A large high-detail image of gpt-4o (https://platform.openai.com/docs/guides/images-vision)."""
+AUDIO_TOKENS_PER_BASE64_BYTE = 10 / (24_000 * 2 * 4 / 3)
+"""Ten tokens a second of 24 kHz 16-bit audio."""
+
+
+def measure(value: Any) -> tuple[int, int]:
+    """(UTF-8 bytes of text, tokens that bytes do not show) of a message or a part of one."""
+    if isinstance(value, str):
+        return text_size(value), 0
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    if isinstance(value, Mapping):
+        if value.get("type") in ("image_url", "input_image"):
+            return 0, IMAGE_TOKENS
+        if value.get("type") == "input_audio":
+            data = get(value.get("input_audio"), "data") or ""
+            return 0, round(len(data) * AUDIO_TOKENS_PER_BASE64_BYTE)
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return (0, 0) if value is None else (len(str(value)), 0)
+    sizes = [measure(each) for each in value]
+    return sum(size for size, _ in sizes), sum(extra for _, extra in sizes)
+
+
+def measure_messages(messages: Any) -> tuple[int, int]:
+    """The same of a list of messages, with their framing."""
+    size, extra = 0, 3
+    for message in messages if isinstance(messages, list | tuple) else ():
+        text, tokens = measure(message)
+        size, extra = size + text, extra + tokens + MESSAGE_FRAMING_TOKENS
+    return size, extra
+
+
+def json_size(value: Any) -> int:
+    """Bytes of a schema or of tools, as they go over the wire."""
+    try:
+        return len(json.dumps(value, default=str, separators=(",", ":")))
+    except (TypeError, ValueError, RecursionError):
+        return len(str(value))

@@ -1,0 +1,56 @@
+"""What the parameters of a request and the fields of an answer have in common, on any endpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+RAW_HEADER = "x-stainless-raw-response"
+METADATA_CHARS = 512
+"""Longest metadata value that OpenAI takes."""
+
+
+def get(value: Any, name: str) -> Any:
+    """A field of an SDK object or of its JSON; None where there is none."""
+    if isinstance(value, Mapping):
+        return value.get(name)
+    return getattr(value, name, None)
+
+
+def is_given(value: object) -> bool:
+    """False for None and for the SDK's ``NOT_GIVEN`` and ``omit``."""
+    return value is not None and type(value).__name__ not in ("NotGiven", "Omit")
+
+
+def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that say something."""
+    return {name: value for name, value in kwargs.items() if is_given(value)}
+
+
+def reads_bytes(sent: Mapping[str, Any]) -> bool:
+    """Under ``with_streaming_response`` the caller may see each byte: nothing could be hidden."""
+    headers = sent.get("extra_headers")
+    if not isinstance(headers, Mapping):
+        return False
+    return any(str(name).lower() == RAW_HEADER and headers[name] == "stream" for name in headers)
+
+
+def metadata_of(kwargs: Mapping[str, Any]) -> dict[str, object]:
+    """The request's own metadata, which may carry attribution."""
+    found: dict[str, object] = {}
+    for source in (kwargs.get("metadata"), get(kwargs.get("extra_body"), "metadata")):
+        if isinstance(source, Mapping):
+            found.update({str(key): value for key, value in source.items()})
+    return found
+
+
+def strip_metadata(sent: dict[str, Any]) -> None:
+    """Take out of the wire copy what the provider would refuse: it takes short strings only."""
+    body = sent.get("extra_body")
+    if not isinstance(body, Mapping) or not isinstance(body.get("metadata"), Mapping):
+        return
+    kept = {
+        key: value
+        for key, value in body["metadata"].items()
+        if isinstance(value, str) and len(value) <= METADATA_CHARS
+    }
+    body = {key: value for key, value in body.items() if key != "metadata"}
+    sent["extra_body"] = {**body, "metadata": kept} if kept else body
