@@ -10,6 +10,7 @@ from aden.ledger.protocol import Ledger, Reach
 from aden.ledger.redis_url import ALLOWED as ALLOWED_REDIS
 from aden.ledger.redis_url import is_redis, shown
 from aden.ledger.sqlite import SqliteLedger
+from aden.ledger.sqlite_probe import ADVICE, prove_locks
 
 ALLOWED = f"memory: | sqlite:///absolute/path | {ALLOWED_REDIS}"
 REACHES: tuple[Reach, ...] = ("process", "host", "fleet")
@@ -26,7 +27,7 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
     if url in ("memory:", "memory://"):
         ledger = MemoryLedger()
     elif url.startswith("sqlite:///"):
-        ledger = SqliteLedger(Path("/" + url.removeprefix("sqlite:///").lstrip("/")))
+        ledger = _open_sqlite(Path("/" + url.removeprefix("sqlite:///").lstrip("/")))
     elif is_redis(url):
         ledger = _open_redis(url)
     else:
@@ -49,6 +50,14 @@ def check_reach(ledger: Ledger, required: Reach) -> None:
         allowed = f"a ledger that reaches the {required}, as ADEN_LEDGER_REACH asks"
         why = f"{allowed}; this one reaches the {ledger.reach}"
         raise ConfigurationError("ledger", ledger.url, why)
+
+
+def _open_sqlite(path: Path) -> Ledger:
+    ledger = SqliteLedger(path)
+    if problem := prove_locks(path):
+        ledger.close()
+        raise ConfigurationError("ledger", ledger.url, f"{ADVICE} ({problem})")
+    return ledger
 
 
 def _open_redis(url: str) -> Ledger:

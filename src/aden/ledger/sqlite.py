@@ -1,14 +1,16 @@
 """The ledger in a SQLite file that every process of a host shares.
 
-A transaction takes microseconds, so it runs where it is asked for, also on an event loop; a file
-that is busy for more than a few milliseconds is asked again, and the loop runs meanwhile.
+A transaction takes microseconds, so it runs where it is asked for, also on an event loop; where a
+file is busy for longer, a thread waits for it.
 """
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +52,7 @@ class SqliteLedger:
         self.path = path
         self._journal_calls = journal_calls
         self._typical: dict[str, int | None] = {}
+        self._waiting: tuple[int, ThreadPoolExecutor] | None = None
         self._store = Store(path, clock)
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
@@ -57,15 +60,30 @@ class SqliteLedger:
         return self._now(partial(verbs.reserve, ask=ask))
 
     async def areserve(self, ask: Ask) -> Grant | Refusal:
-        """`reserve`; while the file is busy the loop runs. Cancelled, it holds nothing."""
+        """`reserve`; a busy file is left to a thread. Cancelled, it holds nothing."""
         work = partial(verbs.reserve, ask=ask)
         deadline = time.monotonic() + BUSY_DEADLINE_S
-        while True:
-            try:
-                return self._store.transact(work, inline=True)
-            except (sqlite3.Error, OverflowError) as error:
-                self._give_up(error, deadline)
-            await asyncio.sleep(RETRY_S)
+        try:
+            return self._store.transact(work, inline=True)
+        except (sqlite3.Error, OverflowError) as error:
+            self._give_up(error, deadline)
+        answer = self._thread().submit(self._now, work, deadline=deadline)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(answer))
+        except asyncio.CancelledError:
+            answer.add_done_callback(self._release)
+            raise
+
+    def _thread(self) -> ThreadPoolExecutor:
+        """The thread that waits for a busy file; one, as the file is one. None survives a fork."""
+        if self._waiting is None or self._waiting[0] != os.getpid():
+            self._waiting = os.getpid(), ThreadPoolExecutor(1, "aden-ledger-wait")
+        return self._waiting[1]
+
+    def _release(self, answer: "Future[Grant | Refusal]") -> None:
+        """Nobody waits any more for what a thread has reserved."""
+        if answer.exception() is None:
+            self.settle(Settlement(answer.result().operation))
 
     def settle(self, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges."""
@@ -112,11 +130,15 @@ class SqliteLedger:
 
     def close(self) -> None:
         """Flush and let go of the file."""
+        if self._waiting is not None and self._waiting[0] == os.getpid():
+            self._waiting[1].shutdown(wait=False)
+        self._waiting = None
         self._store.close()
 
-    def _now(self, work: Work[T], *, reads: bool = False) -> T:
+    def _now(self, work: Work[T], *, reads: bool = False, deadline: float | None = None) -> T:
         """Run *work* here, asking a busy file again up to the deadline."""
-        deadline = time.monotonic() + BUSY_DEADLINE_S
+        if deadline is None:
+            deadline = time.monotonic() + BUSY_DEADLINE_S
         while True:
             try:
                 return self._store.transact(work, reads=reads)
@@ -132,6 +154,6 @@ class SqliteLedger:
 
 def remove(path: Path) -> None:
     """Delete a ledger's files (for tests and the demo)."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-locks"):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").unlink()
