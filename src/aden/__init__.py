@@ -6,8 +6,10 @@ by your budgets, metered and shown, without a change to the agent's code.
 
 from typing import TYPE_CHECKING
 
-from aden.budgets.budget import ANY, Alert, Budget, Degrade, Throttle
+from aden.budgets.budget import Budget
 from aden.budgets.hooks import BeforeRequestContext, BeforeRequestResult
+from aden.budgets.ladder import Alert, Degrade, Throttle
+from aden.budgets.scope import ANY
 from aden.core.attribution import Attribution, attribution
 from aden.core.limit import requests, tokens
 from aden.core.record import AlertEvent, CallRecord

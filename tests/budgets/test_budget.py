@@ -1,11 +1,15 @@
 """Budgets and the one rule by which requests match them."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aden import ANY, Alert, Budget, ConfigurationError, Degrade, Throttle
 from aden.budgets.budget import matches
 from aden.budgets.policy import make_policy
-from aden.core.attribution import Attribution
+from aden.core.attribution import Attribution, from_metadata
 from aden.core.limit import Limit, requests, tokens
 from aden.core.request import Request
 
@@ -64,6 +68,10 @@ def test_a_wrong_field_names_itself(keywords: dict[str, object], setting: str) -
         lambda: Throttle(50, 60_001),
         lambda: Throttle(50, 1.5),  # type: ignore[arg-type]
         lambda: Budget("", 1),
+        lambda: Budget("two\nlines", 1),
+        lambda: Budget("x" * 10_000, 1),
+        lambda: Budget("a|customer=acme", 1),  # would share a template's key
+        lambda: Budget("b", 1, ladder=[Degrade(80, "m"), Degrade(90, "n"), Degrade(95, "m")]),
         lambda: Budget("b"),
         lambda: Budget("b", 1, limit=tokens(5)),
         lambda: Budget("b", limit=5),  # type: ignore[arg-type]
@@ -123,3 +131,44 @@ def test_a_limit_of_zero_is_used_up_from_the_start() -> None:
 def test_thresholds_are_rounded_up_to_whole_nano_dollars() -> None:
     """A step is never reached a nano-dollar early."""
     assert Budget("b", "0.000000003").threshold(50) == 2
+
+
+@pytest.mark.parametrize("make", [Alert, lambda at: Degrade(at, "m"), lambda at: Throttle(at, 5)])
+def test_a_fraction_where_per_cent_are_meant_is_refused(make: Callable[[float], object]) -> None:
+    """Nobody wants to be alerted at 0.8 per cent; the message says what was probably meant."""
+    with pytest.raises(ConfigurationError, match=r"per cent.*did you mean 80\?"):
+        make(0.8)
+
+
+LABELS = st.text(min_size=1, max_size=250) | st.text("|=,%#a\n", min_size=1, max_size=6)
+SCOPE = st.dictionaries(st.sampled_from(["customer_id", "user_id", "feature"]), LABELS, min_size=1)
+TEMPLATES = st.lists(st.sampled_from(["customer", "user", "feature"]), min_size=1, unique=True)
+
+
+@given(SCOPE, SCOPE, TEMPLATES)
+def test_no_two_scopes_share_a_ledger_key(
+    one: dict[str, str], other: dict[str, str], template: list[str]
+) -> None:
+    """Whatever a label holds, it cannot spend another label's budget, or break a line of a log."""
+    budget = Budget("b", 1, scope=dict.fromkeys(template, ANY))
+    names = {"customer": "customer_id", "user": "user_id", "feature": "feature"}
+    left = matches(budget, REQUEST, from_metadata(one))
+    right = matches(budget, REQUEST, from_metadata(other))
+    if left and right:
+        same = all(one[names[label]] == other[names[label]] for label in template)
+        assert (left.key == right.key) is same
+        assert left.key.isprintable()
+        assert len(left.key) < 3 * 3 * 250
+
+
+def test_a_model_in_a_scope_may_be_a_pattern() -> None:
+    """All the models that fit it share one budget; brackets are no pattern."""
+    budget = Budget("b", 1, scope={"customer": ANY, "model": "gpt-4*"})
+    acme = Attribution(customer_id="acme")
+    keys = {
+        found.key
+        for model in ("gpt-4o", "gpt-4.1-mini", "o3")
+        if (found := matches(budget, Request("openai", model), acme))
+    }
+    assert keys == {"b|customer=acme,model=gpt-4*"}
+    assert not matches(Budget("b", 1, scope={"model": "[o]3"}), Request("openai", "o3"), acme)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aden import Budget, Degrade, Throttle
 from aden.budgets import gate
-from aden.budgets.budget import Step
+from aden.budgets.ladder import Step
 from aden.budgets.plan import Estimate, Plan, plan
 from aden.budgets.policy import Policy, make_policy
 from aden.core.attribution import Attribution

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Literal, get_args
 
+from aden.budgets.ladder import Step, climb, one_of
+from aden.budgets.scope import ANY, MAX_LABEL, agree, read_scope, shown
 from aden.core.attribution import Attribution
 from aden.core.limit import Limit
 from aden.core.money import Amount, parse_usd
@@ -13,79 +15,8 @@ from aden.errors import ConfigurationError
 
 Mode = Literal["enforce", "observe", "off"]
 UnknownPrice = Literal["refuse", "floor", "allow"]
-AlertLevel = Literal["info", "warning", "critical"]
-
-MAX_DELAY_MS = 60_000
-
-
-class _Any:
-    """The type of `ANY`."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-ANY: Final = _Any()
-"""In a scope: one budget for each value of the label, made when the value is first seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Call ``on_alert`` when *at* per cent are spent, once a window."""
-
-    at: float
-    level: AlertLevel = "warning"
-    message: str | None = None
-
-    def __post_init__(self) -> None:
-        _percent("Alert.at", self.at)
-        _one_of("Alert.level", self.level, get_args(AlertLevel))
-
-
-@dataclass(frozen=True, slots=True)
-class Degrade:
-    """From *at* per cent on, send the request to the model *to* instead."""
-
-    at: float
-    to: str
-
-    def __post_init__(self) -> None:
-        _percent("Degrade.at", self.at)
-        if not isinstance(self.to, str) or not self.to:
-            raise ConfigurationError("Degrade.to", self.to, "the name of a model")
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """From *at* per cent on, delay each request by *delay_ms* milliseconds."""
-
-    at: float
-    delay_ms: int
-
-    def __post_init__(self) -> None:
-        _percent("Throttle.at", self.at)
-        valid = isinstance(self.delay_ms, int) and not isinstance(self.delay_ms, bool)
-        if not valid or not 0 <= self.delay_ms <= MAX_DELAY_MS:
-            allowed = f"milliseconds from 0 to {MAX_DELAY_MS}"
-            raise ConfigurationError("Throttle.delay_ms", self.delay_ms, allowed)
-
-
-Step = Alert | Degrade | Throttle
 
 _NO_LIMIT = Limit(-1)
-
-SCOPES: Mapping[str, str] = {
-    "agent": "agent",
-    "tenant": "tenant_id",
-    "customer": "customer_id",
-    "feature": "feature",
-    "session": "session_id",
-    "user": "user_id",
-    "provider": "provider",
-    "model": "model",
-    "tag": "tags",
-}
-"""What a scope may name, and the label that it is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +50,12 @@ class Budget:
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id or not self.id.isprintable():
-            raise ConfigurationError("budget.id", self.id, "a printable, non-empty string")
-        _one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
-        _one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
-        if not isinstance(self.scope, Mapping):
-            allowed = "a mapping such as {'customer': 'acme'}"
-            raise ConfigurationError(f"budget {self.id}: scope", self.scope, allowed)
-        if not isinstance(self.ladder, Sequence) or isinstance(self.ladder, str):
-            allowed = "a list of Alert, Degrade and Throttle steps"
-            raise ConfigurationError(f"budget {self.id}: ladder", self.ladder, allowed)
-        _one_of(f"budget {self.id}: window", self.window, (*PERIODS, "session"))
-        for key, value in self.scope.items():
-            _one_of(f"budget {self.id}: scope", key, tuple(SCOPES))
-            if value is not ANY and not (isinstance(value, str) and value):
-                allowed = "a non-empty string, or ANY"
-                raise ConfigurationError(f"budget {self.id}: scope.{key}", value, allowed)
-        for step in self.ladder:
-            if not isinstance(step, Alert | Degrade | Throttle):
-                allowed = "Alert, Degrade or Throttle"
-                raise ConfigurationError(f"budget {self.id}: ladder", step, allowed)
-        ordered = tuple(sorted(self.ladder, key=lambda step: step.at))
-        object.__setattr__(self, "ladder", ordered)
+        check_id(self.id)
+        one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
+        one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
+        one_of(f"budget {self.id}: window", self.window, (*PERIODS, "session"))
+        object.__setattr__(self, "scope", read_scope(self.scope, f"budget {self.id}: scope"))
+        object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
         object.__setattr__(self, "limit", self._read_limit())
         period: Period = "total" if self.window == "session" else self.window
         object.__setattr__(self, "span", Window(period, self.timezone))
@@ -171,6 +86,14 @@ class Budget:
         return 100.0 * spent / self.limit.amount if self.limit.amount else 100.0
 
 
+def check_id(given: object) -> None:
+    """Refuse an id that a ledger's key or a line of a log cannot hold."""
+    text = isinstance(given, str) and given.isprintable() and "|" not in given
+    if not text or not 0 < len(given) <= MAX_LABEL:  # type: ignore[arg-type]
+        allowed = f"1 to {MAX_LABEL} printable characters without |"
+        raise ConfigurationError("budget.id", given, allowed)
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A budget that a request counts against, and the key under which the ledger knows it."""
@@ -181,38 +104,10 @@ class Match:
 
 
 def matches(budget: Budget, request: Request, attribution: Attribution) -> Match | None:
-    """The only rule by which a request counts against a budget: every label of the scope agrees."""
-    found: list[str] = []
-    for name, wanted in budget.scope.items():
-        value = _label(name, request, attribution, wanted)
-        if value is None:
-            return None
-        found.append(f"{name}={value}")
-    scope = ",".join(found) or None
+    """Whether a request counts against a budget: it is in the budget's scope."""
+    found = agree(budget.scope, request, attribution)
+    if found is None:
+        return None
+    scope = shown(found)
     templated = any(wanted is ANY for wanted in budget.scope.values())
     return Match(budget, f"{budget.id}|{scope}" if templated else budget.id, scope)
-
-
-def _label(name: str, request: Request, attribution: Attribution, wanted: object) -> str | None:
-    """The request's value of a label where it agrees with *wanted*."""
-    if name == "tag":
-        tags = attribution.tags
-        if wanted is ANY:
-            return tags[0] if tags else None
-        return str(wanted) if wanted in tags else None
-    source: object = request if name in ("provider", "model") else attribution
-    value = getattr(source, SCOPES[name])
-    if not value or (wanted is not ANY and value != wanted):
-        return None
-    return str(value)
-
-
-def _percent(setting: str, value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 100:  # type: ignore[operator]
-        raise ConfigurationError(setting, value, "per cent of the limit, from 0 to 100")
-
-
-def _one_of(setting: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigurationError(setting, value, " | ".join(allowed))

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from aden.budgets.budget import Budget, Match, Throttle
+from aden.budgets.budget import Budget, Match
+from aden.budgets.ladder import Throttle
 from aden.budgets.plan import Plan, Quote, lines
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aden.budgets.budget import MAX_DELAY_MS
+from aden.budgets.ladder import MAX_DELAY_MS
 from aden.core.attribution import NOBODY, Attribution
 from aden.core.decision import ALLOW, Decision
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aden.budgets.budget import Budget, Degrade, Match
+from aden.budgets.budget import Budget, Match
+from aden.budgets.ladder import Degrade
 from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aden.budgets.budget import ANY, Alert, Budget, Degrade, Mode, Step, Throttle
+from aden.budgets.budget import Budget, Mode
+from aden.budgets.ladder import Alert, Degrade, Step, Throttle
 from aden.budgets.policy import Policy, make_policy
+from aden.budgets.scope import ANY
 from aden.core.limit import requests, tokens
 from aden.errors import ConfigurationError
 

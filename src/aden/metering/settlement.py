@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aden.budgets.budget import Alert, Budget
+from aden.budgets.budget import Budget
 from aden.budgets.gate import tightest
+from aden.budgets.ladder import Alert
 from aden.budgets.plan import counts
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage

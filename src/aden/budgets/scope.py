@@ -1,0 +1,109 @@
+"""A scope: whose requests a rule is about, and the key that a scope has in a ledger."""
+
+import hashlib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import quote
+
+from aden.budgets.ladder import one_of
+from aden.core.attribution import Attribution
+from aden.core.request import Request
+from aden.errors import ConfigurationError
+
+
+class _Any:
+    """The type of `ANY`."""
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY: Final = _Any()
+"""In a scope: one budget for each value of the label, made when the value is first seen."""
+
+SCOPES: Mapping[str, str] = {
+    "agent": "agent",
+    "tenant": "tenant_id",
+    "customer": "customer_id",
+    "feature": "feature",
+    "session": "session_id",
+    "user": "user_id",
+    "provider": "provider",
+    "model": "model",
+    "tag": "tags",
+}
+"""What a scope may name, and the label that it is compared with."""
+
+MAX_LABEL = 200
+"""Characters of a label that stand in a ledger's key; a longer one stands there by its digest."""
+
+
+def read_scope(scope: object, setting: str) -> Mapping[str, object]:
+    """A scope as it was given, checked.
+
+    Raises:
+        ConfigurationError: It names a label that does not exist, or a value that no label has.
+    """
+    if not isinstance(scope, Mapping):
+        raise ConfigurationError(setting, scope, "a mapping such as {'customer': 'acme'}")
+    for name, wanted in scope.items():
+        one_of(setting, name, tuple(SCOPES))
+        if wanted is not ANY and not (isinstance(wanted, str) and wanted):
+            raise ConfigurationError(f"{setting}.{name}", wanted, "a non-empty string, or ANY")
+    return scope
+
+
+def agree(
+    scope: Mapping[str, object], request: Request, attribution: Attribution
+) -> dict[str, str] | None:
+    """The only rule by which a request is in a scope: every label agrees. None: it is not in it.
+
+    Returns:
+        What the ledger tells scopes apart by: the value of a label that is `ANY`, else the value
+        that the scope names.
+    """
+    found: dict[str, str] = {}
+    for name, wanted in scope.items():
+        value = _agreed(name, wanted, request, attribution)
+        if value is None:
+            return None
+        found[name] = value
+    return found
+
+
+def _agreed(name: str, wanted: object, request: Request, attribution: Attribution) -> str | None:
+    if name == "tag":
+        tags = attribution.tags
+        if wanted is ANY:
+            return tags[0] if tags else None
+        return str(wanted) if wanted in tags else None
+    source: object = request if name in ("provider", "model") else attribution
+    value = getattr(source, SCOPES[name])
+    if not value:
+        return None
+    if wanted is ANY:
+        return str(value)
+    if name == "model":
+        return str(wanted) if is_like(value, str(wanted)) else None
+    return str(wanted) if value == wanted else None
+
+
+def is_like(model: str, pattern: str) -> bool:
+    """Whether a model's name fits a pattern with ``*`` and ``?``, such as ``gpt-4*``."""
+    return model == pattern or fnmatchcase(model, pattern.replace("[", "[[]"))
+
+
+def shown(found: Mapping[str, str]) -> str | None:
+    """A scope as one word, no two scopes alike: ``customer=acme,model=gpt-4o``; None: no scope."""
+    return ",".join(f"{name}={_escaped(value)}" for name, value in found.items()) or None
+
+
+def _escaped(value: str) -> str:
+    """A label without the characters that keys are put together with, and never a long one."""
+    if len(value) > MAX_LABEL:
+        return "#" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return "".join(
+        char if char.isprintable() and char not in "%|=,#" else quote(char, "", "utf-8", "replace")
+        for char in value
+    )
