@@ -11,7 +11,7 @@ from aden.budgets.hooks import BeforeRequestContext, BeforeRequestResult
 from aden.budgets.ladder import Alert, Degrade, Throttle
 from aden.budgets.scope import ANY
 from aden.core.attribution import Attribution, attribution
-from aden.core.limit import requests, tokens
+from aden.core.limit import requests, seconds, tokens
 from aden.core.record import AlertEvent, CallRecord
 from aden.emitters import create_console_emitter
 from aden.errors import AdenError, ConfigurationError, RequestCancelledError
@@ -42,6 +42,7 @@ __all__ = [
     "flush",
     "instrument",
     "requests",
+    "seconds",
     "tokens",
     "uninstrument",
 ]

@@ -39,7 +39,7 @@ def pretty_line(record: CallRecord) -> str:
     columns = (
         f"[aden] {clock} {session}/{record.pid:<7}",
         f"{model:<21}",
-        f"{_tokens(record):<34}",
+        f"{_used(record):<34}",
         f"{'~' if record.usage.estimated else ''}{format_usd(record.cost)}".rjust(10),
         f" {timing:<21}",
         f"{used:<15}",
@@ -48,15 +48,29 @@ def pretty_line(record: CallRecord) -> str:
     return " ".join(columns).rstrip()
 
 
-def _tokens(record: CallRecord) -> str:
+def _used(record: CallRecord) -> str:
     if not record.attempts:
         return "not sent"
     usage = record.usage
     mark = "~" if usage.estimated else ""
+    if not usage.in_tokens:
+        known = {
+            "s heard": _seconds(usage.audio_input_ms),
+            "s spoken": _seconds(usage.audio_output_ms),
+            "s open": _seconds(usage.session_ms),
+            " characters": usage.characters,
+            " images": usage.images,
+        }
+        parts = [f"{mark}{count}{unit}" for unit, count in known.items() if count is not None]
+        return " / ".join(parts)
     return (
         f"{mark}{usage.input_tokens or 0} in / {usage.cached_tokens or 0} cached / "
         f"{mark}{usage.output_tokens or 0} out"
     )
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
 
 
 def decision_words(decision: Decision, *, delays: bool = True) -> str:

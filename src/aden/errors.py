@@ -67,7 +67,13 @@ class RefusalDetails:
     budget_id: str | None = None
     scope: str | None = None
     limit_usd: float | None = None
+    """The limit of a budget in money; None for one in another unit."""
     spent_usd: float | None = None
+    limit: float | int | None = None
+    """The budget's limit in its `unit`."""
+    spent: float | int | None = None
+    unit: str | None = None
+    """What the budget counts in: ``usd | tokens | requests | seconds``."""
     retry_after_ms: int | None = None
     """Milliseconds after which the same request may fit; None where waiting does not help."""
 
@@ -122,6 +128,21 @@ class RequestCancelledError(AdenError):
     def spent_usd(self) -> float | None:
         """What was spent of it in US dollars when the request was refused."""
         return self.details.spent_usd
+
+    @property
+    def limit(self) -> float | int | None:
+        """The budget's limit in its `unit`."""
+        return self.details.limit
+
+    @property
+    def spent(self) -> float | int | None:
+        """What was spent of it in its `unit` when the request was refused."""
+        return self.details.spent
+
+    @property
+    def unit(self) -> str | None:
+        """What the budget counts in: ``usd | tokens | requests | seconds``."""
+        return self.details.unit
 
     @property
     def retry_after_ms(self) -> int | None:

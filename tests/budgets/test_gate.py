@@ -1,5 +1,7 @@
 """Plan, ledger and hook become one decision."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,10 +12,10 @@ from aden.budgets.plan import Estimate, Plan, plan
 from aden.budgets.policy import Policy, make_policy
 from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Action, Decision, most_restrictive
-from aden.core.limit import requests, tokens
+from aden.core.limit import requests, seconds, tokens
 from aden.core.request import Request
 from aden.ledger.memory import MemoryLedger
-from aden.ledger.protocol import Charge, Settlement
+from aden.ledger.protocol import Ask, Charge, Grant, Option, Settlement
 from aden.pricing import PriceBook
 
 PRICES = PriceBook()
@@ -142,6 +144,27 @@ def test_tokens_and_requests_are_limited_by_the_same_mechanism() -> None:
     (view, other) = gate.budget_views(planned, outcome, "process")
     assert (view["limit"], view["spent"], view["exhausted"]) == (250, 100, True)
     assert (other["limit"], other["remaining"]) == (3, 3)
+
+
+def test_a_budget_in_seconds_refuses_in_seconds_and_lets_text_pass() -> None:
+    """Its figures are seconds everywhere; a request without speech uses none of it."""
+    budgets = [Budget("calls", limit=seconds("1.5"))]
+    planned = _plan(make_policy(budgets))
+    assert planned.ask is not None
+    (line,) = planned.ask.options[0].lines
+    assert (line.amount, line.limit) == (0, 1500)
+    ledger = MemoryLedger()
+    ledger.settle(Settlement("old", (Charge("calls", "total", 1600),)))
+    assert isinstance(ledger.reserve(planned.ask), Grant)
+    spoken = replace(line, amount=1)
+    outcome = ledger.reserve(Ask("spoken", (Option((spoken,)),)))
+    decision = gate.decide(planned, make_policy(budgets), outcome, ALLOW)
+    assert decision.message == "budget 'calls' is exhausted: 1.6 seconds spent of 1.5 seconds"
+    refusal = gate.details(decision, planned, outcome)
+    assert (refusal.limit, refusal.spent, refusal.unit) == (1.5, 1.6, "seconds")
+    assert (refusal.limit_usd, refusal.spent_usd) == (None, None)
+    (view,) = gate.budget_views(planned, outcome, "process")
+    assert (view["unit"], view["limit"], view["spent"]) == ("seconds", 1.5, 1.6)
 
 
 decisions = st.builds(

@@ -53,6 +53,14 @@ def test_an_estimate_is_marked() -> None:
     assert line.endswith("abandoned")
 
 
+def test_speech_is_shown_in_its_own_units() -> None:
+    """Seconds and characters, where no tokens are counted."""
+    heard = replace(RECORD, usage=Usage(audio_input_ms=12_300, estimated=True))
+    assert " ~12.3s heard " in pretty_line(heard)
+    spoken = replace(RECORD, usage=Usage(audio_output_ms=4000, characters=60))
+    assert " 4.0s spoken / 60 characters " in pretty_line(spoken)
+
+
 def test_both_voices_of_a_degrade_with_a_delay_are_named() -> None:
     """The policy degrades, the hook delays."""
     decision = Decision(

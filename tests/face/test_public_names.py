@@ -27,6 +27,7 @@ PUBLIC = [
     "flush",
     "instrument",
     "requests",
+    "seconds",
     "tokens",
     "uninstrument",
 ]

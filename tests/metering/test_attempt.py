@@ -52,6 +52,8 @@ def test_without_a_report_the_output_is_what_was_seen_or_may_have_been(
         (Usage(0, 0), Usage(0, 0)),
         (Usage(10, None), Usage(10, 7, estimated=True)),
         (Usage(None, 20), Usage(INPUT, 20, estimated=True)),
+        (Usage(audio_input_ms=900), Usage(audio_input_ms=900)),
+        (Usage(characters=0), Usage(characters=0)),
         (Usage(None, None, cached_tokens=5), Usage(INPUT, 7, estimated=True)),
     ],
 )

@@ -175,7 +175,7 @@ def test_the_view_cannot_be_written(look: Callable[..., Any]) -> None:
     with pytest.raises(TypeError):
         view["limit"] = 1e9
     assert set(view) == {
-        *("budget_id", "name", "type", "limit", "spent", "reserved", "remaining"),
+        *("budget_id", "name", "type", "unit", "limit", "spent", "reserved", "remaining"),
         *("percent_used", "exhausted", "window_end", "reach"),
     }
 

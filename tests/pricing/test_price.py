@@ -1,11 +1,14 @@
 """Rates and the one rule that turns a Usage into money."""
 
+from decimal import Decimal
+from typing import get_args
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aden.core.usage import Usage
+from aden.core.usage import COUNTS, TOTALS, Usage
 from aden.pricing import Price, PriceBook, Rate, Tier
-from aden.pricing.price import Unit
+from aden.pricing.price import PER, Unit, nano_per
 from aden.testing.bill import RATES, nano_usd
 
 BOOK = PriceBook()
@@ -50,34 +53,84 @@ def test_a_subset_without_a_rate_of_its_own_costs_what_its_total_costs() -> None
     assert price.cost(Usage(100, 100, 60, reasoning_tokens=70)) == 100 * 10 + 100 * 100
 
 
+def test_cached_audio_is_taken_out_of_the_cached_and_of_the_audio_tokens() -> None:
+    """As a realtime model reports them."""
+    price = _price(input=10, cached=1, audio_input=40, cached_audio=3, image_input=7)
+    usage = Usage(100, 0, 60, audio_input_tokens=70, cached_audio_tokens=50, image_input_tokens=5)
+    assert price.cost(usage) == 50 * 3 + 10 * 1 + 20 * 40 + 5 * 7 + 15 * 10
+
+
+def test_cache_writes_for_an_hour_have_their_own_rate() -> None:
+    """A subset of the writes."""
+    price = _price(input=10, cache_write=12, cache_write_1h=20)
+    usage = Usage(100, 0, cache_write_tokens=60, cache_write_1h_tokens=40)
+    assert price.cost(usage) == 40 * 10 + 20 * 12 + 40 * 20
+
+
+def test_speech_characters_images_sessions_and_requests_are_priced_in_their_own_units() -> None:
+    """Rates as providers print them, exact to the nano-dollar."""
+    whisper = Price({"speech": Rate(nano_per(Decimal("0.006"), 60_000))})
+    assert whisper.cost(Usage(audio_input_ms=60_000)) == 6_000_000
+    assert whisper.cost(Usage(audio_output_ms=1)) == 100
+    tts = Price({"characters": Rate(nano_per(Decimal("0.015"), 1000))})
+    assert tts.cost(Usage(characters=1000)) == 15_000_000
+    pictures = Price({"images": Rate(nano_per(Decimal("0.04"), 1))})
+    assert pictures.cost(Usage(images=3)) == 120_000_000
+    session = Price({"session": Rate(nano_per(Decimal("0.05"), 60_000))})
+    assert session.cost(Usage(session_ms=90_000)) == 75_000_000
+    by_request = Price({"requests": Rate(nano_per(Decimal("5"), 1000))})
+    assert by_request.cost(Usage(10, 5)) == 5_000_000
+    assert by_request.cost(Usage()) == 0
+
+
+def test_a_price_in_one_unit_is_no_price_for_what_is_known_in_another() -> None:
+    """Zero would not be true; for a free model it is."""
+    by_token = _price(input=10)
+    assert not by_token.covers(Usage(audio_input_ms=1000))
+    assert not by_token.covers(Usage(characters=100))
+    assert not Price({"speech": Rate(1)}).covers(Usage(100, 10))
+    assert by_token.covers(Usage(100, audio_input_ms=1000))
+    assert by_token.covers(Usage(0, 0))
+    assert Price().covers(Usage(characters=100))
+    assert _price(input=0).covers(Usage(characters=100))
+
+
 def test_fractions_of_a_nano_dollar_are_rounded_up_once() -> None:
     """A thousand tokens at a tenth of a nano-dollar cost a hundred, three cost one."""
-    price = Price({"input": Rate(100_000)})
+    price = Price({"input": Rate(PER // 10)})
     assert price.cost(Usage(1000)) == 100
     assert price.cost(Usage(3)) == 1
 
 
 def test_above_a_tier_s_start_the_whole_call_costs_the_tier_s_rate() -> None:
     """As long-context models are priced."""
-    price = Price({"input": Rate(1_000_000, (Tier(200, 2_000_000),))})
+    price = Price({"input": Rate(PER, (Tier(200, 2 * PER),))})
     assert price.cost(Usage(200)) == 200
     assert price.cost(Usage(201)) == 402
 
 
-@given(tokens, tokens, tokens, tokens, tokens)
+@given(st.builds(Usage, **{name: st.none() | tokens for name in COUNTS}), st.data())
 def test_no_usage_is_negative_or_dearer_than_its_dearest_rate(
-    input_tokens: int, output_tokens: int, cached: int, reasoning: int, audio: int
+    usage: Usage, data: st.DataObject
 ) -> None:
     """Also where a provider reports subsets larger than their totals."""
-    price = _price(input=10, cached=1, output=100, reasoning=50, audio_input=40)
-    usage = Usage(
-        input_tokens, output_tokens, cached, reasoning_tokens=reasoning, audio_input_tokens=audio
-    )
-    assert 0 <= price.cost(usage) <= input_tokens * 40 + output_tokens * 100
+    units: tuple[Unit, ...] = get_args(Unit)
+    rate = st.integers(0, 100)
+    price = _price(**{unit: data.draw(rate) for unit in data.draw(st.sets(st.sampled_from(units)))})
+    dearest = max((each.nano // PER for each in price.rates.values()), default=0)
+    used = sum(getattr(usage, name) or 0 for name in TOTALS)
+    assert 0 <= price.cost(usage) <= (used + 1) * dearest
+
+
+@given(st.builds(Usage, **{name: st.none() | tokens for name in COUNTS}))
+def test_one_rate_for_all_units_counts_everything_once(usage: Usage) -> None:
+    """However large the subsets: the sum is that of the totals."""
+    flat = _price(input=1, output=1, speech=1, session=1, characters=1, images=1)
+    assert flat.cost(usage) == sum(getattr(usage, name) or 0 for name in TOTALS)
 
 
 def _price(**nano_per_token: int) -> Price:
     rates: dict[Unit, Rate] = {}
     for unit, rate in nano_per_token.items():
-        rates[unit] = Rate(rate * 1_000_000)  # type: ignore[index]
+        rates[unit] = Rate(rate * PER)  # type: ignore[index]
     return Price(rates, "test")

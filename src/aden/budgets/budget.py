@@ -26,7 +26,8 @@ class Budget:
     Attributes:
         id: Names the budget in the ledger, on spans and in errors.
         limit_usd: US dollars; a decimal string is exact; 0 blocks everything that costs.
-        limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``.
+        limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``,
+            ``seconds(n)`` of speech.
         window: ``total | month | week | day | hour``, calendar periods in *timezone*; or
             ``session``, each session's whole life.
         scope: Whose requests count, such as ``{"customer": "acme"}``; empty: all. `ANY` as the
@@ -65,7 +66,7 @@ class Budget:
     def _read_limit(self) -> Limit:
         setting = f"budget {self.id}: limit"
         if not isinstance(self.limit, Limit):
-            raise ConfigurationError(setting, self.limit, "tokens(n) or requests(n)")
+            raise ConfigurationError(setting, self.limit, "tokens(n), requests(n) or seconds(n)")
         if self.limit != _NO_LIMIT and self.limit_usd is not None:
             raise ConfigurationError(setting, self.limit, "limit_usd or limit, not both")
         if self.limit != _NO_LIMIT:

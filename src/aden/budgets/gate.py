@@ -10,7 +10,6 @@ from aden.budgets.ladder import Throttle
 from aden.budgets.plan import Plan, Quote, lines
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive
-from aden.core.money import to_usd
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
 
@@ -62,15 +61,21 @@ def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     matched = [match for match in plan.matches if match.budget.id == decision.budget_id]
     match = matched[0] if matched else tightest(plan, outcome)
     balance = _balance_of(outcome, match.key) if match and outcome else None
-    in_money = match is not None and match.budget.limit.unit == "usd"
+    limit = match.budget.limit if match else None
+    full = limit.value(limit.amount) if limit else None
+    spent = limit.value(balance.spent) if limit and balance else None
+    in_money = limit is not None and limit.unit == "usd"
     return RefusalDetails(
         message=decision.message or "the request was refused",
         reason=decision.reason or "policy",
         source=decision.source or "policy",
         budget_id=match.budget.id if match else None,
         scope=match.scope if match else None,
-        limit_usd=to_usd(match.budget.limit.amount) if match and in_money else None,
-        spent_usd=to_usd(balance.spent) if balance and in_money else None,
+        limit_usd=full if in_money else None,
+        spent_usd=spent if in_money else None,
+        limit=full,
+        spent=spent,
+        unit=limit.unit if limit else None,
         retry_after_ms=decision.retry_after_ms,
     )
 
@@ -165,6 +170,7 @@ def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[s
             "budget_id": budget.id,
             "name": budget.name or budget.id,
             "type": budget.type,
+            "unit": limit.unit,
             "limit": limit.value(limit.amount),
             "spent": limit.value(balance.spent),
             "reserved": limit.value(balance.held),

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from aden.budgets.budget import Budget, Mode
 from aden.budgets.ladder import Alert, Degrade, Step, Throttle
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.scope import ANY
-from aden.core.limit import requests, tokens
+from aden.core.limit import Limit, requests, seconds, tokens
 from aden.errors import ConfigurationError
 
 logger = logging.getLogger("aden.budgets")
@@ -24,6 +24,7 @@ _BUDGET_KEYS = (
     "limit_usd",
     "limit_tokens",
     "limit_requests",
+    "limit_seconds",
     "window",
     "timezone",
     "name",
@@ -32,6 +33,11 @@ _BUDGET_KEYS = (
     "mode",
     "unknown_price",
 )
+_LIMITS: Mapping[str, Callable[[Any], Limit]] = {
+    "limit_tokens": tokens,
+    "limit_requests": requests,
+    "limit_seconds": seconds,
+}
 _STEPS: Mapping[str, tuple[type[Alert] | type[Degrade] | type[Throttle], tuple[str, ...]]] = {
     "alert": (Alert, ("at", "level", "message")),
     "degrade": (Degrade, ("at", "to")),
@@ -106,10 +112,10 @@ def _budget(table: Mapping[str, Any], path: Path) -> Budget:
         raise ConfigurationError(f"{name}: id", None, "a value")
     limits = [key for key in table if key.startswith("limit_")]
     if len(limits) != 1:
-        allowed = "one of limit_usd, limit_tokens, limit_requests"
+        allowed = "one of " + ", ".join(("limit_usd", *_LIMITS))
         raise ConfigurationError(f"{name}: limit", limits, allowed)
     values = dict(table)
-    for key, limit in (("limit_tokens", tokens), ("limit_requests", requests)):
+    for key, limit in _LIMITS.items():
         if key in values:
             values["limit"] = limit(values.pop(key))
     scope = values.pop("scope", {})

@@ -1,32 +1,39 @@
-"""What a budget counts in: money, tokens or requests, by one mechanism."""
+"""What a budget counts in: money, tokens, requests or seconds of speech, by one mechanism."""
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
-from aden.core.money import NanoUSD, format_usd, to_usd
+from aden.core.money import Amount, NanoUSD, format_usd, parse_decimal, to_usd
 from aden.core.usage import Usage
 from aden.errors import ConfigurationError
 
-Unit = Literal["usd", "tokens", "requests"]
+Unit = Literal["usd", "tokens", "requests", "seconds"]
 MAX_COUNT = 2**53 - 1
 """Largest integer that every ledger keeps exactly."""
+MAX_SECONDS = MAX_COUNT // 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much a budget bears. Make it with `tokens` or `requests`, or give ``limit_usd``."""
+    """How much a budget bears.
+
+    Make it with `tokens`, `requests` or `seconds`, or give ``limit_usd``.
+    """
 
     amount: int
-    """Nano-dollars, tokens or requests."""
+    """Nano-dollars, tokens, requests or milliseconds of speech: whole, as ledgers keep it."""
     unit: Unit = "usd"
 
     def show(self, amount: int) -> str:
         """An amount in this limit's unit, for people."""
-        return format_usd(amount) if self.unit == "usd" else f"{amount} {self.unit}"
+        return format_usd(amount) if self.unit == "usd" else f"{self.value(amount)} {self.unit}"
 
     def value(self, amount: int) -> float | int:
-        """An amount in this limit's unit, for programs: US dollars, tokens or requests."""
-        return to_usd(amount) if self.unit == "usd" else amount
+        """An amount in this limit's unit, for programs: US dollars, tokens, requests, seconds."""
+        if self.unit == "usd":
+            return to_usd(amount)
+        return amount / 1000 if self.unit == "seconds" else amount
 
 
 def tokens(count: int) -> Limit:
@@ -37,6 +44,13 @@ def tokens(count: int) -> Limit:
 def requests(count: int) -> Limit:
     """A limit of *count* requests that are sent."""
     return Limit(_whole("requests", count), "requests")
+
+
+def seconds(count: Amount) -> Limit:
+    """A limit of *count* seconds of speech, heard and spoken together; kept in milliseconds."""
+    allowed = f"seconds from 0 to {MAX_SECONDS}"
+    exact = parse_decimal(count, "limit in seconds", allowed, Decimal(MAX_SECONDS))
+    return Limit(int((exact * 1000).to_integral_value(ROUND_CEILING)), "seconds")
 
 
 def _whole(unit: str, count: object) -> int:
@@ -52,12 +66,16 @@ class Amounts:
     usd: NanoUSD
     tokens: int
     requests: int
+    speech_ms: int = 0
+    """Milliseconds of speech, heard and spoken."""
 
     def of(self, unit: Unit) -> int:
-        """The amount in one unit."""
-        return int(getattr(self, unit))
+        """The amount in one unit, as a `Limit` keeps it."""
+        return self.speech_ms if unit == "seconds" else int(getattr(self, unit))
 
 
 def amounts(cost: NanoUSD, usage: Usage) -> Amounts:
     """What a request that is sent counts for."""
-    return Amounts(cost, (usage.input_tokens or 0) + (usage.output_tokens or 0), 1)
+    tokens_used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    speech_ms = (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)
+    return Amounts(cost, tokens_used, 1, speech_ms)

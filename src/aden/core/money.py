@@ -27,15 +27,25 @@ def parse_usd(value: object, setting: str) -> NanoUSD:
         ConfigurationError: It is no finite number from 0 to 9,000,000.
     """
     allowed = "an amount in US dollars from 0 to 9000000, such as 25 or '0.50'"
+    amount = parse_decimal(value, setting, allowed, MAX_USD)
+    return NanoUSD(int((amount * NANO).to_integral_value(ROUND_CEILING)))
+
+
+def parse_decimal(value: object, setting: str, allowed: str, most: Decimal) -> Decimal:
+    """Read a number from 0 to *most*, exactly as it was typed.
+
+    Raises:
+        ConfigurationError: It is something else; *allowed* says what it may be.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise ConfigurationError(setting, value, allowed)
     try:
-        amount = Decimal(repr(value) if isinstance(value, float) else value)
+        number = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
         raise ConfigurationError(setting, value, allowed) from None
-    if not amount.is_finite() or not 0 <= amount <= MAX_USD:
+    if not number.is_finite() or not 0 <= number <= most:
         raise ConfigurationError(setting, value, allowed)
-    return NanoUSD(int((amount * NANO).to_integral_value(ROUND_CEILING)))
+    return number
 
 
 def to_usd(amount: int) -> float:

@@ -1,13 +1,15 @@
 """What a provider counted for one attempt."""
 
+import math
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt: inclusive totals with subsets, as the providers report them.
+    """What one attempt used: inclusive totals with subsets, as the providers report them.
 
-    ``None`` means that the provider said nothing; 0 means that it said zero.
+    ``None`` means that the provider said nothing; 0 means that it said zero. Durations are whole
+    milliseconds, so that sums are exact; `milliseconds` reads them.
     """
 
     input_tokens: int | None = None
@@ -26,6 +28,37 @@ class Usage:
     """Subset of the output."""
     estimated: bool = False
     """True where any count is ours, because the provider reported none."""
+    cache_write_1h_tokens: int | None = None
+    """Subset of the cache writes that the provider keeps for an hour."""
+    cached_audio_tokens: int | None = None
+    """Subset of the cached tokens and of the audio input."""
+    image_input_tokens: int | None = None
+    """Subset of the input."""
+    cached_image_tokens: int | None = None
+    """Subset of the cached tokens and of the image input."""
+    image_output_tokens: int | None = None
+    """Subset of the output."""
+    audio_input_ms: int | None = None
+    """Milliseconds of speech that were heard (STT, realtime)."""
+    audio_output_ms: int | None = None
+    """Milliseconds of speech that were spoken (TTS, realtime)."""
+    session_ms: int | None = None
+    """Milliseconds that a connection was open, for providers that bill by it."""
+    characters: int | None = None
+    """Characters of text that were to be spoken (TTS)."""
+    images: int | None = None
+    """Images that were made."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether any total is known; subsets alone are no bill."""
+        return any(getattr(self, name) is not None for name in TOTALS)
+
+    @property
+    def in_tokens(self) -> bool:
+        """Whether the bill is in tokens: True unless only another total is known."""
+        tokens = (self.input_tokens, self.output_tokens)
+        return tokens != (None, None) or not self.counted
 
     def __add__(self, other: "Usage") -> "Usage":
         counts = {name: _add(getattr(self, name), getattr(other, name)) for name in COUNTS}
@@ -33,6 +66,16 @@ class Usage:
 
 
 COUNTS = tuple(field.name for field in fields(Usage) if field.name != "estimated")
+TOTALS = (
+    "input_tokens",
+    "output_tokens",
+    "audio_input_ms",
+    "audio_output_ms",
+    "session_ms",
+    "characters",
+    "images",
+)
+"""The counts that are no subset of another one."""
 
 
 def _add(left: int | None, right: int | None) -> int | None:
@@ -43,10 +86,27 @@ def _add(left: int | None, right: int | None) -> int | None:
 
 MAX_TOKENS = 1_000_000_000
 """A count above this is a provider's mistake, not a bill."""
+MAX_SECONDS = 7 * 24 * 3600
+"""No connection to a provider lasts longer than a week."""
 
 
 def token_count(value: object) -> int | None:
-    """A count as a provider reported it, or None where it is missing or absurd."""
+    """A count of tokens, characters or images as a provider reported it.
+
+    None where it is missing or absurd.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
         return None
     return value
+
+
+def milliseconds(seconds: object) -> int | None:
+    """A duration as a provider reported it, in whole milliseconds.
+
+    None where it is missing or absurd: negative, not finite, longer than a week.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    if not math.isfinite(seconds) or not 0 <= seconds <= MAX_SECONDS:
+        return None
+    return round(seconds * 1000)

@@ -45,7 +45,7 @@ class Attempt:
 
     def saw_usage(self, usage: Usage) -> None:
         """Note what the provider counted; later counts replace earlier ones."""
-        if usage.input_tokens is None and usage.output_tokens is None:
+        if not usage.counted:
             return
         self.usage = usage
         self.outcome = "reported"
@@ -69,10 +69,8 @@ class Attempt:
         """
         if self.outcome == "free":
             return Usage()
-        if self.outcome == "reported" and None not in (
-            self.usage.input_tokens,
-            self.usage.output_tokens,
-        ):
+        tokens = (self.usage.input_tokens, self.usage.output_tokens)
+        if self.outcome == "reported" and (None not in tokens or not self.usage.in_tokens):
             return self.usage
         seen = output_tokens(self.deltas, self.size)
         unseen = not self.request.stream and not self.size

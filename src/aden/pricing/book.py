@@ -7,21 +7,31 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from aden.core.money import NANO
-from aden.pricing.price import Price, Rate, Tier, Unit
+from aden.pricing.price import Price, Rate, Tier, Unit, nano_per
 
 logger = logging.getLogger("aden.pricing")
 
-_GENAI_PRICES_KEYS: dict[Unit, str] = {
-    "input": "input_mtok",
-    "cached": "cache_read_mtok",
-    "cache_write": "cache_write_mtok",
-    "audio_input": "input_audio_mtok",
-    "cached_audio": "cache_audio_read_mtok",
-    "output": "output_mtok",
-    "reasoning": "output_reasoning_mtok",
-    "audio_output": "output_audio_mtok",
+_MILLION, _HOUR_MS = 1_000_000, 3_600_000
+_GENAI_PRICES_KEYS: dict[Unit, tuple[str, int]] = {
+    "input": ("input_mtok", _MILLION),
+    "cached": ("cache_read_mtok", _MILLION),
+    "cache_write": ("cache_write_mtok", _MILLION),
+    "cache_write_1h": ("cache_write_1h_mtok", _MILLION),
+    "audio_input": ("input_audio_mtok", _MILLION),
+    "cached_audio": ("cache_audio_read_mtok", _MILLION),
+    "image_input": ("input_image_mtok", _MILLION),
+    "cached_image": ("cache_image_read_mtok", _MILLION),
+    "output": ("output_mtok", _MILLION),
+    "reasoning": ("output_reasoning_mtok", _MILLION),
+    "audio_output": ("output_audio_mtok", _MILLION),
+    "image_output": ("output_image_mtok", _MILLION),
+    "speech": ("audio_hours", _HOUR_MS),
+    "speech_input": ("input_audio_hours", _HOUR_MS),
+    "speech_output": ("output_audio_hours", _HOUR_MS),
+    "characters": ("input_mchars", _MILLION),
+    "requests": ("requests_kcount", 1000),
 }
+"""The key of each unit's rate, and how many of the unit it is for."""
 
 # Provider names by the OpenTelemetry conventions, where genai-prices uses another id.
 _PROVIDER_IDS = {
@@ -82,22 +92,18 @@ def _from_genai_prices(provider: str, model: str) -> Price | None:
 
 def _rates(model_price: Any) -> dict[Unit, Rate]:
     rates: dict[Unit, Rate] = {}
-    for unit, key in _GENAI_PRICES_KEYS.items():
+    for unit, (key, count) in _GENAI_PRICES_KEYS.items():
         value = getattr(model_price, key, None)
         if value is not None:
-            rates[unit] = _rate(value)
+            rates[unit] = _rate(value, count)
     return rates
 
 
-def _rate(value: Any) -> Rate:
+def _rate(value: Any, count: int) -> Rate:
     if isinstance(value, Decimal):
-        return Rate(_nano_per_million(value))
-    tiers = (Tier(tier.start, _nano_per_million(tier.price)) for tier in value.tiers)
-    return Rate(_nano_per_million(value.base), tuple(sorted(tiers, key=lambda tier: tier.start)))
-
-
-def _nano_per_million(usd_per_million: Decimal) -> int:
-    return int(usd_per_million * NANO)
+        return Rate(nano_per(value, count))
+    tiers = (Tier(tier.start, nano_per(tier.price, count)) for tier in value.tiers)
+    return Rate(nano_per(value.base, count), tuple(sorted(tiers, key=lambda tier: tier.start)))
 
 
 @functools.cache
@@ -129,4 +135,4 @@ def _all_rates(providers: Iterable[Any], now: datetime) -> Iterable[dict[Unit, R
 
 
 def _top(rate: Rate) -> int:
-    return max((rate.nano_per_million, *(tier.nano_per_million for tier in rate.tiers)))
+    return max((rate.nano, *(tier.nano for tier in rate.tiers)))

@@ -2,32 +2,52 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from decimal import ROUND_CEILING, Decimal
+from typing import Literal, get_args
 
-from aden.core.money import NanoUSD
+from aden.core.money import NANO, NanoUSD
 from aden.core.usage import Usage
 
-PER = 1_000_000
-"""Rates are integer nano-dollars per this many tokens, so no rate has to be rounded."""
+PER = 18_000_000
+"""Rates are whole nano-dollars for this many of a unit: a multiple of a million (tokens) and of an
+hour's milliseconds, so that no rate that a provider publishes has to be rounded."""
 
 Unit = Literal[
     "input",
     "cached",
     "cache_write",
+    "cache_write_1h",
     "audio_input",
     "cached_audio",
+    "image_input",
+    "cached_image",
     "output",
     "reasoning",
     "audio_output",
+    "image_output",
+    "speech",
+    "speech_input",
+    "speech_output",
+    "session",
+    "characters",
+    "images",
+    "requests",
 ]
+"""Tokens up to ``image_output``; ``speech*`` and ``session`` are milliseconds."""
 
 _FALLBACK: Mapping[Unit, Unit] = {
     "cached": "input",
     "cache_write": "input",
+    "cache_write_1h": "cache_write",
     "audio_input": "input",
     "cached_audio": "cached",
+    "image_input": "input",
+    "cached_image": "cached",
     "reasoning": "output",
     "audio_output": "output",
+    "image_output": "output",
+    "speech_input": "speech",
+    "speech_output": "speech",
 }
 """Which rate a subset takes where the provider names none of its own."""
 
@@ -37,23 +57,31 @@ class Tier:
     """A rate that applies to the whole call above *start* input tokens."""
 
     start: int
-    nano_per_million: int
+    nano: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Nano-dollars per million tokens, with the long-context steps some providers have."""
+    """Nano-dollars for `PER` of a unit, with the long-context steps some providers have."""
 
-    nano_per_million: int
+    nano: int
     tiers: tuple[Tier, ...] = ()
 
     def at(self, input_tokens: int) -> int:
         """The rate for a call with this many input tokens."""
-        rate = self.nano_per_million
+        rate = self.nano
         for tier in self.tiers:
             if input_tokens > tier.start:
-                rate = tier.nano_per_million
+                rate = tier.nano
         return rate
+
+
+def nano_per(usd: Decimal, count: int) -> int:
+    """*usd* for *count* of a unit as a `Rate` keeps it, rounded up where it is no whole number."""
+    return int((usd * NANO * PER / count).to_integral_value(ROUND_CEILING))
+
+
+_FREE = Rate(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +93,12 @@ class Price:
     """Where the rates come from: ``genai-prices``, ``floor`` …"""
     context_tokens: int | None = None
     """Most input tokens that the model takes, where known."""
+    _flat: Mapping[Unit, Rate] = field(init=False, repr=False, compare=False)
+    """The rate of each unit, with every fallback resolved."""
+
+    def __post_init__(self) -> None:
+        units: tuple[Unit, ...] = get_args(Unit)
+        object.__setattr__(self, "_flat", {unit: self._resolve(unit) for unit in units})
 
     def cost(self, usage: Usage) -> NanoUSD:
         """Nano-dollars of *usage*, rounded up once.
@@ -72,12 +106,25 @@ class Price:
         Subsets are taken out of the inclusive totals, so nothing is counted twice.
         """
         total = usage.input_tokens or 0
-        nano_millions = sum(
-            count * self._rate(unit).at(total) for unit, count in _leaves(usage).items()
-        )
-        return NanoUSD(-(-nano_millions // PER))
+        request = self._flat["requests"].nano
+        nano = request if request and usage.counted else 0
+        for unit, count in _leaves(usage):
+            rate = self._flat[unit]
+            nano += count * (rate.at(total) if rate.tiers else rate.nano)
+        return NanoUSD(-(-nano // PER))
 
-    def _rate(self, unit: Unit) -> Rate:
+    def covers(self, usage: Usage) -> bool:
+        """Whether this is a price for what was used.
+
+        False where the model costs something, something was used, and none of that has a rate: a
+        model priced by the token of which only the seconds are known. Zero would not be true then.
+        """
+        if "requests" in self.rates or not any(rate.nano for rate in self.rates.values()):
+            return True
+        used = _leaves(usage)
+        return not used or any(self._flat[unit] is not _FREE for unit, _ in used)
+
+    def _resolve(self, unit: Unit) -> Rate:
         while (rate := self.rates.get(unit)) is None:
             if unit not in _FALLBACK:
                 return _FREE
@@ -85,26 +132,64 @@ class Price:
         return rate
 
 
-_FREE = Rate(0)
+def _leaves(usage: Usage) -> list[tuple[Unit, int]]:
+    """Disjoint counts, none of them zero; a subset never takes more than is left of its total."""
+    found: list[tuple[Unit, int]] = []
+    if usage.input_tokens:
+        found += _input_leaves(usage, usage.input_tokens)
+    if usage.output_tokens:
+        found += _output_leaves(usage, usage.output_tokens)
+    if usage.audio_input_ms:
+        found.append(("speech_input", usage.audio_input_ms))
+    if usage.audio_output_ms:
+        found.append(("speech_output", usage.audio_output_ms))
+    if usage.session_ms:
+        found.append(("session", usage.session_ms))
+    if usage.characters:
+        found.append(("characters", usage.characters))
+    if usage.images:
+        found.append(("images", usage.images))
+    return found
 
 
-def _leaves(usage: Usage) -> dict[Unit, int]:
-    """Disjoint counts; a subset never takes more than what is left of its total."""
-    left = usage.input_tokens or 0
-    cached = min(usage.cached_tokens or 0, left)
-    left -= cached
-    written = min(usage.cache_write_tokens or 0, left)
-    left -= written
-    audio_input = min(usage.audio_input_tokens or 0, left)
-    output = usage.output_tokens or 0
-    reasoning = min(usage.reasoning_tokens or 0, output)
-    audio_output = min(usage.audio_output_tokens or 0, output - reasoning)
-    return {
-        "input": left - audio_input,
-        "cached": cached,
-        "cache_write": written,
-        "audio_input": audio_input,
-        "output": output - reasoning - audio_output,
-        "reasoning": reasoning,
-        "audio_output": audio_output,
-    }
+def _input_leaves(usage: Usage, total: int) -> list[tuple[Unit, int]]:
+    cached = min(usage.cached_tokens or 0, total)
+    written = min(usage.cache_write_tokens or 0, total - cached)
+    fresh = total - cached - written
+    audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
+    if cached:
+        cached_audio, cached_image = usage.cached_audio_tokens or 0, usage.cached_image_tokens or 0
+        audio, image = max(0, audio - cached_audio), max(0, image - cached_image)
+        found = _split(
+            cached, "cached", ("cached_audio", cached_audio), ("cached_image", cached_image)
+        )
+    else:
+        found = []
+    if written:
+        found += _split(
+            written, "cache_write", ("cache_write_1h", usage.cache_write_1h_tokens or 0)
+        )
+    return found + _split(fresh, "input", ("audio_input", audio), ("image_input", image))
+
+
+def _output_leaves(usage: Usage, total: int) -> list[tuple[Unit, int]]:
+    return _split(
+        total,
+        "output",
+        ("reasoning", usage.reasoning_tokens or 0),
+        ("audio_output", usage.audio_output_tokens or 0),
+        ("image_output", usage.image_output_tokens or 0),
+    )
+
+
+def _split(total: int, rest: Unit, *subsets: tuple[Unit, int]) -> list[tuple[Unit, int]]:
+    """A total as its subsets and what is left of it."""
+    found: list[tuple[Unit, int]] = []
+    for unit, count in subsets:
+        if count and total:
+            part = min(count, total)
+            total -= part
+            found.append((unit, part))
+    if total:
+        found.append((rest, total))
+    return found

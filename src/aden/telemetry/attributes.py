@@ -64,12 +64,25 @@ def _usage(record: CallRecord) -> dict[str, Value]:
             names.REASONING_TOKENS: usage.reasoning_tokens,
             names.AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
             names.AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
+            names.CACHED_AUDIO_TOKENS: usage.cached_audio_tokens,
+            names.IMAGE_INPUT_TOKENS: usage.image_input_tokens,
+            names.IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
+            names.CACHED_IMAGE_TOKENS: usage.cached_image_tokens,
+            names.AUDIO_INPUT_SECONDS: _seconds(usage.audio_input_ms),
+            names.AUDIO_OUTPUT_SECONDS: _seconds(usage.audio_output_ms),
+            names.SESSION_SECONDS: _seconds(usage.session_ms),
+            names.CHARACTERS: usage.characters,
+            names.IMAGES: usage.images,
             names.RESPONSE_ID: record.response_id,
             names.RESPONSE_MODEL: record.response_model,
             names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
-            names.RESPONSE_TTFC: None if record.ttft_ms is None else record.ttft_ms / 1000,
+            names.RESPONSE_TTFC: _seconds(record.ttft_ms),
         }
     )
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1000
 
 
 def _given(values: Mapping[str, Value | None]) -> dict[str, Value]:
