@@ -5,21 +5,35 @@ scripted to fail in every way that a provider does, and says to the nano-dollar 
 """
 
 from aden.testing.bill import Bill, BillItem
-from aden.testing.openai_server import OpenAIServer, SeenRequest
+from aden.testing.handler import SeenRequest
+from aden.testing.openai_server import OpenAIServer
 from aden.testing.recording import RecordingEmitter
-from aden.testing.script import Drop, ErrorEvent, Hang, Normal, NoUsage, Reason, Status, Usage
+from aden.testing.script import (
+    Drop,
+    ErrorEvent,
+    Fail,
+    Hang,
+    Normal,
+    NoUsage,
+    Reason,
+    Refuse,
+    Status,
+    Usage,
+)
 
 __all__ = [
     "Bill",
     "BillItem",
     "Drop",
     "ErrorEvent",
+    "Fail",
     "Hang",
     "NoUsage",
     "Normal",
     "OpenAIServer",
     "Reason",
     "RecordingEmitter",
+    "Refuse",
     "SeenRequest",
     "Status",
     "Usage",

@@ -1,4 +1,4 @@
-"""A local server that speaks OpenAI's chat completions and keeps an exact bill of it.
+"""A local server that speaks OpenAI's API and keeps an exact bill of it.
 
 Rule 1: the server charges for what it generated, as a provider does: who hangs up early, times
 out or throws the answer away pays for it all the same.
@@ -9,56 +9,24 @@ read an answer to its end finds it in the bill.
 
 from __future__ import annotations
 
-import json
-import re
 import socket
 import time
-import uuid
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Condition, Event, Thread, current_thread
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
 
-from aden.testing.bill import Bill, PromptCache, as_json, models_json
-from aden.testing.script import (
-    Answer,
-    Drop,
-    ErrorEvent,
-    Hang,
-    Normal,
-    Status,
-    answer_to,
-    error_json,
-    problem,
-)
+from aden.testing.bill import Bill, PromptCache
+from aden.testing.handler import Handler
+from aden.testing.script import Normal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from aden.testing.handler import SeenRequest
     from aden.testing.script import Step
-
-_CHAT_PATH = re.compile(r"(?:/v1|/openai/v1|/openai/deployments/([^/]+))/chat/completions")
-_LAST_CHUNK = b"0\r\n\r\n"
-_DONE = b"e\r\ndata: [DONE]\n\n\r\n" + _LAST_CHUNK
-_SECRET_HEADERS = ("authorization", "api-key")
-
-
-@dataclass(frozen=True, slots=True)
-class SeenRequest:
-    """A request as it came in."""
-
-    method: str
-    """The HTTP method."""
-    path: str
-    """The path with its query."""
-    headers: Mapping[str, str]
-    """The headers, their names in lower case, their secrets masked."""
-    body: Mapping[str, object] | None
-    """The parsed JSON object; None if there was none."""
 
 
 class OpenAIServer:
@@ -76,12 +44,12 @@ class OpenAIServer:
 
     def __init__(self, *, ttft_ms: float = 30, token_interval_ms: float = 2) -> None:
         self.bill = Bill()
-        self._ttft_s = ttft_ms / 1000
-        self._interval_s = token_interval_ms / 1000
-        self._cache = PromptCache()
+        self.ttft_s = ttft_ms / 1000
+        self.interval_s = token_interval_ms / 1000
+        self.cache = PromptCache()
         self._steps: deque[Step] = deque()
-        self._seen: deque[SeenRequest] = deque()
-        self._stopping = Event()
+        self.seen: deque[SeenRequest] = deque()
+        self.stopping = Event()
         self._idle = Condition()
         self._serving = 0
         self._listener: _Listener | None = None
@@ -95,7 +63,7 @@ class OpenAIServer:
     def start(self) -> Self:
         """Listen on a free port of 127.0.0.1 and return the server."""
         if self._listener is None:
-            self._stopping.clear()
+            self.stopping.clear()
             self._listener = _Listener(self)
         return self
 
@@ -103,7 +71,7 @@ class OpenAIServer:
         """Cut every open connection and end every thread; what was generated stays billed."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            self._stopping.set()
+            self.stopping.set()
             listener.stop()
 
     @property
@@ -122,10 +90,10 @@ class OpenAIServer:
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
         """Every request so far, in the order of arrival."""
-        return tuple(self._seen.copy())
+        return tuple(self.seen.copy())
 
     def script(self, *steps: Step) -> None:
-        """Queue what happens to the next chat completions requests, one step for each."""
+        """Queue what happens to the next billing requests, one step for each."""
         self._steps.extend(steps)
 
     def wait_idle(self, timeout_s: float = 2.0) -> bool:
@@ -137,14 +105,16 @@ class OpenAIServer:
         with self._idle:
             return self._idle.wait_for(lambda: self._serving == 0, timeout_s)
 
-    def _next_step(self) -> Step:
+    def next_step(self) -> Step:
+        """Take the next scripted step."""
         try:
             return self._steps.popleft()
         except IndexError:
             return Normal()
 
     @contextmanager
-    def _busy(self) -> Iterator[None]:
+    def busy(self) -> Iterator[None]:
+        """Count a request as being served."""
         with self._idle:
             self._serving += 1
         try:
@@ -161,7 +131,7 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, owner: OpenAIServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.owner = owner
         self._open: dict[Thread, socket.socket] = {}
         self._thread = Thread(target=self.serve_forever, args=(0.02,), daemon=True)
@@ -195,155 +165,3 @@ class _Listener(ThreadingHTTPServer):
         deadline = time.monotonic() + 0.9
         for thread, _ in threads:
             thread.join(max(deadline - time.monotonic(), 0))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection, request after request."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Listener
-    request_id = ""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: what came in is in ``requests``."""
-
-    def handle(self) -> None:
-        with suppress(OSError):  # The client has gone, or the server stops.
-            super().handle()
-
-    def do_POST(self) -> None:
-        with self.server.owner._busy():
-            self._route()
-
-    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
-
-    def _route(self) -> None:
-        self.request_id = f"req_{uuid.uuid4().hex}"
-        body = self._read_body()
-        path = urlsplit(self.path).path
-        chat = _CHAT_PATH.fullmatch(path)
-        if self.command == "GET" and path == "/v1/models":
-            self._send_json(200, models_json())
-        elif self.command == "POST" and chat:
-            deployment = {"model": unquote(chat[1])} if chat[1] else {}
-            self._chat(None if body is None else deployment | body)
-        else:
-            unknown = f"Unknown request URL: {self.command} {path}. Please check it for typos."
-            self._send_json(404, error_json(404, unknown, "unknown_url"))
-
-    def _read_body(self) -> dict[str, object] | None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        try:
-            body: object = json.loads(raw)
-        except ValueError:
-            body = None
-        parsed = body if isinstance(body, dict) else None
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        headers |= {name: "***" for name in _SECRET_HEADERS if name in headers}
-        self.server.owner._seen.append(SeenRequest(self.command, self.path, headers, parsed))
-        return parsed
-
-    def _chat(self, body: dict[str, object] | None) -> None:
-        wrong = problem(body)
-        if body is None or wrong:
-            self._send_json(400, wrong)
-            return
-        step = self.server.owner._next_step()
-        if isinstance(step, Status):
-            error = error_json(step.code, step.message, step.code_name)
-            self._send_json(step.code, error, **step.headers())
-            return
-        attempt = self.headers.get("x-stainless-retry-count")
-        answer = answer_to(body, step, self.request_id, attempt, self.server.owner._cache)
-        if isinstance(step, Hang):
-            self.server.owner.bill.book(answer.item)
-            self._rest(step.seconds)
-        if body.get("stream"):
-            self._stream(answer)
-        else:
-            self._answer(answer)
-
-    def _answer(self, answer: Answer) -> None:
-        """Send a plain answer, which takes as long as a streamed one."""
-        item = answer.billed(len(answer.tokens()))
-        self.server.owner.bill.book(item)
-        self._rest(self.server.owner._ttft_s + item.output_tokens * self.server.owner._interval_s)
-        if isinstance(answer.step, Drop):
-            self.close_connection = True
-        elif isinstance(answer.step, ErrorEvent):
-            self._send_json(500, error_json(500, answer.step.message))
-        else:
-            with self._booked_whole(answer):
-                self._send_json(200, answer.completion())
-
-    def _stream(self, answer: Answer) -> None:
-        """Send one delta for each token, and stop generating when the client has gone."""
-        written = 0
-        interval_s = self.server.owner._interval_s
-        try:
-            self._rest(self.server.owner._ttft_s + answer.item.reasoning_tokens * interval_s)
-            self._send_head(200, "text/event-stream; charset=utf-8", transfer_encoding="chunked")
-            self._send_events(*(answer.chunk(i, c.opening()) for i, c in enumerate(answer.choices)))
-            due = time.monotonic()
-            for index, position in answer.tokens():
-                self._rest(due - time.monotonic())
-                self._send_events(answer.chunk(index, answer.choices[index].delta(position)))
-                written += 1
-                due = max(due + interval_s, time.monotonic())
-            self._rest(0)
-        finally:
-            self.server.owner.bill.book(answer.billed(written))
-        if isinstance(answer.step, Drop):
-            self.close_connection = True
-        elif isinstance(answer.step, ErrorEvent):
-            self._send_events(error_json(500, answer.step.message), end=_LAST_CHUNK)
-        else:
-            with self._booked_whole(answer):
-                self._send_events(*answer.last_chunks(), end=_DONE)
-
-    @contextmanager
-    def _booked_whole(self, answer: Answer) -> Iterator[None]:
-        """Book the answer as delivered before it is, and take that back if it was not."""
-        bill, item = self.server.owner.bill, answer.billed()
-        bill.book(replace(item, completed=True, reported=answer.usage is not None))
-        try:
-            yield
-        except OSError:
-            bill.book(item)
-            raise
-
-    def _rest(self, seconds: float) -> None:
-        """Wait, but no longer than the client does.
-
-        Raises:
-            ConnectionAbortedError: The client has closed the connection, or the server stops.
-        """
-        until = time.monotonic() + seconds
-        self.connection.settimeout(max(seconds, 0))
-        try:
-            gone = self.connection.recv(1, socket.MSG_PEEK) == b""
-        except (BlockingIOError, TimeoutError):
-            return
-        finally:
-            self.connection.settimeout(None)
-        # Bytes of a next request are no reason to hurry.
-        if gone or self.server.owner._stopping.wait(max(until - time.monotonic(), 0)):
-            raise ConnectionAbortedError
-
-    def _send_json(self, status: int, body: object, **headers: str) -> None:
-        payload = as_json(body).encode()
-        self._send_head(status, "application/json", content_length=str(len(payload)), **headers)
-        self.wfile.write(payload)
-
-    def _send_events(self, *events: object, end: bytes = b"") -> None:
-        """Send server-sent events as one chunk of the transfer encoding."""
-        payload = "".join(f"data: {as_json(event)}\n\n" for event in events).encode()
-        self.wfile.write(b"%x\r\n%s\r\n%s" % (len(payload), payload, end))
-
-    def _send_head(self, status: int, kind: str, **headers: str) -> None:
-        self.send_response(status)
-        headers |= {"content_type": kind, "x_request_id": self.request_id}
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
