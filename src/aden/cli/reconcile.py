@@ -1,0 +1,235 @@
+"""``aden reconcile``: the provider's own usage export against the journal, a line a model and day.
+
+Reads the CSV files that OpenAI's usage page exports (``start_time``, ``model``, ``input_tokens`` …)
+and others whose columns bear one of the names in `_NAMES`.
+"""
+
+import argparse
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aden.cli.ledgers import ledger_here
+from aden.core.money import format_usd, to_usd
+from aden.core.record import CallRecord
+from aden.errors import ConfigurationError
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "day": ("start_time_iso", "start_time", "date", "day", "timestamp"),
+    "model": ("model", "snapshot_id", "model_name"),
+    "requests": ("num_model_requests", "num_requests", "requests", "n_requests"),
+    "input": ("input_tokens", "prompt_tokens", "n_context_tokens_total"),
+    "output": ("output_tokens", "completion_tokens", "n_generated_tokens_total"),
+}
+"""What the columns that are read may be called; the first that the file has is taken."""
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
+Key = tuple[str, str]
+"""Day in UTC, and model."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one side counted for a model and day."""
+
+    requests: int = 0
+    input: int = 0
+    output: int = 0
+    cost: int = 0
+    """Nano-dollars; only our side knows it."""
+    estimated: int = 0
+    """Calls of ours without a usage from the provider."""
+
+
+@dataclass(slots=True)
+class Drift:
+    """Both sides of one model and day."""
+
+    day: str
+    model: str
+    theirs: Counts = field(default_factory=Counts)
+    ours: Counts = field(default_factory=Counts)
+
+    @property
+    def percent(self) -> float:
+        """By how much our tokens differ from theirs; 100 where only one side has any."""
+        theirs = self.theirs.input + self.theirs.output
+        ours = self.ours.input + self.ours.output
+        if not theirs:
+            return 100.0 if ours else 0.0
+        return 100 * (ours - theirs) / theirs
+
+
+def read_export(path: Path) -> dict[Key, Counts]:
+    """The provider's counts.
+
+    Raises:
+        ConfigurationError: The file cannot be read, lacks a column, or has a line that is no usage.
+    """
+    counted: dict[Key, Counts] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.DictReader(file)
+            columns = _columns(path, lines.fieldnames or ())
+            for line in lines:
+                where = f"{path}: line {lines.line_num}"
+                if not any((line.get(name) or "").strip() for name in columns.values()):
+                    continue
+                if not (line.get(columns["model"]) or "").strip() and _is_empty(line, columns):
+                    continue  # a day without usage, as OpenAI exports it
+                key = _day(line[columns["day"]], where), (line[columns["model"]] or "").strip()
+                counts = counted.setdefault(key, Counts())
+                for name in ("requests", "input", "output"):
+                    amount = _count(line.get(columns.get(name, "")), name, where)
+                    setattr(counts, name, getattr(counts, name) + amount)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError("usage export", str(path), f"a CSV file ({error})") from error
+    return counted
+
+
+def _columns(path: Path, fields: Iterable[str]) -> dict[str, str]:
+    known = {name.strip().lower(): name for name in fields if name}
+    found = {
+        meaning: known[name]
+        for meaning, names in _NAMES.items()
+        for name in reversed(names)
+        if name in known
+    }
+    for meaning in ("day", "model", "input", "output"):
+        if meaning not in found:
+            allowed = f"a column for the {meaning}: " + ", ".join(_NAMES[meaning])
+            raise ConfigurationError(f"{path}: header", ", ".join(known.values()), allowed)
+    return found
+
+
+def _is_empty(line: Mapping[str, str | None], columns: Mapping[str, str]) -> bool:
+    counts = (columns.get(name, "") for name in ("requests", "input", "output"))
+    return not any((line.get(name) or "0").strip("0.") for name in counts)
+
+
+def _day(text: str | None, where: str) -> str:
+    text = (text or "").strip()
+    try:
+        if re.fullmatch(r"\d{9,10}(\.0+)?", text):
+            return datetime.fromtimestamp(float(text), UTC).date().isoformat()
+        then = datetime.fromisoformat(text)
+        return (then.astimezone(UTC) if then.tzinfo else then).date().isoformat()
+    except (ValueError, OverflowError):
+        allowed = "an ISO 8601 date or Unix seconds"
+        raise ConfigurationError(f"{where}: day", text, allowed) from None
+
+
+def _count(text: str | None, name: str, where: str) -> int:
+    text = (text or "").strip()
+    if not text:
+        return 0
+    if not re.fullmatch(r"\d{1,15}(\.0+)?", text):
+        raise ConfigurationError(f"{where}: {name}", text, "a whole number from 0")
+    return int(text.partition(".")[0])
+
+
+def compare(export: Mapping[Key, Counts], records: Iterable[CallRecord]) -> list[Drift]:
+    """Both sides, day by day, over the days that the export has."""
+    days = {day for day, _ in export}
+    drifts = {(day, model): Drift(day, model, counts) for (day, model), counts in export.items()}
+    for record in records:
+        day = datetime.fromtimestamp(record.at, UTC).date().isoformat()
+        if day not in days or not record.attempts:
+            continue
+        key = day, _their_model(record, day, export)
+        _add(drifts.setdefault(key, Drift(*key)).ours, record)
+    return [drifts[key] for key in sorted(drifts)]
+
+
+def _their_model(record: CallRecord, day: str, export: Mapping[Key, Counts]) -> str:
+    """The name under which the export has this call: as answered, as sent, or without its date."""
+    names = [name for name in (record.response_model, record.model) if name]
+    for name in (*names, *(_DATED.sub("", name) for name in names)):
+        if (day, name) in export:
+            return name
+    for theirs_day, theirs in export:
+        if theirs_day == day and _DATED.sub("", theirs) in names:
+            return theirs
+    return names[0]
+
+
+def _add(ours: Counts, record: CallRecord) -> None:
+    ours.requests += record.attempts
+    ours.input += record.usage.input_tokens or 0
+    ours.output += record.usage.output_tokens or 0
+    ours.cost += record.cost
+    ours.estimated += record.usage.estimated
+
+
+def add_reconcile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command's arguments."""
+    reconcile = commands.add_parser(
+        "reconcile", help="the provider's own usage export against the journal"
+    )
+    reconcile.add_argument("export", type=Path, help="CSV file of the provider's usage page")
+    reconcile.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
+    reconcile.add_argument(
+        "--tolerance", type=float, default=1.0, help="per cent of drift that passes (default 1)"
+    )
+    reconcile.add_argument("--json", action="store_true", help="for programs")
+    reconcile.set_defaults(run=run_reconcile)
+
+
+def run_reconcile(chosen: argparse.Namespace) -> int:
+    """Compare and print; gives 1 where a model's day drifts by more than the tolerance.
+
+    Raises:
+        ConfigurationError: The export or the ledger cannot be read.
+    """
+    export = read_export(chosen.export)
+    ledger = ledger_here(chosen.ledger)
+    try:
+        drifts = compare(export, ledger.journal())
+    finally:
+        ledger.close()
+    print(_json(drifts) if chosen.json else _table(drifts, chosen.tolerance))
+    return 1 if any(abs(drift.percent) > chosen.tolerance for drift in drifts) else 0
+
+
+def _table(drifts: list[Drift], tolerance: float) -> str:
+    head = (
+        f"{'day':<11}{'model':<28}{'their input':>13}{'ours':>13}{'their output':>14}{'ours':>12}"
+        f"{'drift':>10}{'estimated':>11}{'our cost':>13}"
+    )
+    lines = [head, "-" * len(head)]
+    for drift in drifts:
+        theirs, ours = drift.theirs, drift.ours
+        mark = "  <" if abs(drift.percent) > tolerance else ""
+        lines.append(
+            f"{drift.day:<11}{drift.model[:27]:<28}{theirs.input:>13,}{ours.input:>13,}"
+            f"{theirs.output:>14,}{ours.output:>12,}{drift.percent:>+9.2f}%"
+            f"{ours.estimated:>11}{format_usd(ours.cost):>13}{mark}"
+        )
+    beyond = sum(abs(drift.percent) > tolerance for drift in drifts)
+    lines.append("")
+    lines.append(f"{beyond} of {len(drifts)} differ by more than {tolerance:g} %")
+    return "\n".join(lines)
+
+
+def _json(drifts: list[Drift]) -> str:
+    def side(counts: Counts) -> dict[str, int]:
+        return {"requests": counts.requests, "input": counts.input, "output": counts.output}
+
+    rows = [
+        {
+            "day": drift.day,
+            "model": drift.model,
+            "provider": side(drift.theirs),
+            "aden": {
+                **side(drift.ours),
+                "estimated_calls": drift.ours.estimated,
+                "cost_usd": to_usd(drift.ours.cost),
+            },
+            "drift_percent": round(drift.percent, 4),
+        }
+        for drift in drifts
+    ]
+    return json.dumps(rows, indent=2, ensure_ascii=False)

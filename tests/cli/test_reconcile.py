@@ -1,0 +1,97 @@
+"""`aden reconcile`: the provider's export against the journal."""
+
+import json
+from pathlib import Path
+
+import pytest
+from journals import a_call, at, write_ledger
+
+from aden.cli import main
+from aden.cli.reconcile import compare, read_export
+from aden.errors import ConfigurationError
+
+OPENAI = """\
+start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,user_id,model,\
+input_tokens,output_tokens,input_cached_tokens
+1763596800,1763683200,2025-11-20T00:00:00+00:00,2025-11-21T00:00:00+00:00,p,2,,\
+gpt-4o-2024-08-06,300,30,0
+1763683200,1763769600,2025-11-21T00:00:00+00:00,2025-11-22T00:00:00+00:00,,,,,,,
+1763769600,1763856000,2025-11-22T00:00:00+00:00,2025-11-23T00:00:00+00:00,p,1,,\
+gpt-4o-mini-2024-07-18,1000,100,0
+"""
+NOON = at("2025-11-20T12:00:00")
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """As OpenAI's usage page exports it, a day without usage included."""
+    path = tmp_path / "usage.csv"
+    path.write_text(OPENAI)
+    return path
+
+
+def test_both_sides_meet_by_day_and_model(export: Path) -> None:
+    """Names with and without a date are the same model; other days are not compared."""
+    records = [
+        a_call(NOON, "gpt-4o", 0.01, (100, 10), response_model="gpt-4o-2024-08-06"),
+        a_call(NOON, "gpt-4o", 0.01, (200, 20)),
+        a_call(NOON, "gpt-4o", refused=True),
+        a_call(at("2025-11-22T23:59:59"), "gpt-4o-mini", 0.01, (990, 100), estimated=True),
+        a_call(at("2025-11-22T00:00:00"), "o3", 0.01, (7, 7)),
+        a_call(at("2025-11-23T00:00:00"), "gpt-4o", 0.01, (5, 5)),
+    ]
+    exact, mini, unknown = compare(read_export(export), records)
+
+    assert (exact.day, exact.model, exact.percent) == ("2025-11-20", "gpt-4o-2024-08-06", 0.0)
+    assert (exact.ours.requests, exact.ours.input, exact.ours.output) == (2, 300, 30)
+    assert (mini.model, mini.ours.estimated) == ("gpt-4o-mini-2024-07-18", 1)
+    assert mini.percent == pytest.approx(-100 * 10 / 1100)
+    assert (unknown.model, unknown.percent) == ("o3", 100.0)
+
+
+def test_a_drift_is_shown_and_told_by_the_exit_code(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Marked in the table; 1 where it exceeds the tolerance."""
+    url = write_ledger(
+        tmp_path / "ledger.db",
+        [
+            a_call(NOON, "gpt-4o", 0.01, (300, 30)),
+            a_call(at("2025-11-22T10:00:00"), "gpt-4o-mini", 0.01, (985, 100)),
+        ],
+    )
+    assert main(["reconcile", str(export), "--ledger", url]) == 1
+    shown = capsys.readouterr().out
+    assert "-1.36%" in shown
+    assert "1 of 2 differ by more than 1 %" in shown
+
+    assert main(["reconcile", str(export), "--ledger", url, "--tolerance", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["aden"]["input"] for row in rows] == [300, 985]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("date,model,input_tokens\n", "a column for the output"),
+        ("date,model,input_tokens,output_tokens\nsoon,m,1,1\n", "line 2: day='soon'"),
+        ("date,model,input_tokens,output_tokens\n2026-01-01,m,-1,1\n", "line 2: input='-1'"),
+        ("date,model,input_tokens,output_tokens\n2026-01-01,m,1,many\n", "line 2: output='many'"),
+        ("", "a column for the day"),
+    ],
+)
+def test_an_export_that_cannot_be_read_is_told_by_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    """What, which value, what is allowed."""
+    path = tmp_path / "usage.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        read_export(path)
+    assert words in str(raised.value)
+
+
+def test_a_missing_export_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its path."""
+    assert main(["reconcile", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err

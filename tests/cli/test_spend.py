@@ -1,0 +1,177 @@
+"""`aden spend`: the journal added up, in each shape."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from journals import a_call, at, write_ledger
+
+from aden.cli import main
+from aden.cli.period import moment
+from aden.cli.spend.report import DIMENSIONS, report
+from aden.cli.spend.shapes import FOCUS_COLUMNS, harmless, write_focus
+from aden.core.money import NANO
+from aden.errors import ConfigurationError
+
+UTC = ZoneInfo("UTC")
+NOON = at("2026-11-20T12:00:00")
+
+
+def test_calls_are_added_up_by_what_is_asked_and_the_dearest_comes_first() -> None:
+    """Tokens, cost, refusals, and the share that is estimated or had no price."""
+    records = [
+        a_call(NOON, "gpt-4o-mini", 0.001),
+        a_call(NOON, "gpt-4o", 0.01, (100, 10), estimated=True),
+        a_call(NOON, "gpt-4o", 0.02, (200, 20), price_source="floor"),
+        a_call(NOON, "gpt-4o", refused=True),
+    ]
+    made = report(records, "model", NOON - 10, NOON + 10, UTC)
+
+    assert [key for key, _ in made.rows()] == ["gpt-4o", "gpt-4o-mini"]
+    dear = made.groups["gpt-4o"]
+    assert (dear.calls, dear.refused, dear.input_tokens, dear.output_tokens) == (3, 1, 300, 30)
+    assert (dear.cost, dear.estimated, dear.unpriced) == (
+        NANO * 3 // 100,
+        NANO // 100,
+        NANO * 2 // 100,
+    )
+    assert made.total.cost == NANO * 31 // 1000
+
+
+def test_a_day_is_that_of_the_time_zone() -> None:
+    """Half past eleven at night in UTC is the next day in Berlin."""
+    record = a_call(at("2026-11-20T23:30:00"))
+    for zone, day in ((UTC, "2026-11-20"), (ZoneInfo("Europe/Berlin"), "2026-11-21")):
+        made = report([record], "day", record.at - 1, record.at + 1, zone)
+        assert list(made.groups) == [day]
+
+
+def test_pace_and_projection_reach_back_further_than_the_period() -> None:
+    """The last hour, the last day, the month so far, and the month at the last day's rate."""
+    until = at("2026-11-21T00:00:00")
+    records = [
+        a_call(at("2026-10-31T23:59:59"), usd=1000),  # last month
+        a_call(at("2026-11-02T00:00:00"), usd=5),
+        a_call(until - 7200, usd=2),
+        a_call(until - 60, usd=1),
+        a_call(until + 60, usd=1000),  # in the future
+    ]
+    made = report(records, "model", until - 600, until, UTC)
+
+    assert made.total.cost == 1 * NANO
+    assert (made.last_hour, made.last_day, made.month) == (1 * NANO, 3 * NANO, 8 * NANO)
+    assert made.projected_month == (8 + 3 * 10) * NANO  # ten days of November are left
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from("abc"), st.floats(0, 9))))
+def test_groups_add_up_to_the_total_in_each_dimension(
+    calls: list[tuple[int, str, float]],
+) -> None:
+    """Nothing is lost between them."""
+    records = [a_call(NOON + second, model, usd) for second, model, usd in calls]
+    for by in DIMENSIONS:
+        made = report(records, by, NOON, NOON + 10**6, UTC)
+        assert sum(group.cost for group in made.groups.values()) == made.total.cost
+        assert sum(group.calls for group in made.groups.values()) == made.total.calls
+    assert made.total.cost <= sum(record.cost for record in records)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A ledger with three calls of today."""
+    now = time.time() - 5
+    records = [
+        a_call(now, "gpt-4o", 0.5, customer="acme"),
+        a_call(now, "gpt-4o-mini", 0.25, customer="=cmd()"),
+        a_call(now - 40 * 86_400, "gpt-4o", 9.0),
+    ]
+    return write_ledger(tmp_path / "ledger.db", records)
+
+
+def test_the_table_is_what_a_person_asks_for(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thirty days by model, without being told."""
+    assert main(["spend", "--ledger", url]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["gpt-4o", "1", "0", "100", "10", "$0.500000"] in lines
+    assert ["total", "2", "0", "200", "20", "$0.750000"] in lines
+    assert ["last", "hour", "$0.750000"] in lines
+
+
+def test_json_is_exact(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nano-dollars beside dollars."""
+    assert main(["spend", "--ledger", url, "--json", "--by", "customer", "--since", "90d"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {group["customer"]: group["cost_nano_usd"] for group in document["groups"]} == {
+        "-": 9 * NANO,
+        "acme": NANO // 2,
+        "=cmd()": NANO // 4,
+    }
+    assert document["total"]["cost_usd"] == 9.75
+
+
+def test_csv_is_harmless_to_spreadsheets(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A customer's name is no formula."""
+    assert main(["spend", "--ledger", url, "--csv", "--by", "customer"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["customer"]: row["cost_usd"] for row in rows} == {
+        "acme": "0.500000000",
+        "'=cmd()": "0.250000000",
+    }
+    assert harmless("-") == "-"
+
+
+def test_focus_has_every_column_and_adds_up() -> None:
+    """A charge a day and model, periods with their ends, UTC."""
+    out = io.StringIO()
+    noon = at("2026-12-31T12:00:00")
+    records = [a_call(noon, usd=0.5, customer="acme"), a_call(noon + 1, usd=0.25, customer="acme")]
+    write_focus(records, "prod", out)
+    (charge,) = csv.DictReader(io.StringIO(out.getvalue()))
+
+    assert tuple(charge) == FOCUS_COLUMNS
+    assert charge["BilledCost"] == charge["EffectiveCost"] == "0.750000000"
+    assert (charge["BillingAccountId"], charge["SubAccountId"]) == ("prod", "acme")
+    assert (charge["ChargePeriodStart"], charge["ChargePeriodEnd"]) == (
+        "2026-12-31T00:00:00Z",
+        "2027-01-01T00:00:00Z",
+    )
+    assert (charge["BillingPeriodStart"], charge["BillingPeriodEnd"]) == (
+        "2026-12-01T00:00:00Z",
+        "2027-01-01T00:00:00Z",
+    )
+    assert (charge["ConsumedQuantity"], charge["ConsumedUnit"]) == ("220", "Tokens")
+
+
+def test_moments_are_lengths_or_dates() -> None:
+    """A date without an offset is one of the time zone."""
+    berlin = ZoneInfo("Europe/Berlin")
+    assert moment("90m", "--since", NOON, UTC) == NOON - 5400
+    assert moment("2026-11-01", "--since", NOON, berlin) == at("2026-10-31T23:00:00")
+    assert moment("2026-11-01T00:00+00:00", "--since", NOON, berlin) == at("2026-11-01")
+    with pytest.raises(ConfigurationError, match="--since='yesterday'"):
+        moment("yesterday", "--since", NOON, UTC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ledger", "memory:"], "sqlite:///absolute/path"),
+        (["--ledger", "sqlite:///nowhere/ledger.db"], "a ledger that exists"),
+        (["--since", "soon"], "30m, 24h or 7d"),
+        (["--timezone", "Mars/Base"], "Europe/Berlin"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(
+    url: str, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and one line; nothing is created."""
+    asked = arguments if "--ledger" in arguments else [*arguments, "--ledger", url]
+    assert main(["spend", *asked]) == 2
+    assert words in capsys.readouterr().err
+    assert not Path("/nowhere").exists()
