@@ -7,6 +7,7 @@ import pytest
 
 from aden import ANY, Alert, ConfigurationError, Degrade, Throttle
 from aden.budgets.policy_file import LOOK_EVERY_S, PolicyFile, load_policy
+from aden.core.window import Rolling
 
 GOOD = """
 [[budget]]
@@ -27,6 +28,14 @@ delay_ms = 2000
 action = "alert"
 at = 50
 """
+
+
+def test_a_rolling_window_is_written_as_in_code(tmp_path: Path) -> None:
+    """One spelling."""
+    path = tmp_path / "budgets.toml"
+    path.write_text(GOOD.replace('"month"', '"rolling 15m"'))
+    (budget,) = load_policy(path, "enforce").budgets
+    assert budget.span.rolling == Rolling(900)
 
 
 def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:

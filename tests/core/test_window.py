@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aden.core.window import PERIODS, Period, Span, Window
+from aden.core.window import PERIODS, SLICES, Period, Rolling, Span, Window, slice_of
 from aden.errors import ConfigurationError
 
 ZONES = [
@@ -20,7 +20,7 @@ ZONES = [
     "Pacific/Apia",  # left out 2011-12-30 altogether
 ]
 MOMENTS = st.floats(0, 4_000_000_000) | st.integers(0, 4_000_000_000).map(float)
-CALENDAR = [period for period in PERIODS if period != "total"]
+CALENDAR = [period for period in PERIODS if period not in ("total", "session")]
 
 
 def unix(text: str, zone: str = "Europe/Berlin", fold: int = 0) -> float:
@@ -121,6 +121,63 @@ def test_a_total_budget_never_ends() -> None:
     assert Window().at(0) == Window("total", "Asia/Tokyo").at(4e9) == Span("total", None)
 
 
+@given(seconds=st.integers(1, 10_000_000), spent=MOMENTS, later=st.floats(0, 2.1))
+@example(3_600, 1_700_000_000.0, 1.0)
+def test_spend_counts_for_the_whole_rolling_window_and_at_most_a_slice_longer(
+    seconds: int, spent: float, later: float
+) -> None:
+    """A limit over the slices that count is a limit over any *seconds*."""
+    rolling = Rolling(seconds)
+    now = spent + later * seconds
+
+    counts = rolling.start(spent) in rolling.starts(now)
+
+    if now - spent <= seconds - 0.001:
+        assert counts
+    if now - spent >= seconds + rolling.width:
+        assert not counts
+    assert counts == (now < (rolling.slice(rolling.start(spent)).ends_at or 0))
+    assert len(rolling.starts(now)) <= 2 * SLICES + 2
+
+
+@given(seconds=st.integers(1, 10_000_000), now=MOMENTS)
+def test_spend_ahead_of_a_clock_that_was_set_back_still_counts(seconds: int, now: float) -> None:
+    """It was spent just now, whatever the clock says."""
+    rolling = Rolling(seconds)
+    assert rolling.start(now) in rolling.starts(now - seconds / 2)
+
+
+@given(seconds=st.integers(1, 10_000_000), now=MOMENTS, later=MOMENTS)
+def test_ids_of_slices_sort_like_time_and_can_be_read_back(
+    seconds: int, now: float, later: float
+) -> None:
+    """SQLite asks for a range of them."""
+    rolling = Rolling(seconds)
+    one, other = rolling.start(now), rolling.start(later)
+
+    assert (rolling.slice(one).id < rolling.slice(other).id) == (one < other)
+    assert slice_of(rolling.slice(one).id) == (rolling, one)
+    assert slice_of("day:2026-07-15") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("rolling 90s", 90), ("rolling 15m", 900), ("rolling 24h", 86_400), ("rolling 7d", 604_800)],
+)
+def test_a_rolling_window_is_written_as_a_time(text: str, seconds: int) -> None:
+    """A number and its unit."""
+    assert Window(text).rolling == Rolling(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["rolling", "rolling 0s", "15m", "rolling -5m", "rolling 1.5h", "rolling 367d", ""]
+)
+def test_any_other_way_to_write_it_is_a_wrong_setting(text: str) -> None:
+    """The error shows how."""
+    with pytest.raises(ConfigurationError, match="rolling 15m"):
+        Window(text)
+
+
 @pytest.mark.parametrize("zone", ["", "Europe/Nowhere", "../etc/passwd", "/etc/passwd", "\0"])
 def test_an_unknown_zone_is_a_wrong_setting(zone: str) -> None:
     """The error names what would be a zone."""
@@ -130,5 +187,7 @@ def test_an_unknown_zone_is_a_wrong_setting(zone: str) -> None:
 
 def test_an_unknown_period_is_a_wrong_setting() -> None:
     """The error lists the periods."""
-    with pytest.raises(ConfigurationError, match=r"total \| month \| week \| day \| hour"):
-        Window("fortnight")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(
+        ConfigurationError, match=r"total \| session \| month \| week \| day \| hour"
+    ):
+        Window("fortnight")

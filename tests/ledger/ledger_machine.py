@@ -17,6 +17,8 @@ BUDGETS = {
     "hour": (Window("hour", "Europe/Berlin"), 60),
     "day": (Window("day", "Europe/Berlin"), 100),
     "zero": (Window("week"), 0),
+    "rolling": (Window("rolling 1h"), 80),
+    "short": (Window("rolling 7s"), 40),
 }
 WINDOWS = [(key, window) for key, (window, _) in BUDGETS.items()]
 IDS = st.sampled_from([f"op{number}" for number in range(6)])
@@ -69,6 +71,8 @@ class Ledgers(RuleBasedStateMachine):
         self.memory = MemoryLedger(self.clock)
         self.turns = 0
         self.allowance: Counter[Key] = Counter()
+        self.latest = self.clock()
+        self.set_back = 0.0
         self.last: dict[str, tuple[Charge, ...]] = {}
         self.handles: list[Ledger] = [self.another() for _ in range(2)]
 
@@ -195,7 +199,9 @@ class Ledgers(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 100, 4_000, 90_000]))
     def go_back(self, seconds: float) -> None:
         """Somebody set the clock."""
+        self.latest = max(self.latest, self.clock())
         self.clock.advance(-seconds)
+        self.set_back = max(self.set_back, self.latest - self.clock())
 
     @precondition(lambda self: self.turns % 5 == 0)
     @rule()
@@ -223,6 +229,18 @@ class Ledgers(RuleBasedStateMachine):
         for key, figures in self.table().items():
             assert min(figures) >= 0
             assert sum(figures) <= BUDGETS[key[0]][1] + self.allowance[key]
+
+    @invariant()
+    def no_rolling_window_holds_more_than_was_allowed(self) -> None:
+        """Over all its slices, unless the clock was set back by more than the window."""
+        totals = self.totals()
+        for key, window in WINDOWS:
+            rolling = window.rolling
+            if rolling is None or self.set_back > rolling.seconds:
+                continue
+            parts = [(key, rolling.slice(start).id) for start in rolling.starts(self.clock())]
+            allowed = BUDGETS[key][1] + sum(self.allowance[part] for part in parts)
+            assert sum(totals[part] for part in parts) <= allowed
 
     @invariant()
     def held_is_the_sum_of_the_open_holds(self) -> None:

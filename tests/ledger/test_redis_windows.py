@@ -14,7 +14,7 @@ WINDOWS = [
     Window(period, zone)
     for period in ("hour", "day", "week", "month", "total")
     for zone in ("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia")
-]
+] + [Window("rolling 7s"), Window("rolling 1h"), Window("rolling 30d")]
 TURNS = [
     1_767_225_600,  # 2026-01-01 00:00 UTC
     1_774_746_000,  # 2026-03-29 01:00 UTC: summer time begins in Berlin

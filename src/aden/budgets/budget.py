@@ -10,7 +10,7 @@ from aden.core.attribution import Attribution
 from aden.core.limit import Limit
 from aden.core.money import Amount, parse_usd
 from aden.core.request import Request
-from aden.core.window import PERIODS, Period, Window
+from aden.core.window import ALLOWED, Window, is_period
 from aden.errors import ConfigurationError
 
 Mode = Literal["enforce", "observe", "off"]
@@ -28,8 +28,9 @@ class Budget:
         limit_usd: US dollars; a decimal string is exact; 0 blocks everything that costs.
         limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``,
             ``seconds(n)`` of speech.
-        window: ``total | month | week | day | hour``, calendar periods in *timezone*; or
-            ``session``, each session's whole life.
+        window: ``total | month | week | day | hour``, calendar periods in *timezone*;
+            ``session``, each session's whole life; or ``rolling 15m``, at any moment the last
+            fifteen minutes (s, m, h, d).
         scope: Whose requests count, such as ``{"customer": "acme"}``; empty: all. `ANY` as the
             value makes one budget for each value of that label.
         ladder: `Alert`, `Degrade` and `Throttle` steps; refusal at 100 per cent is implied.
@@ -40,7 +41,7 @@ class Budget:
 
     id: str
     limit_usd: Amount | None = None
-    window: Period | Literal["session"] = "total"
+    window: str = "total"
     timezone: str = "UTC"
     name: str = ""
     scope: Mapping[str, object] = field(default_factory=dict)
@@ -54,12 +55,12 @@ class Budget:
         check_id(self.id)
         one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
         one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
-        one_of(f"budget {self.id}: window", self.window, (*PERIODS, "session"))
+        if not is_period(self.window):
+            raise ConfigurationError(f"budget {self.id}: window", self.window, ALLOWED)
         object.__setattr__(self, "scope", read_scope(self.scope, f"budget {self.id}: scope"))
         object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
         object.__setattr__(self, "limit", self._read_limit())
-        period: Period = "total" if self.window == "session" else self.window
-        object.__setattr__(self, "span", Window(period, self.timezone))
+        object.__setattr__(self, "span", Window(self.window, self.timezone))
         if self.window == "session":  # a budget for each session, over its whole life
             object.__setattr__(self, "scope", {"session": ANY, **self.scope})
 

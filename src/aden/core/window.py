@@ -1,14 +1,25 @@
 """Windows of a budget, worked out from a clock reading at the moment of asking; nothing resets."""
 
+import math
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aden.errors import ConfigurationError
 
-Period = Literal["total", "month", "week", "day", "hour"]
+Period = Literal["total", "session", "month", "week", "day", "hour"]
 PERIODS: tuple[str, ...] = get_args(Period)
+ALLOWED = " | ".join((*PERIODS, "rolling and a time such as 'rolling 15m' (s, m, h, d; to 366d)"))
+
+SLICES = 30
+"""Into how many slices a rolling window is cut, at most."""
+MAX_ROLLING_S = 366 * 86_400
+_ROLLING = re.compile(r"rolling ([1-9]\d{0,8}) ?([smhd])", re.ASCII)
+_SLICE_ID = re.compile(r"rolling:(\d+):(\d+)", re.ASCII)
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +31,80 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A calendar period in a time zone, or the budget's whole life (``total``)."""
+class Rolling:
+    """The last *seconds* seconds, kept as slices of whole seconds, at most 30 and the one begun.
 
-    period: Period = "total"
+    What a call spends is booked in the slice of its reserve and counts until that slice is wholly
+    out of the window: never less than *seconds*, and at most one slice (a thirtieth, or a second)
+    longer. So the limit holds over any *seconds*. Where the clock was set back, slices up to
+    *seconds* ahead of it count as well, for they were spent just now.
+    """
+
+    seconds: int
+
+    @property
+    def width(self) -> int:
+        """Seconds that a slice lasts."""
+        return -(-self.seconds // SLICES)
+
+    def start(self, at: float) -> int:
+        """The unix second at which the slice of the moment *at* begins."""
+        return math.floor(at / self.width) * self.width
+
+    def starts(self, now: float) -> range:
+        """The beginnings of all slices that count now, the oldest first."""
+        first, last = self.start(now - self.seconds), self.start(now + self.seconds)
+        return range(first, last + 1, self.width)
+
+    def slice(self, start: int) -> Span:
+        """The slice that begins at *start*; its end is when it stops counting.
+
+        Ids of a window's slices sort like their beginnings.
+        """
+        return Span(f"{self.series}:{start:012d}", float(start + self.width + self.seconds))
+
+    @property
+    def series(self) -> str:
+        """What the ids of all slices begin with."""
+        return f"rolling:{self.seconds}"
+
+
+def slice_of(window_id: str) -> tuple[Rolling, int] | None:
+    """The rolling window and the beginning of the slice that has this id; None for other ids."""
+    found = _SLICE_ID.fullmatch(window_id)
+    return (Rolling(int(found[1])), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A calendar period in a time zone, the whole life of a budget or a session, or the last while.
+
+    Rolling windows are written ``rolling 90s``, ``rolling 15m``, ``rolling 24h``, ``rolling 7d``.
+    """
+
+    period: str = "total"
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
-        if self.period not in PERIODS:
-            raise ConfigurationError("window", self.period, " | ".join(PERIODS))
+        if not is_period(self.period):
+            raise ConfigurationError("window", self.period, ALLOWED)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
             allowed = "an IANA time zone such as Europe/Berlin"
             raise ConfigurationError("timezone", self.timezone, allowed) from None
 
+    @property
+    def rolling(self) -> Rolling | None:
+        """How it rolls; None for a window with fixed ends."""
+        return _rolling(self.period)
+
     def at(self, now: float) -> Span:
-        """The window that contains the unix second *now*."""
-        if self.period == "total":
-            return Span("total", None)
+        """The window that contains the unix second *now*; of a rolling one, the slice."""
+        if self.period in ("total", "session"):
+            return Span(self.period, None)
+        if rolling := self.rolling:
+            return rolling.slice(rolling.start(now))
         zone = ZoneInfo(self.timezone)
         local = datetime.fromtimestamp(now, zone)
         start = _start(self.period, local)
@@ -48,7 +114,19 @@ class Window:
         return Span(f"{self.period}:{start.date().isoformat()}", end.timestamp())
 
 
-def _start(period: Period, local: datetime) -> datetime:
+def is_period(text: object) -> bool:
+    """Whether a window may be written so."""
+    return isinstance(text, str) and (text in PERIODS or _rolling(text) is not None)
+
+
+@lru_cache(maxsize=1024)
+def _rolling(period: str) -> Rolling | None:
+    found = _ROLLING.fullmatch(period)
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    return Rolling(seconds) if 0 < seconds <= MAX_ROLLING_S else None
+
+
+def _start(period: str, local: datetime) -> datetime:
     if period == "hour":
         return local.replace(minute=0, second=0, microsecond=0)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
@@ -59,7 +137,7 @@ def _start(period: Period, local: datetime) -> datetime:
     return day
 
 
-def _beyond(period: Period, start: datetime) -> datetime:
+def _beyond(period: str, start: datetime) -> datetime:
     """Some moment in the next period (wall-clock arithmetic, so it follows summer time)."""
     days = {"hour": 1 / 24, "day": 1, "week": 7, "month": 32}[period]
     return start + timedelta(days=days)

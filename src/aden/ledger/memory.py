@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aden.core.record import CallRecord
-from aden.core.window import Window
+from aden.core.window import Rolling, Window
 from aden.errors import LedgerUnavailable
 from aden.ledger.journal import line_of, records_of
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Reach, Refusal, Settlement
@@ -207,11 +207,30 @@ class MemoryLedger:
         operation.holds = tuple(raised)
 
     def _balance(self, key: str, window: Window, now: float) -> Balance:
+        if window.rolling is not None:
+            return self._rolling_balance(key, window.rolling, now)
         span = window.at(now)
         found = self._balances.get((key, span.id))
         return (
             replace(found, ends_at=span.ends_at) if found else Balance(key, span.id, span.ends_at)
         )
+
+    def _rolling_balance(self, key: str, rolling: Rolling, now: float) -> Balance:
+        current = rolling.slice(rolling.start(now))
+        balance = Balance(key, current.id, None)
+        for start in rolling.starts(now):
+            span = rolling.slice(start)
+            part = self._balances.get((key, span.id))
+            if part is None or not (part.settled or part.unconfirmed or part.held):
+                continue
+            balance = replace(
+                balance,
+                ends_at=balance.ends_at or span.ends_at,
+                settled=balance.settled + part.settled,
+                unconfirmed=balance.unconfirmed + part.unconfirmed,
+                held=balance.held + part.held,
+            )
+        return replace(balance, ends_at=balance.ends_at or current.ends_at)
 
     def _add(
         self, charge: Charge, *, held: int = 0, settled: int = 0, unconfirmed: int = 0

@@ -52,12 +52,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What one budget's window holds, without the asking operation's own hold."""
+    """What one budget's window holds, without the asking operation's own hold.
+
+    Of a rolling window: what counts at this moment; `window_id` is the slice to be booked in.
+    """
 
     budget: str
     window_id: str
     ends_at: float | None
-    """Unix second at which the window ends; None: never."""
+    """Unix second at which the window ends, or the oldest of what counts leaves it; None: never."""
     settled: int = 0
     unconfirmed: int = 0
     held: int = 0

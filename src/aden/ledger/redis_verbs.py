@@ -71,7 +71,7 @@ class Reserve:
         if said == b"clock":
             raise WrongClockError(float(now))
         place, *figures = rest
-        seen = _balances(self._windows, self._spans, figures)
+        seen = _balances(self._windows.items(), self._spans, figures)
         operation = self._ask.operation
         if said == b"granted":
             found = {balance.budget: balance.window_id for balance in seen}
@@ -110,7 +110,7 @@ class Balances:
         now, said, *figures = reply
         if said == b"clock":
             raise WrongClockError(float(now))
-        return _balances((key for key, _ in self._budgets), self._spans, figures)
+        return _balances(self._budgets, self._spans, figures)
 
 
 class Plain:
@@ -202,8 +202,11 @@ def moment(given: float | None) -> bytes:
 def _spans_around(window: Window, minute: int) -> tuple[tuple[Span, ...], bytes]:
     """The windows that touch the minute, the one before or the one after; as the scripts read them.
 
-    The server picks by its own clock, so the clocks need not agree to better than a minute.
+    The server picks by its own clock, so the clocks need not agree to better than a minute. The
+    slices of a window that rolls it works out itself.
     """
+    if rolling := window.rolling:
+        return (), b"~ %d %d" % (rolling.seconds, rolling.width)
     spans: dict[str, Span] = {}
     for near in range(minute - 1, minute + 3):
         span = window.at(near * 60)
@@ -240,12 +243,18 @@ def _add_budgets(
 
 
 def _balances(
-    keys: Iterable[str], candidates: Sequence[tuple[Span, ...]], answer: Sequence[bytes]
+    budgets: Iterable[tuple[str, Window]],
+    candidates: Sequence[tuple[Span, ...]],
+    answer: Sequence[bytes],
 ) -> tuple[Balance, ...]:
     """The balances of an answer: of each budget, which window, settled, unconfirmed, held."""
     seen = []
-    for key, spans, told in zip(keys, candidates, answer, strict=True):
-        index, settled, unconfirmed, held = map(int, told.split())
-        span = spans[index]
+    for (key, window), spans, told in zip(budgets, candidates, answer, strict=True):
+        tag, *figures = told.split()
+        settled, unconfirmed, held = map(int, figures[:3])
+        if window.rolling is None:
+            span = spans[int(tag)]
+        else:
+            span = Span(window.rolling.slice(int(tag[1:])).id, float(figures[3]))
         seen.append(Balance(key, span.id, span.ends_at, settled, unconfirmed, held))
     return tuple(seen)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from aden.core.window import Window
+from aden.core.window import Rolling, Span, Window, slice_of
 from aden.ledger.memory import RETAIN_S
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import choose, output_bucket, retry_after_ms
@@ -161,11 +161,28 @@ def _holds(db: sqlite3.Connection, operation: str) -> list[Charge]:
 
 def _balance(db: sqlite3.Connection, key: str, window: Window, now: float) -> Balance:
     span = window.at(now)
+    if window.rolling is not None:
+        return _rolling_balance(db, key, window.rolling, span, now)
     row = db.execute(
         "SELECT settled, unconfirmed, held FROM balance WHERE budget = ? AND window_id = ?",
         (key, span.id),
     ).fetchone()
     return Balance(key, span.id, span.ends_at, *(row or (0, 0, 0)))
+
+
+def _rolling_balance(
+    db: sqlite3.Connection, key: str, rolling: Rolling, current: Span, now: float
+) -> Balance:
+    starts = rolling.starts(now)
+    oldest, *sums = db.execute(
+        "SELECT min(window_id), ifnull(sum(settled), 0), ifnull(sum(unconfirmed), 0),"
+        " ifnull(sum(held), 0) FROM balance WHERE budget = ? AND window_id BETWEEN ? AND ?"
+        " AND (settled OR unconfirmed OR held)",
+        (key, rolling.slice(starts[0]).id, rolling.slice(starts[-1]).id),
+    ).fetchone()
+    first = slice_of(oldest) if oldest else None
+    ends_at = rolling.slice(first[1]).ends_at if first else current.ends_at
+    return Balance(key, current.id, ends_at, *sums)
 
 
 def _add(

@@ -48,12 +48,16 @@ local function load_some(fields, first, last)
   local found = redis.call('HMGET', BALANCES, unpack(fields, first, last))
   for i = 1, last - first + 1 do
     local field = fields[first + i - 1]
-    local settled, unconfirmed, held = string.match(found[i] or '0 0 0', '(%S+) (%S+) (%S+)')
-    balances[field] = {
-      settled = tonumber(settled),
-      unconfirmed = tonumber(unconfirmed),
-      held = tonumber(held),
-    }
+    if found[i] then
+      local settled, unconfirmed, held = string.match(found[i], '(%S+) (%S+) (%S+)')
+      balances[field] = {
+        settled = tonumber(settled),
+        unconfirmed = tonumber(unconfirmed),
+        held = tonumber(held),
+      }
+    else
+      balances[field] = { settled = 0, unconfirmed = 0, held = 0 }
+    end
   end
 end
 
@@ -167,36 +171,86 @@ local function expire(now)
   end
 end
 
--- Read the budgets that stand in ARGV from a place on: how many, then of each its name and the
--- windows that may be the current one, in order ('id end id end …', '-' for no end). The current
--- one is the first that has not ended. Returns the budgets and the place behind them.
+-- Budgets that are asked about stand in ARGV from a place on: how many, then of each its name and
+-- its window: those that may be the current one, in order ('id end id end …', '-' for no end; the
+-- first that has not ended is it), or '~ seconds width' of one that rolls in slices (core.window).
+-- Each is made a table: name, window to be booked in, fields that count, tag (which window; '~start'
+-- of the slice), ends (of each field, when it stops counting; only of those that roll).
+
+local function add_slices(budget, seconds, width, now)
+  local series = 'rolling:' .. seconds .. ':'
+  seconds, width = tonumber(seconds), tonumber(width)
+  local function start_of(at)
+    return math.floor(at / width) * width
+  end
+  local current = start_of(now)
+  budget.window = series .. string.format('%012d', current)
+  budget.current_end = current + width + seconds
+  budget.tag = string.format('~%d', current)
+  budget.ends = {}
+  for start = start_of(now - seconds), start_of(now + seconds), width do
+    budget.fields[#budget.fields + 1] = field_of(budget.name, series .. string.format('%012d', start))
+    budget.ends[#budget.ends + 1] = start + width + seconds
+  end
+end
+
+local function add_window(budget, windows, now)
+  local index = -1
+  for id, ends_at in string.gmatch(windows, '(%S+) (%S+)') do
+    budget.window = id
+    index = index + 1
+    if ends_at == '-' or now < tonumber(ends_at) then
+      break
+    end
+  end
+  budget.tag = tostring(index)
+  budget.fields[1] = field_of(budget.name, budget.window)
+end
+
+-- The sum over what counts, and what the asker is told: tag, settled, unconfirmed, held, and of a
+-- window that rolls when the oldest of it stops counting.
+local function sum_up(budget)
+  local sum = { settled = 0, unconfirmed = 0, held = 0 }
+  local ends_at
+  for i, field in ipairs(budget.fields) do
+    local part = balances[field]
+    sum.settled = sum.settled + part.settled
+    sum.unconfirmed = sum.unconfirmed + part.unconfirmed
+    sum.held = sum.held + part.held
+    if budget.ends and not ends_at and part.settled + part.unconfirmed + part.held ~= 0 then
+      ends_at = budget.ends[i]
+    end
+  end
+  budget.balance = sum
+  budget.told = budget.tag .. ' ' .. figures(sum)
+  if budget.ends then
+    budget.told = budget.told .. string.format(' %d', ends_at or budget.current_end)
+  end
+end
+
+-- Read those budgets; returns them and the place behind them.
 local function read_budgets(place, now)
   local count = tonumber(ARGV[place])
-  local budgets, fields = {}, {}
+  local budgets, unread = {}, {}
   for i = 1, count do
-    local name, index = ARGV[place + 2 * i - 1], -1
-    local budget = { name = name }
-    for id, ends_at in string.gmatch(ARGV[place + 2 * i], '(%S+) (%S+)') do
-      budget.window = id
-      index = index + 1
-      if ends_at == '-' or now < tonumber(ends_at) then
-        break
+    local budget = { name = ARGV[place + 2 * i - 1], fields = {} }
+    local windows = ARGV[place + 2 * i]
+    local seconds, width = string.match(windows, '^~ (%d+) (%d+)$')
+    if seconds then
+      add_slices(budget, seconds, width, now)
+    else
+      add_window(budget, windows, now)
+    end
+    for _, field in ipairs(budget.fields) do
+      if not balances[field] then
+        unread[#unread + 1] = field
       end
     end
-    budget.index = index
-    fields[i] = field_of(name, budget.window)
     budgets[i] = budget
   end
-  local unread = {}
-  for _, field in ipairs(fields) do
-    if not balances[field] then
-      unread[#unread + 1] = field
-    end
-  end
   load(unread)
-  for i, budget in ipairs(budgets) do
-    budget.balance = balances[fields[i]]
-    budget.told = budget.index .. ' ' .. figures(budget.balance)
+  for _, budget in ipairs(budgets) do
+    sum_up(budget)
   end
   return budgets, place + 1 + 2 * count
 end
