@@ -140,7 +140,10 @@ def test_tokens_and_requests_are_limited_by_the_same_mechanism() -> None:
     outcome = ledger.reserve(planned.ask)
     decision = gate.decide(planned, make_policy(budgets), outcome, ALLOW)
     assert (decision.action, decision.budget_id) == ("block", "t")
-    assert decision.message == "budget 't' is exhausted: 100 tokens spent of 250 tokens"
+    assert decision.message == (
+        "budget 't' is exhausted: 100 tokens spent of 250 tokens, and this request may use "
+        "200 tokens"
+    )
     (view, other) = gate.budget_views(planned, outcome, "process")
     assert (view["limit"], view["spent"], view["exhausted"]) == (250, 100, True)
     assert (other["limit"], other["remaining"]) == (3, 3)

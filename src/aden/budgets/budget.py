@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from aden.budgets.ladder import Step, climb, one_of
+from aden.budgets.ladder import Beyond, Step, check_beyond, climb, one_of
 from aden.budgets.scope import ANY, MAX_LABEL, agree, read_scope, shown
 from aden.core.attribution import Attribution
 from aden.core.limit import Limit
@@ -34,6 +34,8 @@ class Budget:
         scope: Whose requests count, such as ``{"customer": "acme"}``; empty: all. `ANY` as the
             value makes one budget for each value of that label.
         ladder: `Alert`, `Degrade` and `Throttle` steps; refusal at 100 per cent is implied.
+        beyond: What happens at the limit: ``cancel`` refuses; ``degrade`` goes on with the
+            ladder's last model, ``throttle`` goes on with its delay, both without a limit.
         mode: ``enforce``; ``observe`` decides and reports but refuses nothing; ``off``.
         unknown_price: What to do with a model that has no known price: ``floor`` takes the
             provider's dearest known rates, ``refuse`` refuses, ``allow`` counts nothing.
@@ -49,6 +51,7 @@ class Budget:
     mode: Mode = "enforce"
     unknown_price: UnknownPrice = "floor"
     limit: Limit = _NO_LIMIT
+    beyond: Beyond = "cancel"
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +62,7 @@ class Budget:
             raise ConfigurationError(f"budget {self.id}: window", self.window, ALLOWED)
         object.__setattr__(self, "scope", read_scope(self.scope, f"budget {self.id}: scope"))
         object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
+        check_beyond(self.beyond, self.ladder, f"budget {self.id}: beyond")
         object.__setattr__(self, "limit", self._read_limit())
         object.__setattr__(self, "span", Window(self.window, self.timezone))
         if self.window == "session":  # a budget for each session, over its whole life
@@ -68,11 +72,12 @@ class Budget:
         setting = f"budget {self.id}: limit"
         if not isinstance(self.limit, Limit):
             raise ConfigurationError(setting, self.limit, "tokens(n), requests(n) or seconds(n)")
-        if self.limit != _NO_LIMIT and self.limit_usd is not None:
-            raise ConfigurationError(setting, self.limit, "limit_usd or limit, not both")
-        if self.limit != _NO_LIMIT:
+        if self.limit_usd is None and self.limit != _NO_LIMIT:
             return self.limit
-        return Limit(parse_usd(self.limit_usd, f"{setting}_usd"))
+        money = Limit(parse_usd(self.limit_usd, f"{setting}_usd"))
+        if self.limit not in (_NO_LIMIT, money):
+            raise ConfigurationError(setting, self.limit, "limit_usd or limit, not both")
+        return money
 
     @property
     def type(self) -> str:
@@ -103,6 +108,8 @@ class Match:
     budget: Budget
     key: str
     scope: str | None
+    ladder: Sequence[Step]
+    """The budget's own steps and those of the rules that the request is subject to."""
 
 
 def matches(budget: Budget, request: Request, attribution: Attribution) -> Match | None:
@@ -112,4 +119,5 @@ def matches(budget: Budget, request: Request, attribution: Attribution) -> Match
         return None
     scope = shown(found)
     templated = any(wanted is ANY for wanted in budget.scope.values())
-    return Match(budget, f"{budget.id}|{scope}" if templated else budget.id, scope)
+    key = f"{budget.id}|{scope}" if templated else budget.id
+    return Match(budget, key, scope, budget.ladder)

@@ -5,13 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from aden.budgets.budget import Budget, Match
+from aden.budgets.budget import Match
 from aden.budgets.ladder import Throttle
 from aden.budgets.plan import Plan, Quote, lines
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
+from aden.ledger.rules import choose
 
 Outcome = Grant | Refusal | None
 """What the ledger answered; None where it was not asked."""
@@ -19,7 +20,9 @@ Outcome = Grant | Refusal | None
 
 def decide(plan: Plan, policy: Policy, outcome: Outcome, hook: Decision) -> Decision:
     """The most restrictive of policy, ledger and hook."""
-    house = plan.block or _ledger_decision(plan, policy, outcome)
+    house = plan.block or most_restrictive(
+        plan.standing.decision, _ledger_decision(plan, policy, outcome)
+    )
     if house.action == "block":
         if hook.action == "block":  # both refuse: the ledger's reason in the hook's words
             return replace(house, source="hook", message=hook.message)
@@ -27,6 +30,28 @@ def decide(plan: Plan, policy: Policy, outcome: Outcome, hook: Decision) -> Deci
     if hook.model is not None and house.model is not None:
         hook = replace(hook, model=_cheaper(plan, house.model, hook.model))
     return most_restrictive(house, hook)
+
+
+def observed(plan: Plan, policy: Policy, outcome: Outcome, hook: Decision) -> Decision | None:
+    """What would have been decided if nothing were only observed; None where nothing is.
+
+    The balances are those of the reserve that was made, so it costs no trip of its own.
+    """
+    if plan.would_be is None or policy.would_be is None:
+        return None
+    asked = plan.would_be.ask
+    answer: Outcome = None
+    if outcome is not None and asked is not None:
+        balances = {balance.budget: balance for balance in outcome.balances}
+        verdict = choose(asked, balances)
+        if verdict.option is None:
+            refusing = balances[verdict.budget]
+            answer = Refusal(
+                asked.operation, verdict.reason, refusing.budget, outcome.balances, None
+            )
+        else:
+            answer = Grant(asked.operation, verdict.option, (), outcome.balances)
+    return decide(plan.would_be, policy.would_be, answer, hook)
 
 
 def second_ask(
@@ -50,10 +75,21 @@ def refused(refusal: Refusal, plan: Plan) -> Decision:
         why = f"is taken up by open requests: {held}"
     else:
         why = f"is exhausted: {show(balance.spent)} spent"
-    message = f"budget {budget.id!r} {why} of {show(budget.limit.amount)}"
+    message = f"budget {budget.id!r} {why} of {show(budget.limit.amount)}{_asking(plan, match)}"
     return Decision(
         "block", refusal.reason, "ledger", message, budget.id, retry_after_ms=refusal.retry_after_ms
     )
+
+
+def _asking(plan: Plan, match: Match) -> str:
+    """What the request may cost of a budget in its cheapest form, for people."""
+    limit = match.budget.limit
+    if plan.ask is None or limit.unit == "requests":
+        return ""
+    lines = (line for option in plan.ask.options for line in option.lines)
+    least = min(line.amount for line in lines if line.budget == match.key)
+    verb = "cost" if limit.unit == "usd" else "use"
+    return f", and this request may {verb} {limit.show(least)}"
 
 
 def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
@@ -109,7 +145,7 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     for match in plan.matches:
         if policy.enforces(match.budget):
             balance = _balance_of(outcome, match.key)
-            decision = most_restrictive(decision, _throttled(match.budget, balance))
+            decision = most_restrictive(decision, _throttled(match, balance))
     return decision
 
 
@@ -138,9 +174,12 @@ def _degraded(plan: Plan, grant: Grant) -> Decision:
     return Decision("degrade", "policy", "policy", None, None, quote.model)
 
 
-def _throttled(budget: Budget, balance: Balance) -> Decision:
-    used = budget.percent_used(balance.spent)
-    steps = [step for step in budget.ladder if isinstance(step, Throttle) and used >= step.at]
+def _throttled(match: Match, balance: Balance) -> Decision:
+    budget = match.budget
+    # A request counts from the moment it is sent, money only when it is settled.
+    counted = balance.spent + (balance.held if budget.limit.unit == "requests" else 0)
+    used = budget.percent_used(counted)
+    steps = [step for step in match.ladder if isinstance(step, Throttle) and used >= step.at]
     if not steps:
         return ALLOW
     message = f"budget {budget.id!r} is {used:.1f} % used"
@@ -163,7 +202,9 @@ def _cheaper(plan: Plan, one: str, other: str) -> str:
 def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[str, object]:
     budget, limit = match.budget, match.budget.limit
     cheapest = min(quote.amounts.of(limit.unit) for quote in plan.quotes)
-    fits = limit.amount > 0 and (cheapest == 0 or balance.spent + cheapest <= limit.amount)
+    fits = budget.beyond != "cancel" or (
+        limit.amount > 0 and (cheapest == 0 or balance.spent + cheapest <= limit.amount)
+    )
     ends_at = balance.ends_at
     return MappingProxyType(
         {

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from aden.errors import ConfigurationError
 
+Beyond = Literal["cancel", "degrade", "throttle"]
 AlertLevel = Literal["info", "warning", "critical"]
 
 MAX_DELAY_MS = 60_000
@@ -71,6 +72,15 @@ def climb(steps: object, setting: str) -> tuple[Step, ...]:
                 raise ConfigurationError(setting, step.to, "each model once: this is a circle")
             models.add(step.to)
     return tuple(sorted(steps, key=lambda step: step.at))
+
+
+def check_beyond(beyond: object, ladder: Sequence[Step], setting: str) -> None:
+    """Refuse to go on beyond a limit by a step that the ladder does not have."""
+    one_of(setting, beyond, get_args(Beyond))
+    needed = {"degrade": Degrade, "throttle": Throttle}.get(str(beyond))
+    if needed and not any(isinstance(step, needed) for step in ladder):
+        allowed = f"cancel, or a ladder with a {needed.__name__} step"
+        raise ConfigurationError(setting, beyond, allowed)
 
 
 def check_percent(setting: str, value: object) -> None:

@@ -1,14 +1,14 @@
 """Before the ledger is asked: which ways to send the request there are, and what each must fit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
-from aden.budgets.policy import Policy
+from aden.budgets.policy import Policy, Standing
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
-from aden.core.limit import Amounts, amounts
+from aden.core.limit import MAX_COUNT, Amounts, amounts
 from aden.core.request import Request, reasons
 from aden.core.usage import Usage
 from aden.ledger.protocol import Ask, Line, Option
@@ -45,6 +45,9 @@ class Quote:
     """What is booked if the process dies right after sending: the input, of a plain call all."""
 
 
+_NOTHING_STANDING = Standing()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the ledger is to be asked, or why it need not be."""
@@ -52,10 +55,16 @@ class Plan:
     matches: tuple[Match, ...]
     quotes: tuple[Quote, ...]
     """One for each option of `ask`, in the same order."""
+    asked: Quote
+    """The request as it was asked for."""
     ask: Ask | None = None
     """None where no budget matches: nothing is reserved."""
     block: Decision | None = None
     """Set where the request is refused whatever the ledger says."""
+    standing: Standing = _NOTHING_STANDING
+    """What rules make of the request whatever the ledger says."""
+    would_be: "Plan | None" = None
+    """The plan if nothing were only observed; None where nothing is."""
 
 
 Outputs = Callable[[str], Estimate]
@@ -71,17 +80,33 @@ def plan(
     estimate: Outputs,
 ) -> Plan:
     """List the ways to send a request in the order in which they are to be tried."""
+    would_be = None
+    if policy.would_be is not None:
+        would_be = plan(operation, request, attribution, policy.would_be, prices, estimate)
     matched = policy.matching(request, attribution)
-    asked = quote(request, request.model, prices, estimate(request.model))
-    targets = dict.fromkeys(to for to in _targets(matched, policy) if to != request.model)
-    cheaper = (quote(request, to, prices, estimate(to)) for to in targets)
-    quotes = (asked, *(each for each in cheaper if takes(each, request)))
+    asked = first = quote(request, request.model, prices, estimate(request.model))
+    standing = policy.standing(request, attribution)
+    if policy.mode != "enforce":
+        standing = Standing(alerts=standing.alerts)
+    if standing.decision.action == "block":
+        block = standing.decision
+        return Plan(matched, (asked,), asked, None, block, standing, would_be)
+    if (model := standing.decision.model) is not None:
+        degraded = quote(request, model, prices, estimate(model))
+        first = degraded if takes(degraded, request) else asked
+    targets = dict.fromkeys(to for to in _targets(matched, policy) if to != first.model)
+    cheaper = (
+        quote(request, to, prices, estimate(to))
+        for to in targets
+        if policy.blocked(replace(request, model=to), attribution) is None
+    )
+    quotes = (first, *(each for each in cheaper if takes(each, request)))
     if not matched:
-        return Plan(matched, quotes)
-    if refused := unpriced(matched, policy, quotes[0]):
-        return Plan(matched, quotes, block=refused)
+        return Plan(matched, quotes, asked, None, None, standing, would_be)
+    if refused := unpriced(matched, policy, first):
+        return Plan(matched, quotes, asked, None, refused, standing, would_be)
     options = tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
-    return Plan(matched, quotes, Ask(operation, options))
+    return Plan(matched, quotes, asked, Ask(operation, options), None, standing, would_be)
 
 
 def takes(target: Quote, request: Request) -> bool:
@@ -132,10 +157,10 @@ def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
     return Line(
         budget=match.key,
         window=budget.span,
-        limit=budget.limit.amount,
+        limit=MAX_COUNT if _goes_on(match, chosen) else budget.limit.amount,
         amount=chosen.amounts.of(unit) if counted else 0,
         at_risk=chosen.at_risk.of(unit) if counted else 0,
-        below=_next_step(budget, chosen, quotes),
+        below=_next_step(match, chosen, quotes),
         enforce=policy.enforces(budget),
     )
 
@@ -146,13 +171,25 @@ def counts(budget: Budget, price_source: str) -> bool:
     return not (unpriced and budget.unknown_price == "allow")
 
 
-def _next_step(budget: Budget, chosen: Quote, quotes: tuple[Quote, ...]) -> int | None:
-    """Spend from which the ladder asks for a model cheaper than *chosen*."""
-    costs = {quote.model: quote.amounts.usd for quote in quotes}
-    cost = chosen.amounts.usd
-    for step in budget.ladder:
-        if isinstance(step, Degrade) and cost > costs.get(step.to, cost):
-            return budget.threshold(step.at)
+def _goes_on(match: Match, chosen: Quote) -> bool:
+    """Whether a request that is sent as *chosen* goes on beyond the limit."""
+    if match.budget.beyond == "degrade":
+        targets = [step.to for step in match.ladder if isinstance(step, Degrade)]
+        return targets[-1] == chosen.model
+    return match.budget.beyond == "throttle"
+
+
+def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | None:
+    """Spend from which the ladder asks for a model that is further down than *chosen*.
+
+    Down is what is cheaper or, at the same price, named later: an order that all ladders share,
+    so that a chain over several budgets ends.
+    """
+    depth = {quote.model: (-quote.amounts.usd, index) for index, quote in enumerate(quotes)}
+    here = depth[chosen.model]
+    for step in match.ladder:
+        if isinstance(step, Degrade) and depth.get(step.to, here) > here:
+            return match.budget.threshold(step.at)
     return None
 
 
@@ -162,7 +199,7 @@ def _targets(matched: tuple[Match, ...], policy: Policy) -> list[str]:
         step
         for match in matched
         if policy.enforces(match.budget)
-        for step in match.budget.ladder
+        for step in match.ladder
         if isinstance(step, Degrade)
     ]
     return [step.to for step in sorted(steps, key=lambda step: step.at)]

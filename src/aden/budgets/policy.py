@@ -1,13 +1,28 @@
-"""The policy: an immutable, versioned set of budgets."""
+"""The policy: an immutable, versioned set of budgets and rules."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from aden.budgets.budget import Budget, Match, Mode, matches
+from aden.budgets.index import ScopeIndex
+from aden.budgets.ladder import Alert, Degrade, Step, Throttle
+from aden.budgets.rule import Block, Rule, check_rules
+from aden.budgets.scope import agree
 from aden.core.attribution import Attribution
+from aden.core.decision import ALLOW, Decision, most_restrictive
+from aden.core.limit import Unit
 from aden.core.request import Request
 from aden.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the rules say of a request before any budget is looked at."""
+
+    decision: Decision = ALLOW
+    alerts: tuple[Alert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,28 +31,118 @@ class Policy:
 
     budgets: tuple[Budget, ...] = ()
     mode: Mode = "enforce"
-    """Over all budgets; a budget's own mode can only be weaker."""
+    """Over all budgets and rules; a budget's own mode can only be weaker."""
     version: str = "0"
+    rules: tuple[Rule, ...] = ()
+    would_be: "Policy | None" = field(default=None, repr=False, compare=False)
+    """This policy with all that is observed enforced; None where nothing is only observed."""
+    _budgets: ScopeIndex[Budget] = field(init=False, repr=False, compare=False)
+    _rules: ScopeIndex[Rule] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        counted = tuple(budget for budget in self.budgets if budget.mode != "off")
+        object.__setattr__(self, "_budgets", ScopeIndex(counted, lambda budget: budget.scope))
+        object.__setattr__(self, "_rules", ScopeIndex(self.rules, lambda rule: rule.scope))
 
     def matching(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
         """The budgets that this request counts against."""
         if self.mode == "off":
             return ()
-        found = (matches(budget, request, attribution) for budget in self.budgets)
-        return tuple(match for match in found if match and match.budget.mode != "off")
+        candidates = self._budgets.candidates(request, attribution)
+        found = (matches(budget, request, attribution) for budget in candidates)
+        matched = tuple(match for match in found if match)
+        steps = self._steps(request, attribution) if self.rules else ()
+        return tuple(_with(match, steps) for match in matched) if steps else matched
 
     def enforces(self, budget: Budget) -> bool:
         """Whether the budget may refuse, delay or degrade."""
         return self.mode == "enforce" and budget.mode == "enforce"
 
+    def standing(self, request: Request, attribution: Attribution) -> Standing:
+        """What the rules that hold always make of a request; the caller enforces it or not."""
+        if not self.rules or self.mode == "off":
+            return Standing()
+        alerts, delay_ms = [], 0
+        for rule in self._applying(request, attribution):
+            if isinstance(rule.step, Alert) and rule.standing:
+                alerts.append(rule.step)
+            elif isinstance(rule.step, Throttle) and rule.standing:
+                delay_ms = max(delay_ms, rule.step.delay_ms)
+        model = self._degraded(request, attribution)
+        sent = replace(request, model=model) if model else request
+        if blocked := self.blocked(request, attribution) or self.blocked(sent, attribution):
+            return Standing(blocked, tuple(alerts))
+        decision = ALLOW
+        if alerts:
+            decision = Decision("alert", "policy", "policy", alerts[0].message)
+        if delay_ms:
+            decision = _delay(delay_ms)
+        if model:
+            message = f"a rule sends {model!r} instead of {request.model!r}"
+            degrade = Decision("degrade", "policy", "policy", message, model=model)
+            decision = most_restrictive(decision, degrade)
+        return Standing(decision, tuple(alerts))
 
-def make_policy(budgets: Iterable[Budget], mode: Mode = "enforce") -> Policy:
+    def blocked(self, request: Request, attribution: Attribution) -> Decision | None:
+        """The refusal of a rule that blocks this request as it would be sent."""
+        if not self.rules or self.mode != "enforce":
+            return None
+        for rule in self._applying(request, attribution):
+            if isinstance(rule.step, Block):
+                return Decision("block", "policy", "policy", rule.step.message)
+        return None
+
+    def _applying(self, request: Request, attribution: Attribution) -> Iterator[Rule]:
+        for rule in self._rules.candidates(request, attribution):
+            if agree(rule.scope, request, attribution) is not None:
+                yield rule
+
+    def _degraded(self, request: Request, attribution: Attribution) -> str | None:
+        """The model at the end of the chain of degrades that hold always; it has no circle."""
+        model = request.model
+        following: str | None = model
+        while following is not None:
+            model = following
+            rules = self._applying(replace(request, model=model), attribution)
+            steps = (rule.step for rule in rules if rule.standing)
+            targets = (step.to for step in steps if isinstance(step, Degrade))
+            following = next((target for target in targets if target != model), None)
+        return model if model != request.model else None
+
+    def _steps(
+        self, request: Request, attribution: Attribution
+    ) -> tuple[tuple[Step, Unit | None], ...]:
+        """The steps that rules add to the ladder of each budget; degrades chain A → B → C."""
+        steps: list[tuple[Step, Unit | None]] = []
+        reached = {request.model: 0.0}
+        models = deque(reached)
+        while models:
+            model = models.popleft()
+            for rule in self._applying(replace(request, model=model), attribution):
+                step = rule.step
+                if isinstance(step, Block) or rule.standing:
+                    continue
+                if not isinstance(step, Degrade):
+                    if model == request.model:
+                        steps.append((step, rule.unit))
+                elif step.to not in reached:
+                    at = max(step.at, reached[model])
+                    reached[step.to] = at
+                    models.append(step.to)
+                    steps.append((Degrade(at, step.to), rule.unit))
+        return tuple(steps)
+
+
+def make_policy(
+    budgets: Iterable[Budget], mode: Mode = "enforce", rules: Iterable[Rule] = ()
+) -> Policy:
     """Form a policy.
 
     Raises:
-        ConfigurationError: Two budgets share an id, or something else stands among them.
+        ConfigurationError: Two budgets share an id, degrades lead in a circle, or something else
+            stands among them.
     """
-    chosen = tuple(budgets)
+    chosen, ruling = tuple(budgets), tuple(rules)
     seen: set[str] = set()
     for budget in chosen:
         if not isinstance(budget, Budget):
@@ -45,5 +150,43 @@ def make_policy(budgets: Iterable[Budget], mode: Mode = "enforce") -> Policy:
         if budget.id in seen:
             raise ConfigurationError("budgets", budget.id, "ids that are used once")
         seen.add(budget.id)
-    version = hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]
-    return Policy(chosen, mode, version)
+    for rule in ruling:
+        if not isinstance(rule, Rule):
+            raise ConfigurationError("rules", rule, "Rule objects")
+    check_rules(ruling)
+    said = repr((chosen, ruling)) if ruling else repr(chosen)
+    version = hashlib.sha256(said.encode()).hexdigest()[:8]
+    return Policy(chosen, mode, version, ruling, _would_be(chosen, mode, version, ruling))
+
+
+def _would_be(
+    budgets: tuple[Budget, ...], mode: Mode, version: str, rules: tuple[Rule, ...]
+) -> Policy | None:
+    observed = mode == "observe" or any(budget.mode == "observe" for budget in budgets)
+    if mode == "off" or not observed:
+        return None
+    counted = (budget for budget in budgets if budget.mode != "off")
+    enforced = tuple(replace(budget, mode="enforce") for budget in counted)
+    return Policy(enforced, "enforce", version, rules)
+
+
+def _delay(delay_ms: int) -> Decision:
+    message = f"a rule delays requests by {delay_ms} ms"
+    return Decision(
+        "throttle", "policy", "policy", message, delay_ms=delay_ms, delay_source="policy"
+    )
+
+
+def _with(match: Match, steps: tuple[tuple[Step, Unit | None], ...]) -> Match:
+    """A match whose ladder has the steps of the rules too, each model once."""
+    unit = match.budget.limit.unit
+    merged = [*match.ladder, *(step for step, only in steps if only in (None, unit))]
+    ladder: list[Step] = []
+    models: set[str] = set()
+    for step in sorted(merged, key=lambda step: step.at):
+        if isinstance(step, Degrade):
+            if step.to in models:
+                continue
+            models.add(step.to)
+        ladder.append(step)
+    return replace(match, ladder=tuple(ladder))

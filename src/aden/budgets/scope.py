@@ -47,11 +47,25 @@ def read_scope(scope: object, setting: str) -> Mapping[str, object]:
     """
     if not isinstance(scope, Mapping):
         raise ConfigurationError(setting, scope, "a mapping such as {'customer': 'acme'}")
+    checked: dict[str, object] = {}
     for name, wanted in scope.items():
         one_of(setting, name, tuple(SCOPES))
-        if wanted is not ANY and not (isinstance(wanted, str) and wanted):
-            raise ConfigurationError(f"{setting}.{name}", wanted, "a non-empty string, or ANY")
-    return scope
+        values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
+        good = all(isinstance(value, str) and value for value in values)
+        if wanted is not ANY and not (good and values):
+            allowed = "a non-empty string, a list of them, or ANY"
+            raise ConfigurationError(f"{setting}.{name}", wanted, allowed)
+        checked[name] = wanted if wanted is ANY else values[0] if len(values) == 1 else values
+    return checked
+
+
+def labels(name: str, request: Request, attribution: Attribution) -> tuple[str, ...]:
+    """The values that a request has of one label."""
+    if name == "tag":
+        return attribution.tags
+    source: object = request if name in ("provider", "model") else attribution
+    value = getattr(source, SCOPES[name])
+    return (str(value),) if value else ()
 
 
 def agree(
@@ -65,33 +79,43 @@ def agree(
     """
     found: dict[str, str] = {}
     for name, wanted in scope.items():
-        value = _agreed(name, wanted, request, attribution)
+        value = _agreed(name, wanted, labels(name, request, attribution))
         if value is None:
             return None
         found[name] = value
     return found
 
 
-def _agreed(name: str, wanted: object, request: Request, attribution: Attribution) -> str | None:
-    if name == "tag":
-        tags = attribution.tags
-        if wanted is ANY:
-            return tags[0] if tags else None
-        return str(wanted) if wanted in tags else None
-    source: object = request if name in ("provider", "model") else attribution
-    value = getattr(source, SCOPES[name])
-    if not value:
+def _agreed(name: str, wanted: object, values: tuple[str, ...]) -> str | None:
+    if not values:
         return None
     if wanted is ANY:
-        return str(value)
-    if name == "model":
-        return str(wanted) if is_like(value, str(wanted)) else None
-    return str(wanted) if value == wanted else None
+        return values[0]
+    for each in wanted if isinstance(wanted, tuple) else (wanted,):
+        if each in values or (name == "model" and is_like(values[0], each)):
+            return str(each)
+    return None
+
+
+def is_pattern(name: str, wanted: str) -> bool:
+    """Whether a scope's value stands for many values of its label."""
+    return name == "model" and ("*" in wanted or "?" in wanted)
 
 
 def is_like(model: str, pattern: str) -> bool:
     """Whether a model's name fits a pattern with ``*`` and ``?``, such as ``gpt-4*``."""
     return model == pattern or fnmatchcase(model, pattern.replace("[", "[[]"))
+
+
+def are_apart(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether no request can be in both scopes, as far as their values show; models aside."""
+    for name in one.keys() & other.keys() - {"model", "tag"}:
+        left, right = one[name], other[name]
+        left = set(left if isinstance(left, tuple) else (left,))
+        right = set(right if isinstance(right, tuple) else (right,))
+        if ANY not in left | right and not left & right:
+            return True
+    return False
 
 
 def shown(found: Mapping[str, str]) -> str | None:

@@ -28,6 +28,8 @@ class CallRecord:
     cost: NanoUSD
     """Nano-dollars, summed over the attempts."""
     decision: Decision = ALLOW
+    observed: Decision | None = None
+    """What would have been decided, where something is only observed; None: nothing is."""
     price_source: str = "none"
     """Where the price came from: ``genai-prices``, ``floor``, ``unknown`` …"""
     attribution: Attribution = NOBODY
@@ -60,6 +62,7 @@ class CallRecord:
             **_plain(self),
             "usage": _plain(self.usage),
             "decision": _plain(self.decision),
+            "observed": _plain(self.observed) if self.observed else None,
             "attribution": _plain(self.attribution),
         }
 
@@ -76,6 +79,8 @@ class CallRecord:
         values["attribution"] = Attribution(**who)
         values["usage"] = Usage(**values["usage"])
         values["decision"] = Decision(**values["decision"])
+        would_be = values.get("observed")
+        values["observed"] = Decision(**would_be) if would_be else None
         values["finish_reasons"] = tuple(values["finish_reasons"])
         return cls(**values)
 

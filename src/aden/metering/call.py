@@ -36,6 +36,7 @@ class Call:
         params: The request's own parameters, as the hook may read them.
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
+        observed: What would have been decided if nothing were only observed; None where nothing is.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Call:
         "lane",
         "lock",
         "model",
+        "observed",
         "outcome",
         "params",
         "plan",
@@ -86,6 +88,7 @@ class Call:
         self.outcome: Outcome = None
         self.hook: Decision | None = None
         self.decision: Decision = ALLOW
+        self.observed: Decision | None = None
         self.decided = False
         self.model = request.model
         self.quote: Quote | None = None

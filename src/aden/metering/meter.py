@@ -137,6 +137,11 @@ class Meter:
                 call.decision = gate.decide(
                     call.plan, call.policy, call.outcome, call.hook or ALLOW
                 )
+                call.observed = gate.observed(
+                    call.plan, call.policy, call.outcome, call.hook or ALLOW
+                )
+                if call.policy.mode == "observe":  # hook and outages included
+                    call.decision = ALLOW
                 self._choose_model(call)
             except Exception:
                 self.cannot("gate", "the decision failed", trace=True)
@@ -201,7 +206,7 @@ class Meter:
     def asked_model(self, call: Call) -> Ask | None:
         """What to reserve to send the asked model after all; None where the hold bears it."""
         assert call.plan is not None
-        asked = call.plan.quotes[0]
+        asked = call.plan.asked
         return gate.second_ask(call.id, call.plan, call.policy, call.outcome, asked)
 
     def fell_back(self, call: Call) -> bool:
@@ -209,7 +214,7 @@ class Meter:
         if call.plan is None or isinstance(call.outcome, Refusal):
             return False
         self._keep_model(call, call.model)
-        call.model, call.quote = call.request.model, call.plan.quotes[0]
+        call.model, call.quote = call.request.model, call.plan.asked
         call.span.sending(call.model)
         return True
 
@@ -233,6 +238,8 @@ class Meter:
 
     def _undecided(self, call: Call) -> Decision:
         """What is left where our own code failed: a refusal of hook or ledger, if there was one."""
+        if call.policy.mode == "observe":
+            return ALLOW
         if call.hook is not None and call.hook.action == "block":
             return call.hook
         if isinstance(call.outcome, Refusal) and call.plan is not None:
@@ -273,7 +280,8 @@ class Meter:
 
     def _asks_hook(self, call: Call) -> bool:
         blocked = call.hook is not None  # misconfigured or ledger down: there is nothing to ask
-        return self.before_request is not None and not blocked and not _in_hook.get()
+        off = call.policy.mode == "off"
+        return self.before_request is not None and not (off or blocked or _in_hook.get())
 
     def _ask_sync_hook(self, call: Call) -> None:
         assert self.before_request is not None
@@ -300,7 +308,9 @@ class Meter:
         call.model, call.quote = model, known[model]
         if call.decision.action == "block":
             return
-        if refused := unpriced(call.plan.matches, call.policy, call.quote):
+        sent = replace(call.request, model=model)
+        refused = unpriced(call.plan.matches, call.policy, call.quote)
+        if refused := refused or call.policy.blocked(sent, call.attribution):
             call.decision = refused
 
     def _keep_model(self, call: Call, target: str) -> None:

@@ -118,6 +118,7 @@ class Settler:
             usage=billed.usage if call.attempts else Usage(),
             cost=billed.cost,
             decision=call.decision,
+            observed=call.observed,
             price_source=billed.source,
             attribution=call.attribution,
             attempts=len(call.attempts),
@@ -145,7 +146,7 @@ class Settler:
             if balance is None:
                 continue
             used = _used_after(match.budget, balance, billed)
-            for step in match.budget.ladder:
+            for step in match.ladder:
                 if isinstance(step, Alert) and used >= step.at:
                     message = step.message or (
                         f"budget {match.budget.name or match.budget.id!r} is {used:.0f} % used"

@@ -28,6 +28,21 @@ def of_decision(decision: Decision) -> dict[str, Value]:
     )
 
 
+def of_observed(decision: Decision | None) -> dict[str, Value]:
+    """What would have been decided if nothing were only observed."""
+    if decision is None:
+        return {}
+    return _given(
+        {
+            names.OBSERVED_ACTION: decision.action,
+            names.OBSERVED_REASON: decision.reason,
+            names.OBSERVED_BUDGET_ID: decision.budget_id,
+            names.OBSERVED_MODEL: decision.model,
+            names.OBSERVED_DELAY_MS: decision.delay_ms or None,
+        }
+    )
+
+
 def of_attribution(attribution: Attribution) -> dict[str, Value]:
     """The labels by which spend is attributed."""
     return {names.ATTRIBUTION + key: value for key, value in attribution.as_dict().items()}
@@ -42,6 +57,7 @@ def _ours(record: CallRecord) -> dict[str, Value]:
         names.ASKED_MODEL: record.asked_model,
         names.ATTEMPTS: record.attempts,
         **of_decision(record.decision),
+        **of_observed(record.observed),
         **_given(
             {
                 names.BUDGET_ID: record.budget_id,

@@ -36,6 +36,11 @@ class Telemetry:
         self._decisions = meter.create_counter(
             names.METRIC_DECISIONS, unit="{call}", description="Decisions about requests."
         )
+        self._observed = meter.create_counter(
+            names.METRIC_OBSERVED,
+            unit="{call}",
+            description="What would have been decided about requests that are only observed.",
+        )
         self._failures = meter.create_counter(
             names.METRIC_FAILURES,
             unit="{failure}",
@@ -67,6 +72,14 @@ class Telemetry:
         }
         if record.cost:
             self._cost.add(to_usd(record.cost), labels)
+        if observed := record.observed:
+            self._observed.add(
+                1,
+                {
+                    names.OBSERVED_ACTION: observed.action,
+                    names.OBSERVED_REASON: observed.reason or "none",
+                },
+            )
         decision = record.decision
         self._decisions.add(
             1,
