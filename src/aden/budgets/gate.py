@@ -88,6 +88,8 @@ def _asking(plan: Plan, match: Match) -> str:
         return ""
     lines = (line for option in plan.ask.options for line in option.lines)
     least = min(line.amount for line in lines if line.budget == match.key)
+    if not least:
+        return ""
     verb = "cost" if limit.unit == "usd" else "use"
     return f", and this request may {verb} {limit.show(least)}"
 
