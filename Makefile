@@ -27,6 +27,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/overspend.py
 	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/ceiling.py
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
