@@ -7,6 +7,7 @@ from typing import Literal
 from aden.core.estimate import output_tokens, text_size
 from aden.core.request import Request
 from aden.core.usage import COUNTS, Usage
+from aden.telemetry.spans import NO_ANSWER, Answer
 
 Outcome = Literal["open", "reported", "unknown", "free"]
 """``reported``: the provider counted. ``unknown``: it may have billed. ``free``: it cannot have."""
@@ -30,6 +31,8 @@ class Attempt:
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    answer: Answer = NO_ANSWER
+    """What else the answer said, for its span and metrics."""
 
     def saw_chunk(self) -> bool:
         """Note that a chunk arrived; True for the first."""

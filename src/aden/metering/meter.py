@@ -29,7 +29,8 @@ from aden.metering.gate_options import GateOptions
 from aden.metering.leases import LeaseKeeper
 from aden.metering.settlement import Settler
 from aden.pricing import PriceBook
-from aden.telemetry.spans import NO_SPAN, CallSpan
+from aden.telemetry.call_span import CallSpan
+from aden.telemetry.spans import NO_SPAN
 from aden.telemetry.telemetry import Telemetry
 
 SLOW_HOOK_S = 0.020

@@ -14,6 +14,7 @@ from aden.core.usage import Usage
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
+from aden.telemetry.spans import NO_ANSWER
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
@@ -72,7 +73,8 @@ class Settler:
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         meter.ledger.settle(Settlement(call.id, self._charges(call, billed), record, _output(call)))
-        call.span.finish(record, error)
+        answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
+        call.span.finish(record, error, answer)
         meter.telemetry.count(record)
         meter.dispatcher.put(meter.emit_metric, record)
         self._ladder_alerts(call, billed)

@@ -6,14 +6,32 @@ from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.money import to_usd
 from aden.core.record import CallRecord
+from aden.core.request import Request
 from aden.telemetry import names
 
-Value = str | bool | int | float | list[str]
+Value = str | bool | int | float | list[str] | tuple[str, ...]
+
+
+def start_attributes(request: Request) -> dict[str, Value]:
+    """What a span carries from its start, and what metrics are counted by."""
+    return _given(
+        {
+            names.OPERATION_NAME: request.operation,
+            names.PROVIDER_NAME: request.provider,
+            names.REQUEST_MODEL: request.model or None,
+            names.SERVER_ADDRESS: request.server_address,
+            names.SERVER_PORT: request.server_port,
+        }
+    )
 
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    return {**_ours(record), **_usage(record), **of_attribution(record.attribution)}
+    attributes = _given(_of_answer(record) | _ours(record))
+    attributes |= of_decision(record.decision)
+    attributes |= of_observed(record.observed)
+    attributes |= of_attribution(record.attribution)
+    return attributes
 
 
 def of_decision(decision: Decision) -> dict[str, Value]:
@@ -48,7 +66,7 @@ def of_attribution(attribution: Attribution) -> dict[str, Value]:
     return {names.ATTRIBUTION + key: value for key, value in attribution.as_dict().items()}
 
 
-def _ours(record: CallRecord) -> dict[str, Value]:
+def _ours(record: CallRecord) -> dict[str, Value | None]:
     return {
         names.CALL_ID: record.id,
         names.COST_USD: to_usd(record.cost),
@@ -56,45 +74,37 @@ def _ours(record: CallRecord) -> dict[str, Value]:
         names.USAGE_ESTIMATED: record.usage.estimated,
         names.ASKED_MODEL: record.asked_model,
         names.ATTEMPTS: record.attempts,
-        **of_decision(record.decision),
-        **of_observed(record.observed),
-        **_given(
-            {
-                names.BUDGET_ID: record.budget_id,
-                names.BUDGET_PERCENT_USED: record.percent_used,
-                names.LEDGER_REACH: record.reach,
-                names.STREAM_END: record.stream_end,
-            }
-        ),
+        names.BUDGET_ID: record.budget_id,
+        names.BUDGET_PERCENT_USED: record.percent_used,
+        names.LEDGER_REACH: record.reach,
+        names.STREAM_END: record.stream_end,
     }
 
 
-def _usage(record: CallRecord) -> dict[str, Value]:
+def _of_answer(record: CallRecord) -> dict[str, Value | None]:
     usage = record.usage
-    return _given(
-        {
-            names.INPUT_TOKENS: usage.input_tokens,
-            names.OUTPUT_TOKENS: usage.output_tokens,
-            names.CACHE_READ_TOKENS: usage.cached_tokens,
-            names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
-            names.REASONING_TOKENS: usage.reasoning_tokens,
-            names.AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
-            names.AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
-            names.CACHED_AUDIO_TOKENS: usage.cached_audio_tokens,
-            names.IMAGE_INPUT_TOKENS: usage.image_input_tokens,
-            names.IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
-            names.CACHED_IMAGE_TOKENS: usage.cached_image_tokens,
-            names.AUDIO_INPUT_SECONDS: _seconds(usage.audio_input_ms),
-            names.AUDIO_OUTPUT_SECONDS: _seconds(usage.audio_output_ms),
-            names.SESSION_SECONDS: _seconds(usage.session_ms),
-            names.CHARACTERS: usage.characters,
-            names.IMAGES: usage.images,
-            names.RESPONSE_ID: record.response_id,
-            names.RESPONSE_MODEL: record.response_model,
-            names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
-            names.RESPONSE_TTFC: _seconds(record.ttft_ms),
-        }
-    )
+    return {
+        names.INPUT_TOKENS: usage.input_tokens,
+        names.OUTPUT_TOKENS: usage.output_tokens,
+        names.CACHE_READ_TOKENS: usage.cached_tokens,
+        names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
+        names.REASONING_TOKENS: usage.reasoning_tokens,
+        names.AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
+        names.AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
+        names.CACHED_AUDIO_TOKENS: usage.cached_audio_tokens,
+        names.IMAGE_INPUT_TOKENS: usage.image_input_tokens,
+        names.IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
+        names.CACHED_IMAGE_TOKENS: usage.cached_image_tokens,
+        names.AUDIO_INPUT_SECONDS: _seconds(usage.audio_input_ms),
+        names.AUDIO_OUTPUT_SECONDS: _seconds(usage.audio_output_ms),
+        names.SESSION_SECONDS: _seconds(usage.session_ms),
+        names.CHARACTERS: usage.characters,
+        names.IMAGES: usage.images,
+        names.RESPONSE_ID: record.response_id,
+        names.RESPONSE_MODEL: record.response_model,
+        names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
+        names.RESPONSE_TTFC: _seconds(record.ttft_ms),
+    }
 
 
 def _seconds(ms: float | None) -> float | None:

@@ -154,12 +154,11 @@ def _on_the_wire(call: Call, sending: Sending) -> Iterator[None]:
     """While the request is on its way: its span is current, nested wrappers find the call."""
     token = current_sending.set(sending)
     try:
-        with call.span.active():
-            context = otel_context.attach(with_call(call))
-            try:
-                yield
-            finally:
-                otel_context.detach(context)
+        context = otel_context.attach(call.span.context or with_call(call))
+        try:
+            yield
+        finally:
+            otel_context.detach(context)
     finally:
         current_sending.reset(token)
 

@@ -1,0 +1,137 @@
+"""Our own inference span, by the GenAI conventions: name, attributes, status, metrics."""
+
+import timeit
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from aden.core.record import CallRecord
+from aden.core.request import Request
+from aden.telemetry import names, nesting
+from aden.telemetry.attributes import Value, of_record, start_attributes
+from aden.telemetry.context import with_call
+from aden.telemetry.instruments import Instruments
+from aden.telemetry.spans import Answer, quietly
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+
+class CallSpan:
+    """The span of one call; inside another instrumentation's inference, that one's."""
+
+    span: Span = trace.INVALID_SPAN
+    context: "Context | None" = None
+
+    def __init__(self, call: object) -> None:
+        self._call = call
+        self._labels: dict[str, Value] = {}
+        self._outer: Any = None
+        self._first_chunk_at: float | None = None
+
+    def start(self, tracer: Tracer, instruments: Instruments, request: Request) -> None:
+        """Open the span with the call in its context, so that span processors find it."""
+        self._instruments = instruments
+        self._request = request
+        self._started = timeit.default_timer()
+        context = with_call(self._call)
+        self._outer = nesting.open_outside(request.operation)
+        if self._outer is not None:
+            self.span, self.context = trace.get_current_span(), context
+            return
+        self._labels = start_attributes(request)
+        name = f"{request.operation} {request.model}" if request.model else request.operation
+        self.span = tracer.start_span(name, context, SpanKind.CLIENT, self._labels)
+        self.context = nesting.published(
+            request.operation, trace.set_span_in_context(self.span, context)
+        )
+
+    def bind(self, span: Span) -> None:
+        """The processor sees the span before `start` has it."""
+        self.span = span
+
+    def sending(self, model: str) -> None:
+        """Name the span after the model that is sent; the wait before it is not the provider's."""
+        self._started = timeit.default_timer()
+        if model != self._labels.get(names.REQUEST_MODEL, model):
+            quietly(lambda: self._rename(model))
+
+    def _rename(self, model: str) -> None:
+        self._labels[names.REQUEST_MODEL] = model
+        self.span.set_attribute(names.REQUEST_MODEL, model)
+        self.span.update_name(f"{self._request.operation} {model}")
+
+    def first_chunk(self) -> None:
+        """Note the time, once; what is made of it waits for the end."""
+        self._first_chunk_at = timeit.default_timer()
+
+    def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
+        """Write usage, cost and decision, and end the span."""
+        quietly(lambda: self._finish(record, error, answer))
+
+    def _finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
+        if self.context is None:  # what came after the span's start was cut off
+            self.span.end()
+            return
+        seconds = max(timeit.default_timer() - self._started, 0.0)
+        ttfc = None
+        if self._first_chunk_at is not None:
+            ttfc = max(self._first_chunk_at - self._started, 0.0)
+        failure = None if error is None else error_type(error)
+        if self._outer is not None:
+            nesting.fill(self._outer, self._attributes(record, answer, ttfc, failure))
+            return
+        try:
+            if self.span.is_recording():
+                if error is not None:
+                    self.span.set_status(Status(StatusCode.ERROR, str(error)))
+                self.span.set_attributes(self._attributes(record, answer, ttfc, failure))
+            self._count(record, answer, (seconds, ttfc), failure)
+        finally:
+            self.span.end()
+
+    def _attributes(
+        self, record: CallRecord, answer: Answer, ttfc: float | None, failure: str | None
+    ) -> dict[str, Value]:
+        attributes: dict[str, Value] = {**self._request.span_attributes, **answer.attributes}
+        attributes |= nesting.conversation()
+        if self._request.stream:
+            attributes[names.REQUEST_STREAM] = True
+        if failure is not None:
+            attributes[names.ERROR_TYPE] = failure
+        attributes |= of_record(record)
+        if ttfc is not None:
+            attributes[names.RESPONSE_TTFC] = ttfc
+        return attributes
+
+    def _count(
+        self,
+        record: CallRecord,
+        answer: Answer,
+        times: tuple[float, float | None],
+        failure: str | None,
+    ) -> None:
+        seconds, ttfc = times
+        labels = {**self._labels}
+        if record.response_model is not None:
+            labels[names.RESPONSE_MODEL] = record.response_model
+        if ttfc is not None:
+            self._instruments.first_chunk(ttfc, labels, self.context)
+        labels |= answer.labels
+        if failure is not None:
+            labels[names.ERROR_TYPE] = failure
+        usage = record.usage
+        tokens = (usage.input_tokens, usage.output_tokens)
+        self._instruments.finished(seconds, labels, tokens, self.context)
+
+
+def error_type(error: BaseException) -> str:
+    """``error.type`` by the conventions: the qualified class, or what the error says of itself."""
+    said = getattr(error, "_gen_ai_error_type", None)  # util-genai's own mark
+    if isinstance(said, str):
+        return said
+    kind = type(error)
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"

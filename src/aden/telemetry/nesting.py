@@ -1,0 +1,64 @@
+"""Speaks with other GenAI instrumentations through the context, so that nesting makes one span.
+
+The protocol is that of ``opentelemetry-util-genai`` 1.3b0: who opens an inference puts an empty
+record under a key of the context; who opens one inside makes no span and fills that record instead.
+Who takes part has imported util-genai. So it is looked up among the loaded modules and not imported
+here: where nobody has, there is nobody to speak with.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from aden.telemetry import names
+from aden.telemetry.attributes import Value
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+_UTIL = "opentelemetry.util.genai.invocation"
+_AMBIENT = "opentelemetry.util.genai._conversation_context"
+_FINISH_REASONS = "response_finish_reasons"
+
+
+def published(operation: str, context: "Context") -> "Context":
+    """*context* with an empty record in it, which instrumentations inside will fill."""
+    key, make = _protocol(operation)
+    return context if make is None else otel_context.set_value(key, make(), context)
+
+
+def open_outside(operation: str) -> Any:
+    """The record of the inference that is open around us; None where there is none."""
+    key, make = _protocol(operation)
+    record = None if make is None else otel_context.get_value(key)
+    return record if make is not None and isinstance(record, make) else None
+
+
+def fill(record: Any, attributes: Mapping[str, Value]) -> None:
+    """Tell the inference around us what this one came to."""
+    fields = type(record).__dataclass_fields__
+    for name, value in attributes.items():
+        field = name.removeprefix("gen_ai.").replace(".", "_")
+        if field in fields:
+            setattr(record, field, value)
+        else:
+            record.attributes[name] = value
+
+
+def conversation() -> dict[str, Value]:
+    """The conversation that an agent framework around us has named."""
+    module = sys.modules.get(_AMBIENT)
+    named = module.get_ambient_conversation_id() if module is not None else None
+    return {names.CONVERSATION_ID: named} if named else {}
+
+
+def _protocol(operation: str) -> tuple[str, Any]:
+    """The key of the context, and the class of the record under it."""
+    module: Any = sys.modules.get(_UTIL)
+    if module is None:
+        return "", None
+    if operation == "embeddings":
+        return module.CLIENT_EMBEDDING_CONTEXT_KEY, module.EmbeddingData
+    return module.CLIENT_INFERENCE_CONTEXT_KEY, module.InferenceData
