@@ -35,6 +35,7 @@ class CallSpan:
         self._instruments = instruments
         self._request = request
         self._started = timeit.default_timer()
+        self._conversation = nesting.conversation()
         context = with_call(self._call)
         self._outer = nesting.open_outside(request.operation)
         if self._outer is not None:
@@ -94,8 +95,11 @@ class CallSpan:
     def _attributes(
         self, record: CallRecord, answer: Answer, ttfc: float | None, failure: str | None
     ) -> dict[str, Value]:
-        attributes: dict[str, Value] = {**self._request.span_attributes, **answer.attributes}
-        attributes |= nesting.conversation()
+        attributes: dict[str, Value] = {
+            **self._conversation,
+            **self._request.span_attributes,
+            **answer.attributes,
+        }
         if self._request.stream:
             attributes[names.REQUEST_STREAM] = True
         if failure is not None:
