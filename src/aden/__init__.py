@@ -6,6 +6,7 @@ by your budgets, metered and shown, without a change to the agent's code.
 
 from typing import TYPE_CHECKING
 
+from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget
 from aden.budgets.hooks import BeforeRequestContext, BeforeRequestResult
 from aden.budgets.ladder import Alert, Degrade, Throttle
@@ -27,6 +28,7 @@ __all__ = [
     "AdenInstrumentor",
     "Alert",
     "AlertEvent",
+    "Allowance",
     "Attribution",
     "BeforeRequestContext",
     "BeforeRequestResult",

@@ -27,8 +27,9 @@ class MeterOptions:
             ``rediss://…`` (``ADEN_LEDGER``); with budgets the default is a file in the user's
             state directory.
         mode: ``enforce | observe | off`` (``ADEN_MODE``).
-        fail_open: What cannot be evaluated (a hook that raises, a ledger that does not answer)
-            lets requests through instead of refusing them (``ADEN_FAIL_OPEN``; default False).
+        fail_open: What cannot be evaluated (a hook that raises, a ledger that is overrun) lets
+            requests through instead of refusing them (``ADEN_FAIL_OPEN``; default False). While a
+            ledger is down, `Budget.on_ledger_down` counts before it.
         hook_timeout_ms: How long an async ``before_request`` may take (default 1000).
         busy_wait_ms: How long a request waits for a refund when only open requests fill a budget
             (default 0, in a LiveKit job 150).

@@ -12,6 +12,7 @@ PUBLIC = [
     "AdenInstrumentor",
     "Alert",
     "AlertEvent",
+    "Allowance",
     "Attribution",
     "BeforeRequestContext",
     "BeforeRequestResult",

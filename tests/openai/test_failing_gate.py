@@ -68,8 +68,8 @@ def locked(tmp_path: Path, instrumented: Callable[..., House]) -> Callable[..., 
 async def test_a_ledger_that_does_not_answer_refuses(
     kind: str, server: OpenAIServer, locked: Any, complaints: Callable[[], list[str]]
 ) -> None:
-    """Without fail_open: reason ``unavailable``, nothing sent, nothing booked."""
-    house = locked()
+    """Where the budget says so: reason ``unavailable``, nothing sent, nothing booked."""
+    house = locked(budgets=[Budget("all", "100", on_ledger_down="refuse")])
     for _ in range(2):
         with pytest.raises(RequestCancelledError) as caught:
             await Lane(kind, server).create(**REQUEST)
@@ -78,7 +78,7 @@ async def test_a_ledger_that_does_not_answer_refuses(
     assert not server.requests
     assert house.failures() == {"ledger": 2}
     (line,) = complaints()
-    assert "ledger could not be evaluated, requests are refused" in line
+    assert "the ledger is down, its budgets' on_ledger_down decides" in line
     house.settled(2)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from aden.budgets.allowance import Allowance, OnLedgerDown, read_on_ledger_down
 from aden.budgets.ladder import Beyond, Step, check_beyond, climb, one_of
 from aden.budgets.scope import ANY, MAX_LABEL, agree, read_scope, shown
 from aden.core.attribution import Attribution
@@ -39,6 +40,8 @@ class Budget:
         mode: ``enforce``; ``observe`` decides and reports but refuses nothing; ``off``.
         unknown_price: What to do with a model that has no known price: ``floor`` takes the
             provider's dearest known rates, ``refuse`` refuses, ``allow`` counts nothing.
+        on_ledger_down: What happens while the ledger does not answer: ``refuse``, ``allow``, or
+            an `Allowance` that each process may spend unasked; None: `allowed_unasked`.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Budget:
     unknown_price: UnknownPrice = "floor"
     limit: Limit = _NO_LIMIT
     beyond: Beyond = "cancel"
+    on_ledger_down: OnLedgerDown | None = None
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,7 @@ class Budget:
         object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
         check_beyond(self.beyond, self.ladder, f"budget {self.id}: beyond")
         object.__setattr__(self, "limit", self._read_limit())
+        read_on_ledger_down(self.on_ledger_down, self.limit.unit, f"budget {self.id}: ")
         object.__setattr__(self, "span", Window(self.window, self.timezone))
         if self.window == "session":  # a budget for each session, over its whole life
             object.__setattr__(self, "scope", {"session": ANY, **self.scope})
@@ -78,6 +83,20 @@ class Budget:
         if self.limit not in (_NO_LIMIT, money):
             raise ConfigurationError(setting, self.limit, "limit_usd or limit, not both")
         return money
+
+    def allowed_unasked(self, *, fail_open: bool) -> int | None:
+        """What a process may spend while the ledger does not answer; None: without a limit.
+
+        The budget's own word counts. Without one there is no limit with *fail_open*, nor where the
+        budget goes on beyond its limit; else it is 1 per cent of the limit.
+        """
+        if isinstance(self.on_ledger_down, Allowance):
+            return self.on_ledger_down.limit.amount
+        if self.on_ledger_down == "refuse":
+            return 0
+        if self.on_ledger_down == "allow" or fail_open or self.beyond != "cancel":
+            return None
+        return self.limit.amount // 100
 
     @property
     def type(self) -> str:

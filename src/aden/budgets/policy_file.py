@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget, Mode
 from aden.budgets.ladder import Alert, Degrade, Step, Throttle
 from aden.budgets.policy import Policy, make_policy
@@ -32,6 +33,7 @@ _BUDGET_KEYS = (
     "ladder",
     "mode",
     "unknown_price",
+    "on_ledger_down",
 )
 _LIMITS: Mapping[str, Callable[[Any], Limit]] = {
     "limit_tokens": tokens,
@@ -118,6 +120,8 @@ def _budget(table: Mapping[str, Any], path: Path) -> Budget:
     for key, limit in _LIMITS.items():
         if key in values:
             values["limit"] = limit(values.pop(key))
+    if isinstance(down := values.get("on_ledger_down"), dict):
+        values["on_ledger_down"] = _allowance(down, f"{name}: on_ledger_down")
     scope = values.pop("scope", {})
     ladder = values.pop("ladder", [])
     if not isinstance(scope, dict):
@@ -126,6 +130,16 @@ def _budget(table: Mapping[str, Any], path: Path) -> Budget:
         raise ConfigurationError(f"{name}: ladder", ladder, "[[budget.ladder]] tables")
     scope = {key: ANY if value == "*" else value for key, value in scope.items()}
     return Budget(**values, scope=scope, ladder=[_step(entry, name) for entry in ladder])
+
+
+def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
+    kinds = {"allowance_usd": None, **{f"allowance_{key[6:]}": _LIMITS[key] for key in _LIMITS}}
+    if len(table) != 1 or not set(table) <= set(kinds):
+        allowed = "refuse | allow | a table with one of " + ", ".join(kinds)
+        raise ConfigurationError(name, table, allowed)
+    ((kind, value),) = table.items()
+    count = kinds[kind]
+    return Allowance(count(value) if count else value)
 
 
 def _step(entry: object, name: str) -> Step:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
-from aden.errors import LedgerUnavailable
+from aden.errors import LedgerSaturated, LedgerUnavailable
 from aden.ledger import sqlite_verbs as verbs
 from aden.ledger.journal import line_of, records_of
 from aden.ledger.memory import JOURNAL_CALLS
@@ -29,7 +29,7 @@ from aden.ledger.sqlite_store import RETRY_S, Store, Work
 T = TypeVar("T")
 
 BUSY_DEADLINE_S = 0.5
-"""How long a busy file is asked again before it counts as unavailable."""
+"""How long a busy file is asked again before the caller is told that it cannot be had."""
 
 
 class SqliteLedger:
@@ -62,12 +62,12 @@ class SqliteLedger:
     async def areserve(self, ask: Ask) -> Grant | Refusal:
         """`reserve`; a busy file is left to a thread. Cancelled, it holds nothing."""
         work = partial(verbs.reserve, ask=ask)
-        deadline = time.monotonic() + BUSY_DEADLINE_S
+        patience = _Patience(self._store, self.url)
         try:
             return self._store.transact(work, inline=True)
         except (sqlite3.Error, OverflowError) as error:
-            self._give_up(error, deadline)
-        answer = self._thread().submit(self._now, work, deadline=deadline)
+            patience.bear(error)
+        answer = self._thread().submit(self._now, work, patience=patience)
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
@@ -135,21 +135,45 @@ class SqliteLedger:
         self._waiting = None
         self._store.close()
 
-    def _now(self, work: Work[T], *, reads: bool = False, deadline: float | None = None) -> T:
+    def _now(self, work: Work[T], *, reads: bool = False, patience: "_Patience | None" = None) -> T:
         """Run *work* here, asking a busy file again up to the deadline."""
-        if deadline is None:
-            deadline = time.monotonic() + BUSY_DEADLINE_S
+        if patience is None:
+            patience = _Patience(self._store, self.url)
         while True:
             try:
                 return self._store.transact(work, reads=reads)
             except (sqlite3.Error, OverflowError) as error:
-                self._give_up(error, deadline)
+                patience.bear(error)
             reads = False  # it wanted to write after all
             time.sleep(RETRY_S)
 
-    def _give_up(self, error: Exception, deadline: float) -> None:
-        if not is_busy(error) or time.monotonic() > deadline:
-            raise LedgerUnavailable(f"{self.url}: {error}") from error
+
+class _Patience:
+    """With a busy file, up to the deadline."""
+
+    def __init__(self, store: Store, url: str) -> None:
+        self._store = store
+        self._url = url
+        self._deadline = time.monotonic() + BUSY_DEADLINE_S
+        self._progress: tuple[int, ...] | None = None
+
+    def bear(self, error: Exception) -> None:
+        """Return where another try is worth it.
+
+        Raises:
+            LedgerSaturated: Time is up, and meanwhile others had their turn: it is a queue.
+            LedgerUnavailable: It is not busy but broken, or nobody has a turn any more.
+        """
+        if not is_busy(error):
+            raise LedgerUnavailable(f"{self._url}: {error}") from error
+        if self._progress is None:
+            self._progress = self._store.progress()
+        if time.monotonic() <= self._deadline:
+            return
+        if self._store.progress() != self._progress:
+            why = f"{self._url}: no turn within {BUSY_DEADLINE_S:g} s, others had theirs"
+            raise LedgerSaturated(why) from error
+        raise LedgerUnavailable(f"{self._url}: {error}") from error
 
 
 def remove(path: Path) -> None:

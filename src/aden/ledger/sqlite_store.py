@@ -46,6 +46,7 @@ class Store:
         self._identity = (0, 0)
         self._complained = False
         self._lost = 0
+        self._commits = 0
         self._paused = False
         self._renew_locks()
         self._open()
@@ -104,6 +105,7 @@ class Store:
         except BaseException:
             self._roll_back(connection)
             raise
+        self._commits += 1
         for _ in range(booked):
             self._backlog.popleft()
         return result
@@ -133,6 +135,14 @@ class Store:
                 connection.execute("ROLLBACK")
         if connection.in_transaction:
             self._disconnect()
+
+    def progress(self) -> tuple[int, ...]:
+        """Changes whenever anybody, here or in another process, has committed something."""
+        try:
+            log = os.stat(f"{self._path}-wal")
+        except OSError:
+            return (self._commits,)
+        return (self._commits, log.st_mtime_ns, log.st_size)
 
     def soon(self, work: Work[None]) -> None:
         """Run *work* here if the file is free, else on the store's own thread. Never raises."""

@@ -14,6 +14,7 @@ from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Decision
 from aden.core.request import Request
 from aden.errors import RefusalDetails, RequestCancelledError
+from aden.ledger.protocol import Reach
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import NO_SPAN, SpanHandle
 
@@ -37,6 +38,7 @@ class Call:
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
         observed: What would have been decided if nothing were only observed; None where nothing is.
+        reach: Who shares what the budgets were asked with; in an outage, this process.
     """
 
     __slots__ = (
@@ -58,6 +60,7 @@ class Call:
         "plan",
         "policy",
         "quote",
+        "reach",
         "request",
         "span",
         "started",
@@ -73,6 +76,7 @@ class Call:
         attribution: Attribution,
         policy: Policy,
         lane: Lane,
+        reach: Reach = "process",
     ) -> None:
         self.id = uuid.uuid4().hex
         self.request = request
@@ -80,6 +84,7 @@ class Call:
         self.attribution = attribution
         self.policy = policy
         self.lane = lane
+        self.reach = reach
         self.started_at = time.time()
         self.started = time.perf_counter()
         self.conversation = (request.provider, request.model, attribution.session_id or "")

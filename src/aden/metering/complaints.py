@@ -10,8 +10,12 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden.gate")
 
 SAY_AGAIN_S = 60.0
-_DECIDING_LEGS = ("configuration", "ledger", "hook")
+_DECIDING_LEGS = ("configuration", "saturated", "hook")
 """Where a failure refuses the request, unless the gate fails open."""
+_WORDS = {
+    "ledger": "the ledger is down, its budgets' on_ledger_down decides",
+    "saturated": "the ledger is there, but more was asked of it here than it could answer in time",
+}
 
 
 @dataclass(slots=True)
@@ -28,10 +32,12 @@ class Complaints:
         self.telemetry.failed(leg)
         if not self._says(leg):
             return
-        fate = "the request goes on"
+        words = _WORDS.get(leg, f"{leg} could not be evaluated")
         if leg in _DECIDING_LEGS:
-            fate = "requests are " + ("let through" if self.fail_open else "refused")
-        logger.error("aden: %s could not be evaluated, %s: %s", leg, fate, why, exc_info=trace)
+            words += ", requests are " + ("let through" if self.fail_open else "refused")
+        elif leg not in _WORDS:
+            words += ", the request goes on"
+        logger.error("aden: %s: %s", words, why, exc_info=trace)
 
     def slow_hook(self, took_s: float) -> None:
         """The hook holds up the loop; its answer still counts."""

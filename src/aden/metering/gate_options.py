@@ -10,7 +10,8 @@ class GateOptions:
     """How the gate behaves where it cannot evaluate something, and how long it waits."""
 
     fail_open: bool = False
-    """What cannot be evaluated (hook, ledger, configuration) lets through instead of refusing."""
+    """What cannot be evaluated (hook, ledger, configuration) lets through instead of refusing;
+    while a ledger is down, each budget's ``on_ledger_down`` counts before it."""
     hook_timeout_ms: int = 1000
     busy_wait_ms: int | None = None
     """How long a request waits for a refund when only open holds stand in its way; None: as its

@@ -20,13 +20,14 @@ from aden.core.attribution import NOBODY, Attribution, current_attribution, from
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
-from aden.errors import LedgerError, RequestCancelledError
+from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.call import Call, Lane
 from aden.metering.complaints import Complaints
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
 from aden.metering.gate_options import GateOptions
 from aden.metering.leases import LeaseKeeper
+from aden.metering.reservation import Reserver
 from aden.metering.settlement import Settler
 from aden.pricing import PriceBook
 from aden.telemetry.call_span import CallSpan
@@ -58,12 +59,14 @@ class Meter:
     on_their_way: "weakref.WeakSet[Call]" = field(default_factory=weakref.WeakSet)
     """Calls that are sent and not settled."""
     leases: LeaseKeeper = field(init=False)
+    reserver: Reserver = field(init=False)
     settler: Settler = field(init=False)
     complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
         self.complaints = Complaints(self.telemetry, self.options.fail_open)
         self.leases = LeaseKeeper(self.ledger)
+        self.reserver = Reserver(self)
         self.settler = Settler(self)
 
     def begin(
@@ -81,7 +84,7 @@ class Meter:
             attribution = metadata.over(said).over(default)
         else:
             attribution = said.over(default).over(metadata)
-        return Call(request, params, attribution, self.policy(), lane)
+        return Call(request, params, attribution, self.policy(), lane, self.ledger.reach)
 
     def plan(self, call: Call) -> Ask | None:
         """Policy and prices: what to ask the ledger, None where nothing is to be reserved."""
@@ -101,18 +104,6 @@ class Meter:
             lambda model: self._estimate(call, model),
         )
         return None if call.plan.block else call.plan.ask
-
-    def busy_wait_s(self, call: Call) -> float:
-        """Seconds that a call waits for a refund."""
-        configured = self.options.busy_wait_ms
-        return (call.lane.busy_wait_ms if configured is None else configured) / 1000
-
-    def ledger_failed(self, call: Call, error: LedgerError) -> None:
-        """The ledger did not answer: refuse, or let through unreserved."""
-        self.cannot("ledger", str(error))
-        if not self.options.fail_open:
-            message = f"the budget ledger is not available: {error}"
-            call.hook = Decision("block", "unavailable", "ledger", message)
 
     def wants_async_hook(self, call: Call) -> bool:
         """Whether the shell has to await the hook before the span opens."""
@@ -151,7 +142,7 @@ class Meter:
     def hook_context(self, call: Call) -> BeforeRequestContext:
         """What the hook may look at."""
         assert call.plan is not None
-        views = gate.budget_views(call.plan, call.outcome, self.ledger.reach)
+        views = gate.budget_views(call.plan, call.outcome, call.reach)
         span = call.span.span.get_span_context()
         return BeforeRequestContext(
             model=call.request.model,

@@ -54,8 +54,11 @@ class Settler:
         outcome = call.outcome
         if isinstance(outcome, Grant):
             so_far = bill(call, self._meter.estimator, self._meter.prices)
-            grown = [charge.amount * 3 // 2 for charge in self._charges(call, so_far)]
-            self._meter.ledger.extend(call.id, grown)
+            grown = {
+                charge.budget: charge.amount * 3 // 2 for charge in self._charges(call, so_far)
+            }
+            self._meter.ledger.extend(call.id, list(grown.values()))
+            self._meter.reserver.outage.grown(call.id, grown)
 
     def alert(self, call: Call, level: str, message: str) -> None:
         """Raise the alert that a hook asked for."""
@@ -72,7 +75,9 @@ class Settler:
                 )
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
-        meter.ledger.settle(Settlement(call.id, self._charges(call, billed), record, _output(call)))
+        charges = self._charges(call, billed)
+        meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
+        meter.reserver.outage.settled(call.id, charges)
         answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
         call.span.finish(record, error, answer)
         meter.telemetry.count(record)
@@ -83,6 +88,7 @@ class Settler:
         """Book what was held; the ledger ignores it where the call is booked already."""
         holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
         self._meter.ledger.settle(Settlement(call.id, holds))
+        self._meter.reserver.outage.settled(call.id, holds)
 
     def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
         """One charge a matching budget, in the window of the reserve."""
@@ -131,7 +137,7 @@ class Settler:
             error_type=type(error).__qualname__ if error else None,
             budget_id=match.budget.id if match else None,
             percent_used=used,
-            reach=self._meter.ledger.reach if match else None,
+            reach=call.reach if match else None,
             response_id=last.response_id if last else None,
             response_model=last.response_model if last else None,
             finish_reasons=last.finish_reasons if last else (),

@@ -81,23 +81,27 @@ def _open_and_decide(meter: Meter, call: Call) -> None:
 
 
 def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
-    deadline = time.monotonic() + meter.busy_wait_s(call)
+    deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
     try:
+        asked_at = time.monotonic()
         while _waits(outcome := meter.ledger.reserve(ask), deadline):
             time.sleep(BUSY_POLL_S)
-        call.outcome = outcome
+            asked_at = time.monotonic()
+        meter.reserver.answered(call, outcome, asked_at)
     except LedgerError as error:
-        meter.ledger_failed(call, error)
+        meter.reserver.failed(call, ask, error)
 
 
 async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
-    deadline = time.monotonic() + meter.busy_wait_s(call)
+    deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
     try:
+        asked_at = time.monotonic()
         while _waits(outcome := await meter.ledger.areserve(ask), deadline):
             await asyncio.sleep(BUSY_POLL_S)
-        call.outcome = outcome
+            asked_at = time.monotonic()
+        meter.reserver.answered(call, outcome, asked_at)
     except LedgerError as error:
-        meter.ledger_failed(call, error)
+        meter.reserver.failed(call, ask, error)
 
 
 def _waits(outcome: object, deadline: float) -> bool:
