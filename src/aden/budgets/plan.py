@@ -119,12 +119,19 @@ def takes(target: Quote, request: Request) -> bool:
 
 def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -> Quote:
     """Price one way to send the request."""
-    price = price_of(request.provider, model, prices)
+    price = asking_price(request, model, prices)
     usage = estimate.usage(request)
     sent = amounts(price.cost(usage), usage)
     prompt = Usage(usage.input_tokens)
     at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
     return Quote(model, price, estimate.input_tokens, usage.output_tokens or 0, sent, at_risk)
+
+
+def asking_price(request: Request, model: str, prices: PriceBook) -> Price:
+    """The price before the answer is there: of an endpoint that nobody knows, a floor."""
+    if request.unlisted:
+        return prices.floor(request.provider)
+    return price_of(request.provider, model, prices)
 
 
 def price_of(provider: str, model: str, prices: PriceBook) -> Price:

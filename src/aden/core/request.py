@@ -30,6 +30,9 @@ class Request:
     choices: int = 1
     hidden_output: bool = False
     """True where the model reasons in tokens that are billed and never seen."""
+    unlisted: bool = False
+    """True where nobody knows what the endpoint bills: whatever its model costs elsewhere, its
+    price is unknown until the answer tells a usage."""
     server_address: str | None = None
     server_port: int | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)

@@ -10,6 +10,8 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden.gate")
 
 SAY_AGAIN_S = 60.0
+MAX_ENDPOINTS = 100
+"""So many endpoints of unknown price are named in the log; their paths come from outside."""
 _DECIDING_LEGS = ("configuration", "saturated", "hook")
 """Where a failure refuses the request, unless the gate fails open."""
 _WORDS = {
@@ -25,6 +27,7 @@ class Complaints:
     telemetry: Telemetry
     fail_open: bool
     _said: dict[str, float] = field(default_factory=dict)
+    _unlisted: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
@@ -51,6 +54,19 @@ class Complaints:
         """A model that was degraded to cannot take the request."""
         if self._says(f"skip {target}"):
             logger.warning("aden: %r cannot take this request; the degrade is skipped", target)
+
+    def unlisted(self, endpoint: str) -> None:
+        """A request goes to an endpoint whose bill nobody can read; said once each."""
+        self.telemetry.failed("endpoint")
+        with self._lock:
+            if endpoint in self._unlisted or len(self._unlisted) >= MAX_ENDPOINTS:
+                return
+            self._unlisted.add(endpoint)
+        logger.warning(
+            "aden: what %s bills is not known: budgets decide it by their unknown_price, and it is "
+            "booked by the usage that its answer tells, else by an estimate",
+            endpoint,
+        )
 
     def _says(self, what: str) -> bool:
         """Whether *what* may be logged now."""

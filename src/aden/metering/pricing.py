@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from aden.budgets.plan import price_of
+from aden.budgets.plan import asking_price, price_of
 from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts, amounts
 from aden.core.money import NanoUSD
 from aden.core.usage import Usage
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
-from aden.pricing import PriceBook
+from aden.pricing import Price, PriceBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def bill(call: Call, estimator: InputEstimator, prices: PriceBook) -> Bill:
     usage, cost, sources = Usage(), 0, []
     for attempt in call.attempts:
         used = _used(attempt, call, estimator)
-        price = price_of(attempt.request.provider, attempt.request.model, prices)
+        price = _price(attempt, prices)
         usage, cost = usage + used, cost + price.cost(used)
         sources.append(price.source)
     if not sources:
@@ -44,6 +44,13 @@ def bill(call: Call, estimator: InputEstimator, prices: PriceBook) -> Bill:
 def reserved_output(call: Call) -> int:
     """Output tokens that were reserved for the model that is sent."""
     return call.quote.output_tokens if call.quote else 0
+
+
+def _price(attempt: Attempt, prices: PriceBook) -> Price:
+    """A usage that was told is priced by the model; what is guessed as it was reserved."""
+    if attempt.outcome == "reported":
+        return price_of(attempt.request.provider, attempt.request.model, prices)
+    return asking_price(attempt.request, attempt.request.model, prices)
 
 
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator) -> Usage:

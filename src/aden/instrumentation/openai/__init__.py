@@ -1,6 +1,6 @@
 """The openai SDK: which functions are wrapped, and with what."""
 
-from aden.instrumentation.openai import attempts, chat
+from aden.instrumentation.openai import attempts, backstop, chat
 from aden.instrumentation.openai.create import async_create, create
 from aden.instrumentation.openai.taking import closing_raw, parsing
 from aden.instrumentation.patches import Patch, Patches
@@ -15,6 +15,8 @@ OPENAI = Patches(
         Patch(_CHAT, "AsyncCompletions.create", async_create(chat.ENDPOINT)),
         Patch(_CHAT, "Completions.parse", create(chat.ENDPOINT)),
         Patch(_CHAT, "AsyncCompletions.parse", async_create(chat.ENDPOINT)),
+        Patch("openai._base_client", "SyncAPIClient.request", backstop.request),
+        Patch("openai._base_client", "AsyncAPIClient.request", backstop.arequest),
         Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
         Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),

@@ -28,19 +28,7 @@ def create(endpoint: Endpoint) -> Wrapper:
         meter = active_meter()
         if meter is None or args:  # the SDK takes keywords only and says so itself
             return wrapped(*args, **kwargs)
-        kwargs = _concrete(kwargs)
-        if (outer := _outer_call()) is not None:
-            return _join(meter, outer, endpoint, resource, wrapped, kwargs)
-        call = _begin(meter, endpoint, resource, kwargs)
-        try:
-            admit(meter, call)
-            sending = Sending(call, replace(call.request, model=call.model))
-            with _on_the_wire(call, sending):
-                response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
-        except BaseException as error:
-            meter.settle(call, error)
-            raise
-        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+        return perform(meter, endpoint, resource._client, wrapped, _concrete(kwargs))
 
     return wrapper
 
@@ -54,32 +42,64 @@ def async_create(endpoint: Endpoint) -> Wrapper:
         meter = active_meter()
         if meter is None or args:
             return await wrapped(*args, **kwargs)
-        kwargs = _concrete(kwargs)
-        if (outer := _outer_call()) is not None:
-            return await _ajoin(meter, outer, endpoint, resource, wrapped, kwargs)
-        call = _begin(meter, endpoint, resource, kwargs)
-        try:
-            await aadmit(meter, call)
-            sending = Sending(call, replace(call.request, model=call.model))
-            with _on_the_wire(call, sending):
-                response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
-        except BaseException as error:
-            meter.settle(call, error)
-            raise
-        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+        return await aperform(meter, endpoint, resource._client, wrapped, _concrete(kwargs))
 
     return wrapper
 
 
-def _begin(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Call:
-    request = _describe(meter, endpoint, resource, kwargs)
+def perform(
+    meter: Meter,
+    endpoint: Endpoint,
+    client: Any,
+    wrapped: Callable[..., Any],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Admit a request, send it with *wrapped*, which takes keywords, and meter its answer."""
+    if (outer := _outer_call()) is not None:
+        return _join(meter, outer, endpoint, client, wrapped, kwargs)
+    call = _begin(meter, endpoint, client, kwargs)
+    try:
+        admit(meter, call)
+        sending = Sending(call, replace(call.request, model=call.model))
+        with _on_the_wire(call, sending):
+            response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
+    except BaseException as error:
+        meter.settle(call, error)
+        raise
+    return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+
+
+async def aperform(
+    meter: Meter,
+    endpoint: Endpoint,
+    client: Any,
+    wrapped: Callable[..., Awaitable[Any]],
+    kwargs: dict[str, Any],
+) -> Any:
+    """`perform`, awaiting."""
+    if (outer := _outer_call()) is not None:
+        return await _ajoin(meter, outer, endpoint, client, wrapped, kwargs)
+    call = _begin(meter, endpoint, client, kwargs)
+    try:
+        await aadmit(meter, call)
+        sending = Sending(call, replace(call.request, model=call.model))
+        with _on_the_wire(call, sending):
+            response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
+    except BaseException as error:
+        meter.settle(call, error)
+        raise
+    return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+
+
+def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
+    request = _describe(meter, endpoint, client, kwargs)
     return meter.begin(request, dict(kwargs), Lane(refusal_class()))
 
 
-def _describe(meter: Meter, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]) -> Request:
+def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Request:
     """The request; where it is too odd to be measured, its model alone, for that is gated too."""
     try:
-        return endpoint.describe(kwargs, resource._client)
+        return endpoint.describe(kwargs, client)
     except Exception:
         meter.cannot("description", "a request could not be measured", trace=True)
         model = kwargs.get("model")
@@ -170,12 +190,12 @@ def _outer_call() -> Call | None:
 
 
 def _join(
-    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, wrapped: Any, kwargs: Any
+    meter: Meter, call: Call, endpoint: Endpoint, client: Any, wrapped: Any, kwargs: Any
 ) -> Any:
     """A request inside an open call: no second gate, but its facts feed that call."""
     if current_sending.get() is not None:  # create under parse: the outer wrapper sees it all
         return wrapped(**kwargs)
-    sending = _joined(meter, call, endpoint, resource, kwargs)
+    sending = _joined(meter, call, endpoint, client, kwargs)
     token = current_sending.set(sending)
     try:
         response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
@@ -185,11 +205,11 @@ def _join(
 
 
 async def _ajoin(
-    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, wrapped: Any, kwargs: Any
+    meter: Meter, call: Call, endpoint: Endpoint, client: Any, wrapped: Any, kwargs: Any
 ) -> Any:
     if current_sending.get() is not None:
         return await wrapped(**kwargs)
-    sending = _joined(meter, call, endpoint, resource, kwargs)
+    sending = _joined(meter, call, endpoint, client, kwargs)
     token = current_sending.set(sending)
     try:
         response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
@@ -199,10 +219,10 @@ async def _ajoin(
 
 
 def _joined(
-    meter: Meter, call: Call, endpoint: Endpoint, resource: Any, kwargs: dict[str, Any]
+    meter: Meter, call: Call, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
 ) -> Sending:
     """Degrade what asks the call's own model; a second model inside a call is left alone."""
-    request = _describe(meter, endpoint, resource, kwargs)
+    request = _describe(meter, endpoint, client, kwargs)
     model = call.model if request.model == call.request.model else request.model
     return Sending(call, replace(request, model=model))
 

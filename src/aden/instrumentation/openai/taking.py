@@ -18,9 +18,9 @@ def take_response(
         attempt = sending.latest()
         if is_stream(response):
             observe_stream(response, _metered(meter, sending, endpoint, hide, owns))
-        elif hasattr(response, "http_response"):
+        elif (http_response := _http_response(response)) is not None:
             metered = _metered(meter, sending, endpoint, hide, owns)
-            response._aden_raw = RawMeter(sending, endpoint, response.http_response, metered)
+            response._aden_raw = RawMeter(sending, endpoint, http_response, metered)
         else:
             endpoint.read(attempt, response)
             if owns:
@@ -39,6 +39,14 @@ def _metered(
         return endpoint.feed(attempt, chunk, hide)
 
     return StreamMeter(meter, sending.call, sending.latest(), feed, owns)
+
+
+def _http_response(response: Any) -> Any:
+    """The HTTP response under one of the SDK's raw responses, binary contents, or itself."""
+    for name in ("http_response", "response"):
+        if hasattr(inner := getattr(response, name, None), "iter_raw"):
+            return inner
+    return response if hasattr(response, "iter_raw") else None
 
 
 def parsing(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) -> Any:

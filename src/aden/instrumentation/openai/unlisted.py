@@ -1,0 +1,85 @@
+"""An endpoint whose bill nobody can read: described by its size, metered by what it tells."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aden.core.request import Request
+from aden.core.usage import Usage, token_count
+from aden.instrumentation.openai.chat import get, is_given
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.metering.attempt import Attempt
+
+
+def unlisted(operation: str) -> Endpoint:
+    """An endpoint that is known by its *operation* only, such as ``POST /threads/*/runs``."""
+    return Endpoint(_Describe(operation), rewrite, read, feed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Describe:
+    operation: str
+
+    def __call__(self, kwargs: Mapping[str, Any], client: Any) -> Request:
+        host, port = address_of(client)
+        model = kwargs.get("model")
+        return Request(
+            provider=provider_of(client, host),
+            model=model if isinstance(model, str) else "",
+            operation=self.operation,
+            stream=is_given(kwargs.get("stream")) and bool(kwargs.get("stream")),
+            input_chars=_size(kwargs),
+            unlisted=True,
+            pinned=True,
+            server_address=host,
+            server_port=port,
+        )
+
+
+def rewrite(kwargs: dict[str, Any], _model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
+    """Sent as it is: nobody knows which models the endpoint takes."""
+    return kwargs, False
+
+
+def read(attempt: Attempt, response: Any) -> None:
+    """Note the usage, under the names that the API uses elsewhere."""
+    attempt.response_id = _text(get(response, "id")) or attempt.response_id
+    attempt.response_model = _text(get(response, "model")) or attempt.response_model
+    _read_usage(attempt, get(response, "usage"))
+
+
+def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
+    """Note the usage of a chunk, or of the response in it."""
+    attempt.deltas += 1
+    _read_usage(attempt, get(chunk, "usage"))
+    _read_usage(attempt, get(get(chunk, "response"), "usage"))
+    return True
+
+
+def _read_usage(attempt: Attempt, usage: Any) -> None:
+    if usage is None:
+        return
+    given = token_count(get(usage, "input_tokens"))
+    made = token_count(get(usage, "output_tokens"))
+    details = get(usage, "input_tokens_details") or get(usage, "prompt_tokens_details")
+    attempt.saw_usage(
+        Usage(
+            input_tokens=token_count(get(usage, "prompt_tokens")) if given is None else given,
+            output_tokens=token_count(get(usage, "completion_tokens")) if made is None else made,
+            cached_tokens=token_count(get(details, "cached_tokens")),
+        )
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _size(kwargs: Mapping[str, Any]) -> int:
+    """Bytes of the request, as far as it is text."""
+    try:
+        return len(json.dumps(dict(kwargs), default=lambda _: None, separators=(",", ":")))
+    except (TypeError, ValueError, RecursionError):
+        return len(str(kwargs))
