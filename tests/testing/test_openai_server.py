@@ -558,3 +558,11 @@ def test_stop_ends_whatever_is_open_within_a_second() -> None:
         chunks.close()
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.base_url
+
+
+def test_a_canned_answer_is_served_on_a_path_of_its_own(server: OpenAIServer) -> None:
+    """So a program's other requests need no second server; they are not billed."""
+    server.serve("/v1/rerank", {"results": []})
+    with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+        assert client.post("/rerank", cast_to=object, body={}) == {"results": []}
+    assert server.bill.items == ()

@@ -92,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
             if method == self.command and (found := pattern.fullmatch(path)):
                 serve(self, found, body)
                 return
+        if path in self.owner.canned:
+            self.send_json(200, self.owner.canned[path])
+            return
         unknown = f"Unknown request URL: {self.command} {path}. Please check it for typos."
         self.send_json(404, error_json(404, unknown, "unknown_url"))
 

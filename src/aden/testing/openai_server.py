@@ -48,6 +48,7 @@ class OpenAIServer:
         self.interval_s = token_interval_ms / 1000
         self.cache = PromptCache()
         self._steps: deque[Step] = deque()
+        self.canned: dict[str, object] = {}
         self.seen: deque[SeenRequest] = deque()
         self.stopping = Event()
         self._idle = Condition()
@@ -95,6 +96,10 @@ class OpenAIServer:
     def script(self, *steps: Step) -> None:
         """Queue what happens to the next billing requests, one step for each."""
         self._steps.extend(steps)
+
+    def serve(self, path: str, answer: object) -> None:
+        """Answer requests to a *path* of no route, such as ``/v1/rerank``, with JSON, unbilled."""
+        self.canned[path] = answer
 
     def wait_idle(self, timeout_s: float = 2.0) -> bool:
         """Wait until no request is being served, as after a client has hung up.

@@ -1,15 +1,15 @@
 """An endpoint whose bill nobody can read: described by its size, metered by what it tells."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aden.core.request import Request
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.chat import get, is_given
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.measuring import json_size
+from aden.instrumentation.openai.parameters import get, is_given
 from aden.metering.attempt import Attempt
 
 
@@ -30,7 +30,7 @@ class _Describe:
             model=model if isinstance(model, str) else "",
             operation=self.operation,
             stream=is_given(kwargs.get("stream")) and bool(kwargs.get("stream")),
-            input_chars=_size(kwargs),
+            input_chars=json_size(dict(kwargs)),
             unlisted=True,
             pinned=True,
             server_address=host,
@@ -75,11 +75,3 @@ def _read_usage(attempt: Attempt, usage: Any) -> None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _size(kwargs: Mapping[str, Any]) -> int:
-    """Bytes of the request, as far as it is text."""
-    try:
-        return len(json.dumps(dict(kwargs), default=lambda _: None, separators=(",", ":")))
-    except (TypeError, ValueError, RecursionError):
-        return len(str(kwargs))
