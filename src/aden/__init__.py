@@ -10,6 +10,7 @@ from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget
 from aden.budgets.hooks import BeforeRequestContext, BeforeRequestResult
 from aden.budgets.ladder import Alert, Degrade, Throttle
+from aden.budgets.rule import Block, Rule
 from aden.budgets.scope import ANY
 from aden.core.attribution import Attribution, attribution
 from aden.core.limit import requests, seconds, tokens
@@ -32,12 +33,14 @@ __all__ = [
     "Attribution",
     "BeforeRequestContext",
     "BeforeRequestResult",
+    "Block",
     "Budget",
     "CallRecord",
     "ConfigurationError",
     "Degrade",
     "MeterOptions",
     "RequestCancelledError",
+    "Rule",
     "Throttle",
     "attribution",
     "create_console_emitter",

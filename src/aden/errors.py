@@ -15,6 +15,8 @@
 package is installed and live beside their instrumentation.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -51,6 +53,12 @@ class LedgerUnavailable(LedgerError):  # noqa: N818 - the state, as the decision
 
 class LedgerSaturated(LedgerError):  # noqa: N818 - as above
     """The ledger answers, but this process's own queue to it was longer than the deadline."""
+
+
+def did_you_mean(value: object, known: Iterable[str]) -> str:
+    """`` ; did you mean X?`` where a known word is close to a wrong one, else nothing."""
+    meant = difflib.get_close_matches(value, list(known), n=1) if isinstance(value, str) else []
+    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 @dataclass(frozen=True, slots=True)

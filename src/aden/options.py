@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from aden.budgets.budget import Budget, Mode
 from aden.budgets.hooks import Hook
+from aden.budgets.rule import Rule
 from aden.core.attribution import Attribution
 from aden.errors import ConfigurationError
 from aden.metering.dispatch import AlertHandler, Emitter
@@ -23,6 +24,7 @@ class MeterOptions:
         on_alert: Called with an `AlertEvent`, sync or async.
         before_request: Asked before each request, sync or async; see `BeforeRequestResult`.
         budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names.
+        rules: What happens to requests whatever budget they count against; see `Rule`.
         ledger: Where spend is booked, ``memory:``, ``sqlite:///absolute/path``, ``redis://…`` or
             ``rediss://…`` (``ADEN_LEDGER``); with budgets the default is a file in the user's
             state directory.
@@ -43,6 +45,7 @@ class MeterOptions:
     on_alert: AlertHandler | None = None
     before_request: Hook | None = None
     budgets: Sequence[Budget] | None = None
+    rules: Sequence[Rule] | None = None
     ledger: str | None = None
     mode: Mode | None = None
     fail_open: bool | None = None
@@ -75,6 +78,7 @@ _TYPES: Mapping[str, tuple[type, str]] = {
     "server_url": (str, "a string"),
     "ledger": (str, "a string such as sqlite:///absolute/path"),
     "budgets": (Sequence, "a list of Budget objects"),
+    "rules": (Sequence, "a list of Rule objects"),
     "fail_open": (bool, "True or False"),
     "trust_request_metadata": (bool, "True or False"),
     "hook_timeout_ms": (int, _MILLISECONDS),

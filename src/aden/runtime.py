@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from aden.budgets.budget import Mode
 from aden.budgets.policy import Policy, make_policy
-from aden.budgets.policy_file import PolicyFile
+from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
@@ -211,8 +211,8 @@ def _providers(
 
 def _policy(options: MeterOptions, settings: Settings) -> tuple[Callable[[], Policy], bool]:
     mode = cast("Mode", options.mode or settings.mode or "enforce")
-    if options.budgets is not None:
-        policy = make_policy(options.budgets, mode)
+    if options.budgets is not None or options.rules is not None:
+        policy = make_policy(options.budgets or (), mode, options.rules or ())
         return (lambda: policy), bool(policy.budgets)
     if settings.budgets_path:
         return PolicyFile(Path(settings.budgets_path), mode).current, True

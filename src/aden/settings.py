@@ -4,12 +4,11 @@ Arguments in code win over these; these win over the defaults. ``OTEL_*`` variab
 OpenTelemetry says and are not listed here.
 """
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 
 logger = logging.getLogger("aden")
 
@@ -54,8 +53,7 @@ class Settings:
         """
         for name in env:
             if name.startswith("ADEN_") and name not in VARIABLES:
-                meant = difflib.get_close_matches(name, VARIABLES, n=1)
-                hint = f"; did you mean {meant[0]}?" if meant else ""
+                hint = did_you_mean(name, VARIABLES)
                 logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
         reach, mode = ("process", "host", "fleet"), ("enforce", "observe", "off")
         return cls(

@@ -1,6 +1,7 @@
 """Budgets and the one rule by which requests match them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,9 +41,9 @@ def test_an_impossible_limit_names_itself_and_what_is_allowed(limit: object) -> 
         ({"window": "fortnight"}, "budget b: window"),
         ({"scope": "x"}, "budget b: scope"),
         ({"ladder": Degrade(80, "m")}, "budget b: ladder"),
-        ({"timezone": 5}, "timezone"),
-        ({"timezone": "Mars/Olympus"}, "timezone"),
-        ({"timezone": "../etc/passwd"}, "timezone"),
+        ({"timezone": 5}, "budget b: timezone"),
+        ({"timezone": "Mars/Olympus"}, "budget b: timezone"),
+        ({"timezone": "../etc/passwd"}, "budget b: timezone"),
         ({"mode": "maybe"}, "budget b: mode"),
         ({"unknown_price": "guess"}, "budget b: unknown_price"),
         ({"scope": {"planet": "earth"}}, "budget b: scope"),
@@ -172,3 +173,19 @@ def test_a_model_in_a_scope_may_be_a_pattern() -> None:
     }
     assert keys == {"b|customer=acme,model=gpt-4*"}
     assert not matches(Budget("b", 1, scope={"model": "[o]3"}), Request("openai", "o3"), acme)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "meant"),
+    [
+        ({"window": "mnth"}, "did you mean month?"),
+        ({"timezone": "Europe/Belrin"}, "did you mean Europe/Berlin?"),
+        ({"scope": {"custmer": "acme"}}, "did you mean customer?"),
+        ({"mode": "enforced"}, "did you mean enforce?"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_corrected(keywords: dict[str, Any], meant: str) -> None:
+    """The message names what was probably meant."""
+    with pytest.raises(ConfigurationError) as caught:
+        Budget("b", 1, **keywords)
+    assert meant in str(caught.value)

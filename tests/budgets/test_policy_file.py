@@ -1,12 +1,11 @@
-"""Budgets in a TOML file, read again when it changes."""
+"""Budgets and rules in a TOML file."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from aden import ANY, Alert, ConfigurationError, Degrade, Throttle
-from aden.budgets.policy_file import LOOK_EVERY_S, PolicyFile, load_policy
+from aden import ANY, Alert, Block, ConfigurationError, Degrade, Rule, Throttle
+from aden.budgets.policy_file import load_policy
 from aden.core.window import Rolling
 
 GOOD = """
@@ -38,6 +37,18 @@ def test_a_rolling_window_is_written_as_in_code(tmp_path: Path) -> None:
     assert budget.span.rolling == Rolling(900)
 
 
+CIRCLE = """
+[[rule]]
+action = "degrade"
+to = "b"
+scope = {model = "a"}
+[[rule]]
+action = "degrade"
+to = "a"
+scope = {model = "b"}
+"""
+
+
 def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
     """The same keywords, the ladder as tables with an action."""
     path = tmp_path / "budgets.toml"
@@ -54,6 +65,19 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ("[[budget]\n", "TOML"),
         ("budget = 3", "[[budget]]"),
         ("budgets = []", "budgets"),
+        ("", "at least one [[budget]]"),
+        ("budget = []", "at least one [[budget]]"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 1\nwindow = "mnth"', "month"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 1\ntimezone = "Europe/Belrin"', "Europe/Berlin"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 1e300', "1e300"),
+        ('[[budget]]\nid = "b"\nlimit_usd = -0.5', "-0.5"),
+        ('[[budget]]\nid = "b"\nlimit_usd = inf', "inf"),
+        ('[[rule]]\naction = "blok"', "block"),
+        ('[[rule]]\naction = "block"\nat = 5', "rule 1: key"),
+        ('[[rule]]\naction = "throttle"\ndelay_ms = 70_000', "rule 1: Throttle.delay_ms"),
+        ('[[rule]]\naction = "alert"\nat = 0.8\nscope = {}', "did you mean 80?"),
+        ('[[rule]]\naction = "alert"\nscope = {customer = "*"}', "not ANY"),
+        (CIRCLE, "a chain of models that ends"),
         ('mode = "later"', "later"),
         ("[[budget]]\nlimit_usd = 1", "id"),
         ('[[budget]]\nid = "b"', "limit_usd"),
@@ -78,34 +102,45 @@ def test_a_wrong_file_is_refused_with_the_thing_named(
     with pytest.raises(ConfigurationError) as caught:
         load_policy(path, "enforce")
     assert named in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
-    """At the start, not at the first call."""
-    with pytest.raises(ConfigurationError, match=r"nowhere\.toml"):
-        PolicyFile(tmp_path / "nowhere.toml", "enforce")
-
-
-def test_an_edit_is_picked_up_and_a_broken_one_keeps_the_last_good_policy(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No restart is needed, and a typo does not disarm anything."""
+def test_rules_in_a_file_say_what_code_would_say(tmp_path: Path) -> None:
+    """``at`` is 0 where nothing is said: always."""
     path = tmp_path / "budgets.toml"
-    path.write_text(GOOD)
-    watched = PolicyFile(path, "enforce")
-    before = watched.current()
+    path.write_text(
+        """
+[[rule]]
+action = "block"
+message = "not in production"
+scope = { provider = "openai", model = ["gpt-4*", "o3"] }
+[[rule]]
+action = "degrade"
+to = "gpt-4o-mini"
+scope = { model = "gpt-4o" }
+[[rule]]
+action = "alert"
+at = 80
+unit = "usd"
+"""
+    )
+    assert load_policy(path, "enforce").rules == (
+        Rule(Block("not in production"), {"provider": "openai", "model": ("gpt-4*", "o3")}),
+        Rule(Degrade(0, "gpt-4o-mini"), {"model": "gpt-4o"}),
+        Rule(Alert(80), unit="usd"),
+    )
 
-    _edit(path, watched, "[[budget]\n")
-    assert watched.current() is before
-    assert "the last good one stays" in caplog.text
 
-    _edit(path, watched, 'mode = "observe"\n' + GOOD.replace("25.00", "30.00"))
-    assert watched.current().budgets[0].limit.amount == 30_000_000_000
-    assert watched.current().mode == "observe"
+def test_no_digit_of_a_typed_amount_is_lost(tmp_path: Path) -> None:
+    """A float would print this one as 8999999.12345679."""
+    path = tmp_path / "budgets.toml"
+    path.write_text('[[budget]]\nid = "b"\nlimit_usd = 8_999_999.123456789')
+    assert load_policy(path, "enforce").budgets[0].limit.amount == 8_999_999_123_456_789
 
 
-def _edit(path: Path, watched: PolicyFile, text: str) -> None:
-    path.write_text(text)
-    status = path.stat()
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
-    watched._looked_at -= LOOK_EVERY_S  # as if a second had passed
+def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    """Ten thousand budgets are about a megabyte."""
+    path = tmp_path / "budgets.toml"
+    path.write_text("#" * 8_000_001)
+    with pytest.raises(ConfigurationError, match="at most 8000000 bytes"):
+        load_policy(path, "enforce")

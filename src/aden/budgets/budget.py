@@ -11,7 +11,7 @@ from aden.core.attribution import Attribution
 from aden.core.limit import Limit
 from aden.core.money import Amount, parse_usd
 from aden.core.request import Request
-from aden.core.window import ALLOWED, Window, is_period
+from aden.core.window import Window
 from aden.errors import ConfigurationError
 
 Mode = Literal["enforce", "observe", "off"]
@@ -62,16 +62,21 @@ class Budget:
         check_id(self.id)
         one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
         one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
-        if not is_period(self.window):
-            raise ConfigurationError(f"budget {self.id}: window", self.window, ALLOWED)
         object.__setattr__(self, "scope", read_scope(self.scope, f"budget {self.id}: scope"))
         object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
         check_beyond(self.beyond, self.ladder, f"budget {self.id}: beyond")
         object.__setattr__(self, "limit", self._read_limit())
         read_on_ledger_down(self.on_ledger_down, self.limit.unit, f"budget {self.id}: ")
-        object.__setattr__(self, "span", Window(self.window, self.timezone))
+        object.__setattr__(self, "span", self._read_window())
         if self.window == "session":  # a budget for each session, over its whole life
             object.__setattr__(self, "scope", {"session": ANY, **self.scope})
+
+    def _read_window(self) -> Window:
+        try:
+            return Window(self.window, self.timezone)
+        except ConfigurationError as error:
+            setting = f"budget {self.id}: {error.setting}"
+            raise ConfigurationError(setting, error.value, error.allowed) from None
 
     def _read_limit(self) -> Limit:
         setting = f"budget {self.id}: limit"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 
 Beyond = Literal["cancel", "degrade", "throttle"]
 AlertLevel = Literal["info", "warning", "critical"]
@@ -103,4 +103,4 @@ def check_delay(setting: str, value: object) -> None:
 def one_of(setting: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a word that is not among the allowed ones."""
     if value not in allowed:
-        raise ConfigurationError(setting, value, " | ".join(allowed))
+        raise ConfigurationError(setting, value, " | ".join(allowed) + did_you_mean(value, allowed))

@@ -1,25 +1,20 @@
-"""Budgets in a TOML file, read again when it changes."""
+"""Budgets and rules in a TOML file."""
 
-import logging
-import os
-import threading
-import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget, Mode
-from aden.budgets.ladder import Alert, Degrade, Step, Throttle
+from aden.budgets.ladder import Alert, Degrade, Step, Throttle, one_of
 from aden.budgets.policy import Policy, make_policy
+from aden.budgets.rule import Block, Rule
 from aden.budgets.scope import ANY
 from aden.core.limit import Limit, requests, seconds, tokens
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 
-logger = logging.getLogger("aden.budgets")
-
-LOOK_EVERY_S = 1.0
+MAX_BYTES = 8_000_000
 _BUDGET_KEYS = (
     "id",
     "limit_usd",
@@ -34,81 +29,100 @@ _BUDGET_KEYS = (
     "mode",
     "unknown_price",
     "on_ledger_down",
+    "beyond",
 )
 _LIMITS: Mapping[str, Callable[[Any], Limit]] = {
     "limit_tokens": tokens,
     "limit_requests": requests,
     "limit_seconds": seconds,
 }
-_STEPS: Mapping[str, tuple[type[Alert] | type[Degrade] | type[Throttle], tuple[str, ...]]] = {
+_Kind = tuple[type[Alert] | type[Degrade] | type[Throttle] | type[Block], tuple[str, ...]]
+_LADDER: Mapping[str, _Kind] = {
     "alert": (Alert, ("at", "level", "message")),
     "degrade": (Degrade, ("at", "to")),
     "throttle": (Throttle, ("at", "delay_ms")),
 }
+_RULES: Mapping[str, _Kind] = {**_LADDER, "block": (Block, ("message",))}
 
 
-class PolicyFile:
-    """The policy in a file; a broken edit keeps the last good one and says so."""
+class _AsTyped(float):
+    """A number with a point that prints as it was typed, so that no digit of money is lost."""
 
-    def __init__(self, path: Path, mode: Mode) -> None:
-        self.path = path
-        self._mode = mode
-        self._lock = threading.Lock()
-        self._stamp = _stamp(path)
-        self._policy = load_policy(path, mode)
-        self._looked_at = time.monotonic()
+    def __new__(cls, text: str) -> "_AsTyped":
+        typed = super().__new__(cls, text)
+        typed.text = text.replace("_", "")
+        return typed
 
-    def current(self) -> Policy:
-        """The policy now; the file's time stamp is looked at once a second at most."""
-        now = time.monotonic()
-        if now - self._looked_at >= LOOK_EVERY_S and self._lock.acquire(blocking=False):
-            try:
-                self._looked_at = now
-                self._look()
-            finally:
-                self._lock.release()
-        return self._policy
+    text: str
 
-    def _look(self) -> None:
-        stamp = _stamp(self.path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._policy = load_policy(self.path, self._mode)
-        except ConfigurationError as error:
-            logger.error(
-                "aden: %s changed but is not valid; the last good one stays: %s", self.path, error
-            )
-        else:
-            logger.info(
-                "aden: budgets read again from %s (version %s)", self.path, self._policy.version
-            )
+    def __repr__(self) -> str:
+        return self.text
 
 
 def load_policy(path: Path, mode: Mode) -> Policy:
-    """Read budgets from a TOML file.
+    """Read budgets and rules from a TOML file.
 
     Raises:
-        ConfigurationError: The file is missing or not TOML, or an entry in it is wrong.
+        ConfigurationError: The file is missing, too large, not TOML, or an entry in it is wrong.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigurationError("ADEN_BUDGETS", str(path), f"at most {MAX_BYTES} bytes")
+        document = tomllib.loads(content.decode(), parse_float=_AsTyped)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         allowed = f"a TOML file with [[budget]] tables ({error})"
         raise ConfigurationError("ADEN_BUDGETS", str(path), allowed) from error
-    _known_keys(str(path), document, ("budget", "mode"))
-    tables = document.get("budget", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigurationError(f"{path}: budget", tables, "[[budget]] tables")
+    try:
+        return _policy(document, mode)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error.setting}", error.value, error.allowed) from None
+
+
+def _policy(document: Mapping[str, Any], mode: Mode) -> Policy:
+    _known_keys("file", document, ("budget", "rule", "mode"))
+    budgets, rules = (_tables(document, name) for name in ("budget", "rule"))
     chosen = document.get("mode", mode)
-    if chosen not in ("enforce", "observe", "off"):
-        raise ConfigurationError(f"{path}: mode", chosen, "enforce | observe | off")
-    return make_policy((_budget(table, path) for table in tables), chosen)
+    one_of("mode", chosen, get_args(Mode))
+    if not (budgets or rules or "mode" in document):
+        allowed = "at least one [[budget]] or [[rule]]; to switch them all off: mode = 'off'"
+        raise ConfigurationError("file", "", allowed)
+    return make_policy(
+        (_budget(table) for table in budgets),
+        chosen,
+        (_rule(table, number) for number, table in enumerate(rules, 1)),
+    )
 
 
-def _budget(table: Mapping[str, Any], path: Path) -> Budget:
-    name = f"{path}: budget {table.get('id', '?')}"
+def _tables(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    tables = document.get(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigurationError(name, tables, f"[[{name}]] tables")
+    return tables
+
+
+def _rule(table: Mapping[str, Any], number: int) -> Rule:
+    name = f"rule {number}"
+    entry = dict(table)
+    scope, unit = entry.pop("scope", {}), entry.pop("unit", None)
+    if entry.get("action") in _LADDER:
+        entry.setdefault("at", 0)
+    try:
+        return Rule(_step(entry, name, _RULES), _scope(scope, name), unit)
+    except ConfigurationError as error:
+        setting = error.setting if error.setting.startswith(name) else f"{name}: {error.setting}"
+        raise ConfigurationError(setting, error.value, error.allowed) from None
+
+
+def _scope(scope: object, name: str) -> dict[str, object]:
+    if not isinstance(scope, dict):
+        raise ConfigurationError(f"{name}: scope", scope, "a table such as {customer = 'acme'}")
+    return {key: ANY if value == "*" else value for key, value in scope.items()}
+
+
+def _budget(table: Mapping[str, Any]) -> Budget:
+    name = f"budget {table.get('id', '?')}"
     _known_keys(name, table, _BUDGET_KEYS)
     if "id" not in table:
         raise ConfigurationError(f"{name}: id", None, "a value")
@@ -124,12 +138,10 @@ def _budget(table: Mapping[str, Any], path: Path) -> Budget:
         values["on_ledger_down"] = _allowance(down, f"{name}: on_ledger_down")
     scope = values.pop("scope", {})
     ladder = values.pop("ladder", [])
-    if not isinstance(scope, dict):
-        raise ConfigurationError(f"{name}: scope", scope, "a table such as {customer = 'acme'}")
     if not isinstance(ladder, list):
         raise ConfigurationError(f"{name}: ladder", ladder, "[[budget.ladder]] tables")
-    scope = {key: ANY if value == "*" else value for key, value in scope.items()}
-    return Budget(**values, scope=scope, ladder=[_step(entry, name) for entry in ladder])
+    values["ladder"] = [_step(entry, f"{name}: ladder", _LADDER) for entry in ladder]
+    return Budget(**values, scope=_scope(scope, name))
 
 
 def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
@@ -142,27 +154,19 @@ def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
     return Allowance(count(value) if count else value)
 
 
-def _step(entry: object, name: str) -> Step:
-    if not isinstance(entry, dict) or entry.get("action") not in _STEPS:
-        allowed = "a table with action = " + " | ".join(_STEPS)
-        raise ConfigurationError(f"{name}: ladder", entry, allowed)
-    step, keys = _STEPS[entry["action"]]
-    _known_keys(f"{name}: ladder", entry, ("action", *keys))
+def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
+    if not isinstance(entry, dict) or entry.get("action") not in kinds:
+        raise ConfigurationError(name, entry, "a table with action = " + " | ".join(kinds))
+    step, keys = kinds[entry["action"]]
+    _known_keys(name, entry, ("action", *keys))
     try:
         return step(**{key: entry[key] for key in keys if key in entry})
     except TypeError:
-        raise ConfigurationError(f"{name}: ladder", entry, ", ".join(keys)) from None
+        raise ConfigurationError(name, entry, ", ".join(keys)) from None
 
 
 def _known_keys(name: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            raise ConfigurationError(f"{name}: key", key, "one of " + ", ".join(known))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+            meant = did_you_mean(key, known)
+            raise ConfigurationError(f"{name}: key", key, f"one of {', '.join(known)}{meant}")

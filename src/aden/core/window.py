@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 
 Period = Literal["total", "session", "month", "week", "day", "hour"]
 PERIODS: tuple[str, ...] = get_args(Period)
@@ -87,11 +87,13 @@ class Window:
 
     def __post_init__(self) -> None:
         if not is_period(self.period):
-            raise ConfigurationError("window", self.period, ALLOWED)
+            allowed = ALLOWED + did_you_mean(self.period, PERIODS)
+            raise ConfigurationError("window", self.period, allowed)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
             allowed = "an IANA time zone such as Europe/Berlin"
+            allowed += did_you_mean(self.timezone, available_timezones())
             raise ConfigurationError("timezone", self.timezone, allowed) from None
 
     @property
