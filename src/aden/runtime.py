@@ -19,6 +19,7 @@ from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
 from aden.instrumentation.livekit import LIVEKIT
 from aden.instrumentation.livekit.providers import adopt_tracer_provider
+from aden.instrumentation.neighbours import NEIGHBOURS
 from aden.instrumentation.openai import OPENAI
 from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
 from aden.ledger.open import check_reach, shown_url
@@ -34,7 +35,7 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden")
 
 FLUSH_TIMEOUT_S = 2.0
-PATCHES = (OPENAI, *LIVEKIT)
+PATCHES = (OPENAI, *LIVEKIT, NEIGHBOURS)
 
 
 @dataclass(frozen=True, slots=True)

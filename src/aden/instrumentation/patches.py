@@ -1,7 +1,12 @@
-"""Wrap and unwrap functions of classes by the same table."""
+"""Wrap and unwrap functions of classes by the same table.
+
+Others wrap the same functions. Each wrapper is a link of a chain that ends at the original, so ours
+is found, moved and taken out where it stands, and what others put above or below it stays.
+"""
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +27,16 @@ class Patch:
     wrapper: Wrapper
 
 
+class Link(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """Our wrapper in a chain."""
+
+
 class Patches:
     """Applies a table of patches when its library is imported, and takes them back."""
 
     def __init__(self, trigger: str, table: tuple[Patch, ...]) -> None:
         self.trigger = trigger
         self.table = table
-        self._applied: list[tuple[Any, str, Any]] = []
         self._wanted = False
         self._registered = False
 
@@ -39,15 +47,24 @@ class Patches:
             self._registered = True
             # Runs the hook at once where the module is there already.
             wrapt.register_post_import_hook(self._on_import, self.trigger)
-        elif not self._applied:
+        else:
             self._on_import_if_loaded()
 
     def undo(self) -> None:
-        """Put every original back; bound copies pass through because no meter is active."""
+        """Take every wrapper out; bound copies pass through because no meter is active."""
         self._wanted = False
-        while self._applied:
-            parent, attribute, original = self._applied.pop()
-            setattr(parent, attribute, original)
+        for place in self._places():
+            place.take_out()
+
+    def rise(self) -> None:
+        """Stand above what others have wrapped around ours meanwhile."""
+        for place in self._places() if self._wanted else ():
+            place.rise()
+
+    def sink(self) -> None:
+        """Stand below all others, some of whom take off whatever is on top when they leave."""
+        for place in self._places() if self._wanted else ():
+            place.sink()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -55,36 +72,108 @@ class Patches:
         return tuple(f"{p.module}.{p.name}" for p in self.table if _locate(p) is None)
 
     def _on_import_if_loaded(self) -> None:
-        import sys
-
         if self.trigger in sys.modules:
             self._on_import(None)
 
     def _on_import(self, _module: Any) -> None:
-        if not self._wanted or self._applied:
+        if not self._wanted:
             return
         for patch in self.table:
-            found = _locate(patch)
-            if found is None:
+            place = _locate(patch)
+            if place is None:
                 logger.warning(
                     "aden: %s.%s does not exist in this version; requests through it are not gated",
                     patch.module,
                     patch.name,
                 )
-                continue
-            parent, attribute, original = found
-            setattr(parent, attribute, wrapt.FunctionWrapper(original, patch.wrapper))
-            self._applied.append((parent, attribute, original))
+            elif place.ours is None:
+                place.put_on_top()
+
+    def _places(self) -> list["_Place"]:
+        if self.trigger not in sys.modules:
+            return []
+        places = (_locate(patch) for patch in self.table)
+        return [place for place in places if place is not None and place.ours is not None]
 
 
-def _locate(patch: Patch) -> tuple[Any, str, Any] | None:
+class _Place:
+    """Where a patch stands: a class, an attribute of it, and the chain of wrappers in it."""
+
+    def __init__(self, parent: Any, attribute: str, wrapper: Wrapper) -> None:
+        self._parent = parent
+        self._attribute = attribute
+        self._wrapper = wrapper
+
+    @property
+    def chain(self) -> list[Any]:
+        """From the outermost wrapper to the original, and what that one wraps itself."""
+        # From the class itself: getattr would bind, and would find an inherited one.
+        links = [_unbound(vars(self._parent)[self._attribute])]
+        while (inner := getattr(links[-1], "__wrapped__", None)) is not None:
+            links.append(_unbound(inner))
+        return links
+
+    @property
+    def ours(self) -> int | None:
+        """At which place in the chain we stand."""
+        for index, link in enumerate(self.chain):
+            if isinstance(link, Link) and link._self_wrapper is self._wrapper:
+                return index
+        return None
+
+    def put_on_top(self) -> None:
+        setattr(self._parent, self._attribute, Link(self.chain[0], self._wrapper))
+
+    def take_out(self) -> None:
+        """Join what is above with what is below; a closure keeps us, and we pass calls through."""
+        chain, index = self.chain, self.ours
+        if index is not None and self._can_join(index):
+            self._join(index, chain[index + 1])
+
+    def rise(self) -> None:
+        chain, index = self.chain, self.ours
+        if index and self._can_join(index):
+            self.put_on_top()
+            # For a moment we stand there twice: one call inside another is one call.
+            chain[index - 1].__wrapped__ = chain[index + 1]
+
+    def sink(self) -> None:
+        chain, index = self.chain, self.ours
+        if index is None or not self._can_join(index):
+            return
+        below = index + 1
+        while isinstance(chain[below], _PROXY):
+            below += 1
+        if below > index + 1:
+            chain[below - 1].__wrapped__ = Link(chain[below], self._wrapper)
+            self._join(index, chain[index + 1])
+
+    def _can_join(self, index: int) -> bool:
+        return index == 0 or isinstance(self.chain[index - 1], _PROXY)
+
+    def _join(self, index: int, below: Any) -> None:
+        if index == 0:
+            setattr(self._parent, self._attribute, below)
+        else:
+            self.chain[index - 1].__wrapped__ = below
+
+
+_PROXY = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # the base class, since wrapt 2
+"""Links whose inside can be exchanged; a plain closure's cannot."""
+
+
+def _unbound(link: Any) -> Any:
+    """A wrapper as it was made: OpenTelemetry's ``unwrap`` leaves it bound to no instance."""
+    return link._self_parent if isinstance(link, wrapt.BoundFunctionWrapper) else link
+
+
+def _locate(patch: Patch) -> _Place | None:
     *path, attribute = patch.name.split(".")
     try:
         parent: Any = importlib.import_module(patch.module)
         for name in path:
             parent = getattr(parent, name)
-        # From the class itself: getattr would bind, and would find an inherited one.
-        original = vars(parent)[attribute]
+        vars(parent)[attribute]
     except (ImportError, AttributeError, KeyError):
         return None
-    return parent, attribute, original
+    return _Place(parent, attribute, patch.wrapper)
