@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from aden.budgets.allowance import Allowance, OnLedgerDown, read_on_ledger_down
-from aden.budgets.ladder import Beyond, Step, check_beyond, climb, one_of
+from aden.budgets.ladder import Beyond, Degrade, Step, check_beyond, climb, one_of
 from aden.budgets.scope import ANY, MAX_LABEL, agree, read_scope, shown
 from aden.core.attribution import Attribution
 from aden.core.limit import Limit
@@ -144,4 +144,11 @@ def matches(budget: Budget, request: Request, attribution: Attribution) -> Match
     scope = shown(found)
     templated = any(wanted is ANY for wanted in budget.scope.values())
     key = f"{budget.id}|{scope}" if templated else budget.id
-    return Match(budget, key, scope, budget.ladder)
+    ladder = tuple(step for step in budget.ladder if _concerns(step, request))
+    return Match(budget, key, scope, ladder)
+
+
+def _concerns(step: Step, request: Request) -> bool:
+    """False for a degrade to a model of another provider."""
+    providers = step.providers if isinstance(step, Degrade) else ()
+    return not providers or request.provider in providers

@@ -33,11 +33,18 @@ class Degrade:
 
     at: float
     to: str
+    providers: Sequence[str] = ()
+    """Only requests to one of these providers; empty: all."""
 
     def __post_init__(self) -> None:
         check_percent("Degrade.at", self.at)
         if not isinstance(self.to, str) or not self.to:
             raise ConfigurationError("Degrade.to", self.to, "the name of a model")
+        named = isinstance(self.providers, list | tuple)
+        if not named or not all(isinstance(each, str) and each for each in self.providers):
+            allowed = "a list of provider names such as openai"
+            raise ConfigurationError("Degrade.providers", self.providers, allowed)
+        object.__setattr__(self, "providers", tuple(self.providers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def _goes_on(match: Match, chosen: Quote) -> bool:
     """Whether a request that is sent as *chosen* goes on beyond the limit."""
     if match.budget.beyond == "degrade":
         targets = [step.to for step in match.ladder if isinstance(step, Degrade)]
-        return targets[-1] == chosen.model
+        return targets[-1:] == [chosen.model]
     return match.budget.beyond == "throttle"
 
 

@@ -126,10 +126,12 @@ class Policy:
                     if model == request.model:
                         steps.append((step, rule.unit))
                 elif step.to not in reached:
+                    if step.providers and request.provider not in step.providers:
+                        continue
                     at = max(step.at, reached[model])
                     reached[step.to] = at
                     models.append(step.to)
-                    steps.append((Degrade(at, step.to), rule.unit))
+                    steps.append((replace(step, at=at), rule.unit))
         return tuple(steps)
 
 

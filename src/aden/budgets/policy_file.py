@@ -12,6 +12,7 @@ from aden.budgets.policy import Policy, make_policy
 from aden.budgets.rule import Block, Rule
 from aden.budgets.scope import ANY
 from aden.core.limit import Limit, requests, seconds, tokens
+from aden.core.money import AsTyped
 from aden.errors import ConfigurationError, did_you_mean
 
 MAX_BYTES = 8_000_000
@@ -39,24 +40,10 @@ _LIMITS: Mapping[str, Callable[[Any], Limit]] = {
 _Kind = tuple[type[Alert] | type[Degrade] | type[Throttle] | type[Block], tuple[str, ...]]
 _LADDER: Mapping[str, _Kind] = {
     "alert": (Alert, ("at", "level", "message")),
-    "degrade": (Degrade, ("at", "to")),
+    "degrade": (Degrade, ("at", "to", "providers")),
     "throttle": (Throttle, ("at", "delay_ms")),
 }
 _RULES: Mapping[str, _Kind] = {**_LADDER, "block": (Block, ("message",))}
-
-
-class _AsTyped(float):
-    """A number with a point that prints as it was typed, so that no digit of money is lost."""
-
-    def __new__(cls, text: str) -> "_AsTyped":
-        typed = super().__new__(cls, text)
-        typed.text = text.replace("_", "")
-        return typed
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def load_policy(path: Path, mode: Mode) -> Policy:
@@ -70,7 +57,7 @@ def load_policy(path: Path, mode: Mode) -> Policy:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigurationError("ADEN_BUDGETS", str(path), f"at most {MAX_BYTES} bytes")
-        document = tomllib.loads(content.decode(), parse_float=_AsTyped)
+        document = tomllib.loads(content.decode(), parse_float=AsTyped)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         allowed = f"a TOML file with [[budget]] tables ({error})"
         raise ConfigurationError("ADEN_BUDGETS", str(path), allowed) from error

@@ -1,11 +1,11 @@
 """Rules: what happens to the requests of a scope, whatever budgets they count against."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
 from aden.budgets.ladder import Degrade, Step
-from aden.budgets.scope import ANY, are_apart, is_like, read_scope
+from aden.budgets.scope import ANY, are_apart, is_like, is_pattern, read_scope
 from aden.core.limit import Unit
 from aden.errors import ConfigurationError
 
@@ -60,50 +60,53 @@ def check_rules(rules: Iterable[Rule]) -> None:
     Raises:
         ConfigurationError: They do; the value is the circle.
     """
-    steps = [rule for rule in rules if isinstance(rule.step, Degrade)]
+    chains = _Chains([rule for rule in rules if isinstance(rule.step, Degrade)])
     done: set[int] = set()
-    for start in range(len(steps)):
-        _follow(start, steps, [], done)
-
-
-def _follow(start: int, steps: Sequence[Rule], path: list[int], done: set[int]) -> None:
-    """Walk the chains that begin at a rule, depth first and without recursion."""
-    stack = [(start, iter(_next(start, steps)))]
-    path = [start]
-    while stack:
-        _, following = stack[-1]
-        for index in following:
-            if index in path:
-                circle = [_target(steps[each]) for each in path[path.index(index) :]]
+    for start in range(len(chains.rules)):
+        path = {start: chains.after(start)}  # depth first, without recursion
+        while path:
+            index, following = next(reversed(path.items()))
+            onward = next((each for each in following if each not in done), None)
+            if onward is None:
+                done.add(index)
+                path.popitem()
+            elif onward in path:
+                circle = [chains.target(each) for each in list(path)[list(path).index(onward) :]]
                 raise ConfigurationError("rules: degrade", circle, "a chain of models that ends")
-            if index not in done:
-                stack.append((index, iter(_next(index, steps))))
-                path.append(index)
-                break
-        else:
-            stack.pop()
-            done.add(path.pop())
+            else:
+                path[onward] = chains.after(onward)
 
 
-def _next(index: int, steps: Sequence[Rule]) -> list[int]:
-    """The degrades that take on a request which this one has sent to its model."""
-    target = _target(steps[index])
-    return [
-        other
-        for other, rule in enumerate(steps)
-        if _target(rule) != target
-        and rule.standing == steps[index].standing
-        and _takes_from(rule, target)
-        and not are_apart(steps[index].scope, rule.scope)
-    ]
+class _Chains:
+    """Which degrade takes on a request that another one has sent to its model."""
 
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        self._named: dict[str, list[int]] = {}
+        self._patterns: list[tuple[str, int]] = []
+        for index, rule in enumerate(rules):
+            # A step at a percentage for all models is a rung of every ladder, not a link.
+            models = rule.scope.get("model", "*" if rule.standing else ())
+            for model in models if isinstance(models, tuple) else (str(models),):
+                if is_pattern("model", model):
+                    self._patterns.append((model, index))
+                else:
+                    self._named.setdefault(model, []).append(index)
 
-def _takes_from(rule: Rule, model: str) -> bool:
-    wanted = rule.scope.get("model", "*" if rule.standing else ())
-    patterns = wanted if isinstance(wanted, tuple) else (str(wanted),)
-    return any(is_like(model, pattern) for pattern in patterns)
+    def target(self, index: int) -> str:
+        """The model to which a rule leads."""
+        step = self.rules[index].step
+        assert isinstance(step, Degrade)
+        return step.to
 
-
-def _target(rule: Rule) -> str:
-    assert isinstance(rule.step, Degrade)
-    return rule.step.to
+    def after(self, index: int) -> Iterator[int]:
+        """The rules that may come next."""
+        target, rule = self.target(index), self.rules[index]
+        patterns = (other for pattern, other in self._patterns if is_like(target, pattern))
+        for other in (*self._named.get(target, ()), *patterns):
+            following = self.rules[other]
+            meets = following.standing == rule.standing and not are_apart(
+                rule.scope, following.scope
+            )
+            if meets and self.target(other) != target:
+                yield other

@@ -29,6 +29,7 @@ SCOPES: Mapping[str, str] = {
     "feature": "feature",
     "session": "session_id",
     "user": "user_id",
+    "context": "context_id",
     "provider": "provider",
     "model": "model",
     "tag": "tags",

@@ -16,6 +16,7 @@ class Attribution:
     feature: str | None = None
     session_id: str | None = None
     user_id: str | None = None
+    context_id: str | None = None
     tags: tuple[str, ...] = ()
 
     def over(self, other: "Attribution") -> "Attribution":
@@ -55,6 +56,7 @@ def attribution(
     feature: str | None = None,
     session_id: str | None = None,
     user_id: str | None = None,
+    context_id: str | None = None,
     tags: Sequence[str] = (),
 ) -> Iterator[Attribution]:
     """Attribute every request made inside the block; inner blocks add to and override outer ones.
@@ -63,7 +65,9 @@ def attribution(
         ``with aden.attribution(customer_id="acme", tags=["trial"]): …``
     """
     labels = (tags,) if isinstance(tags, str) else tuple(tags)
-    inner = Attribution(agent, tenant_id, customer_id, feature, session_id, user_id, labels)
+    inner = Attribution(
+        agent, tenant_id, customer_id, feature, session_id, user_id, context_id, labels
+    )
     merged = inner.over(_current.get())
     token = _current.set(merged)
     try:

@@ -16,6 +16,21 @@ Amount = str | int | float | Decimal
 """How a person gives money: decimal strings and Decimals are exact, floats are read as printed."""
 
 
+class AsTyped(float):
+    """A number with a point, read from a file, that prints as it was typed: no digit is lost."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "AsTyped":
+        """Of the text as it stands in the file."""
+        typed = super().__new__(cls, text)
+        typed.text = text.replace("_", "")
+        return typed
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def parse_usd(value: object, setting: str) -> NanoUSD:
     """Read an amount of US dollars.
 
