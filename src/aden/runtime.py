@@ -128,6 +128,21 @@ def start_misconfigured(error: ConfigurationError) -> None:
         _put_in_force(_runtime)
 
 
+def start_quietly(options: MeterOptions) -> None:
+    """`start` for launchers that must not fail: what is wrong arms the gate as ``misconfigured``.
+
+    The gate then refuses every request, or with ``ADEN_FAIL_OPEN=true`` lets it through.
+    """
+    try:
+        start(options)
+    except ConfigurationError as error:
+        logger.error("aden: %s", error)
+        start_misconfigured(error)
+    except Exception as error:
+        logger.exception("aden: the gate could not be set up")
+        start_misconfigured(ConfigurationError("aden", str(error), "a working set-up"))
+
+
 def stop() -> None:
     """Take everything back: wrapped functions, the meter in force."""
     global _runtime  # noqa: PLW0603

@@ -39,7 +39,9 @@ def _arm_here(_anchor: object) -> None:
 
 
 def _after_fork(anchor: object) -> None:
+    """Also where it was armed right after the fork: multiprocessing has cleared that since."""
     if _flush is not None:
+        _armed_in.discard(os.getpid())
         _arm_here(anchor)
 
 

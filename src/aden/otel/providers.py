@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from aden.otel.content import PrivateExporter, captured_on_spans
+from aden.otel.destinations import sends_anything
 from aden.otel.exit import Background
 from aden.otel.open_spans import OpenSpans
 from aden.otel.span_processor import BudgetSpanProcessor
@@ -30,11 +31,6 @@ _DELTA: dict[type, AggregationTemporality] = {
     Histogram: AggregationTemporality.DELTA,
     UpDownCounter: AggregationTemporality.CUMULATIVE,
 }
-_OTEL_ENDPOINTS = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-)
 
 
 @dataclass(slots=True)
@@ -76,6 +72,9 @@ class Providers:
 _attached: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Providers that have a `BudgetSpanProcessor`: the SDK knows no way to take one back."""
 
+_made: Providers | None = None
+"""The providers that we made in this process."""
+
 
 def no_export() -> Providers:
     """The providers that are there, nothing added."""
@@ -87,10 +86,12 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
 
     Without anything to send the global providers stay unset, so that the app may set its own.
     """
-    sends = bool(url and key) or any(os.environ.get(name) for name in _OTEL_ENDPOINTS)
+    global _made  # noqa: PLW0603 - the SDK's global providers can be set once
     current = tracer or trace.get_tracer_provider()
+    if _made is not None and current is _made.tracer and (meter is None or meter is _made.meter):
+        return _made  # by the zero-code launch, before anything was imported
     open_spans, exporting = None, None
-    if isinstance(current, trace.ProxyTracerProvider) and sends:
+    if isinstance(current, trace.ProxyTracerProvider) and sends_anything(os.environ, url, key):
         open_spans = OpenSpans()
         current, meter = _ours(url, key, open_spans)
     owned = open_spans is not None
@@ -102,7 +103,7 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
             exporter = _span_exporter(url, key)
             exporting = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
             add(exporting)
-    return Providers(
+    made = Providers(
         current,
         meter or metrics.get_meter_provider(),
         owned,
@@ -111,6 +112,9 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
         exporting=exporting,
         open_spans=open_spans,
     )
+    if owned:
+        _made = made
+    return made
 
 
 def _ours(
