@@ -1,5 +1,6 @@
 """The end of a call: price it, book it, write the span, count it, tell the emitters."""
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from aden.budgets.ladder import Alert
 from aden.budgets.plan import counts
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
+from aden.core.window import Window
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
@@ -18,6 +20,9 @@ from aden.telemetry.spans import NO_ANSWER
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
+
+
+_A_DAY = Window("day")
 
 
 class Settler:
@@ -83,6 +88,7 @@ class Settler:
         meter.telemetry.count(record)
         meter.dispatcher.put(meter.emit_metric, record)
         self._ladder_alerts(call, billed)
+        self._standing_alerts(call)
 
     def _settle_hold(self, call: Call) -> None:
         """Book what was held; the ledger ignores it where the call is booked already."""
@@ -165,6 +171,20 @@ class Settler:
                     )
                     claimed = self._raise_once(step.at, balance)
                     self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
+
+    def _standing_alerts(self, call: Call) -> None:
+        """Alerts of rules that hold always: once a day (UTC), over all processes."""
+        if call.plan is None or self._meter.on_alert is None:
+            return
+        day = _A_DAY.at(call.started_at)
+        for alert in call.plan.standing.alerts:
+            message = alert.message or "a rule of the policy matches"
+            digest = hashlib.sha256(f"{alert.level} {message}".encode()).hexdigest()[:16]
+            alone = Balance(f"rule|{digest}", day.id, day.ends_at)
+            event = AlertEvent(
+                alert.level, message, f"{alone.budget}:{day.id}", attribution=call.attribution
+            )
+            self._meter.dispatcher.put(self._raise_once(0, alone), event, self._meter.on_alert)
 
     def _raise_once(self, at: float, balance: Balance) -> "_ClaimedAlert":
         return _ClaimedAlert(self._meter, balance.budget, balance.window_id, round(at * 1000))
