@@ -286,3 +286,16 @@ def test_a_wrong_rule_is_refused(make: object) -> None:
     """When it is made, with its name and what is allowed."""
     with pytest.raises(ConfigurationError):
         make()  # type: ignore[operator]
+
+
+def test_what_is_remembered_of_who_asked_is_bounded_and_right() -> None:
+    """Everyone finds their own budget, the thousandth caller and the first again."""
+    budgets = [Budget(f"b{n}", 1, scope={"customer": f"c{n}"}) for n in range(5)]
+    policy = make_policy(budgets)
+    for turn in range(2):
+        for n in range(5000):
+            caller = Attribution(customer_id=f"c{n % 5}", user_id=f"{turn}-{n}")
+            (match,) = policy.matching(ASKED, caller)
+            assert match.budget.id == f"b{n % 5}"
+    assert len(policy._matched) <= 4096
+    assert policy.matching(ASKED, NOBODY) == ()

@@ -192,6 +192,8 @@ def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | 
     Down is what is cheaper or, at the same price, named later: an order that all ladders share,
     so that a chain over several budgets ends.
     """
+    if not match.ladder:
+        return None
     depth = {quote.model: (-quote.amounts.usd, index) for index, quote in enumerate(quotes)}
     here = depth[chosen.model]
     for step in match.ladder:

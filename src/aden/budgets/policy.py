@@ -16,6 +16,8 @@ from aden.core.limit import Unit
 from aden.core.request import Request
 from aden.errors import ConfigurationError
 
+MAX_REMEMBERED = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -38,6 +40,10 @@ class Policy:
     """This policy with all that is observed enforced; None where nothing is only observed."""
     _budgets: ScopeIndex[Budget] = field(init=False, repr=False, compare=False)
     _rules: ScopeIndex[Rule] = field(init=False, repr=False, compare=False)
+    _matched: dict[tuple[str, str, Attribution], tuple[Match, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """What was found for those who asked lately: a session asks again and again."""
 
     def __post_init__(self) -> None:
         counted = tuple(budget for budget in self.budgets if budget.mode != "off")
@@ -46,8 +52,17 @@ class Policy:
 
     def matching(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
         """The budgets that this request counts against."""
-        if self.mode == "off":
+        if self.mode == "off" or not self.budgets:
             return ()
+        asking = (request.provider, request.model, attribution)
+        found = self._matched.get(asking)
+        if found is None:
+            if len(self._matched) >= MAX_REMEMBERED:
+                self._matched.clear()
+            found = self._matched[asking] = self._match(request, attribution)
+        return found
+
+    def _match(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
         candidates = self._budgets.candidates(request, attribution)
         found = (matches(budget, request, attribution) for budget in candidates)
         matched = tuple(match for match in found if match)
