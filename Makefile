@@ -29,6 +29,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/speed.py
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/refusals.py
 	$(BIN)/python bench/ceiling.py
 
 clean:

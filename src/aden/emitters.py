@@ -50,7 +50,7 @@ def pretty_line(record: CallRecord) -> str:
 
 def _used(record: CallRecord) -> str:
     if not record.attempts:
-        return "not sent"
+        return "not sent" if record.repeats == 1 else f"{record.repeats} not sent"
     usage = record.usage
     mark = "~" if usage.estimated else ""
     if not usage.in_tokens:

@@ -65,6 +65,7 @@ class Runtime:
         limit = self.flush_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit
         with contextlib.suppress(Exception):
+            self.meter.reserver.repeats.report()
             # What destructors queued has to be settled before there is something to hand out.
             self.meter.dispatcher.flush(limit)
             telemetry = self.providers.begin_flush()  # meanwhile, what does not depend on it

@@ -136,8 +136,8 @@ def test_an_alert_handler_that_raises_is_logged_once(
     def bang(event: Any) -> None:
         raise RuntimeError("bang")
 
-    steps = [Alert(0.001), Alert(0.002), Alert(0.003)]
-    instrumented(budgets=[Budget("all", "1", ladder=steps)], on_alert=bang)
+    steps = [Alert(1), Alert(2), Alert(3)]
+    instrumented(budgets=[Budget("all", "0.002", ladder=steps)], on_alert=bang)
     make_client("sync", server).chat.completions.create(**REQUEST)
     aden.flush()
     assert len(complaints()) == 1

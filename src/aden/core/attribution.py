@@ -21,6 +21,10 @@ class Attribution:
 
     def over(self, other: "Attribution") -> "Attribution":
         """This attribution, its gaps filled from *other*; tags of both."""
+        if self is NOBODY:
+            return other
+        if other is NOBODY:
+            return self
         merged = {
             name: mine if (mine := getattr(self, name)) is not None else getattr(other, name)
             for name in FIELDS
@@ -78,6 +82,8 @@ def attribution(
 
 def from_metadata(metadata: Mapping[str, object]) -> Attribution:
     """Read the attribution that existing Aden users write into a request's own metadata."""
+    if not metadata:
+        return NOBODY
     labels = {
         name: value for name in FIELDS if isinstance(value := metadata.get(name), str) and value
     }

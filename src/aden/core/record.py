@@ -52,6 +52,8 @@ class CallRecord:
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    repeats: int = 1
+    """How many requests this stands for: refusals that repeat are reported once a second."""
     pid: int = 0
     trace_id: str | None = None
     span_id: str | None = None

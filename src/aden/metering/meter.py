@@ -66,8 +66,8 @@ class Meter:
     def __post_init__(self) -> None:
         self.complaints = Complaints(self.telemetry, self.options.fail_open)
         self.leases = LeaseKeeper(self.ledger)
-        self.reserver = Reserver(self)
         self.settler = Settler(self)
+        self.reserver = Reserver(self)
 
     def begin(
         self,
@@ -87,7 +87,12 @@ class Meter:
         return Call(request, params, attribution, self.policy(), lane, self.ledger.reach)
 
     def plan(self, call: Call) -> Ask | None:
-        """Policy and prices: what to ask the ledger, None where nothing is to be reserved."""
+        """Policy and prices: what to ask the ledger, None where nothing is to be reserved.
+
+        Raises:
+            RequestCancelledError: Something of the kind has just been refused.
+        """
+        self.reserver.refuse_again(call)
         policy = call.policy
         if self.options.misconfigured is not None:
             self.cannot("configuration", self.options.misconfigured)
@@ -103,6 +108,7 @@ class Meter:
             self.prices,
             lambda model: self._estimate(call, model),
         )
+        self.reserver.refuse_alike(call)
         return None if call.plan.block else call.plan.ask
 
     def wants_async_hook(self, call: Call) -> bool:
@@ -214,6 +220,8 @@ class Meter:
         """Let the request go, or raise the refusal."""
         assert call.plan is not None
         if call.decision.action == "block":
+            if call.plan.block is not None:
+                self.reserver.repeats.refused(call, time.monotonic())
             raise call.refuse(gate.details(call.decision, call.plan, call.outcome))
         if isinstance(call.outcome, Grant):
             self.leases.keep(call.id, lambda: self.settler.progress(call))

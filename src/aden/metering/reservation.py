@@ -1,14 +1,18 @@
 """What becomes of a call by what the ledger answers, or does not."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from aden.budgets import gate
 from aden.core.decision import Decision
 from aden.errors import LedgerError, LedgerSaturated
-from aden.ledger.protocol import Ask, Grant, Refusal
+from aden.ledger.protocol import Ask, Charge, Grant, Refusal
 from aden.ledger.rules import BUSY_RETRY_MS
 from aden.metering.call import Call
 from aden.metering.outage import Outage
+from aden.metering.repeats import Known, Repeats
+from aden.telemetry.spans import NO_SPAN
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
@@ -20,16 +24,55 @@ class Reserver:
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
         self.outage = Outage()
+        self.repeats = Repeats(meter.settler.report)
 
     def busy_wait_s(self, call: Call) -> float:
         """Seconds that a call waits for a refund."""
         configured = self._meter.options.busy_wait_ms
         return (call.lane.busy_wait_ms if configured is None else configured) / 1000
 
-    def answered(self, call: Call, outcome: Grant | Refusal, asked_at: float) -> None:
+    def refuse_again(self, call: Call) -> None:
+        """Raise the refusal of a call that has just been refused: nothing is worked out anew.
+
+        Neither here nor in `refuse_alike` is the hook asked: it cannot lift what the house refuses.
+        """
+        if (known := self.repeats.again(call)) is not None:
+            call.plan = known.call.plan
+            self._refuse(call, known)
+
+    def refuse_alike(self, call: Call) -> None:
+        """Raise the refusal of a planned call that asks no less than what was just refused."""
+        plan = call.plan
+        if plan is None or call.hook is not None or (found := self.repeats.alike(call)) is None:
+            return
+        call.outcome = found.refusal
+        if found.refusal is None:
+            call.decision = plan.block or call.decision
+        else:
+            call.decision = gate.refused(found.refusal, plan)
+        details = gate.details(call.decision, plan, call.outcome)
+        self._refuse(call, self.repeats.keep(call, found, details))
+
+    def _refuse(self, call: Call, known: Known) -> None:
+        call.outcome, call.decision = known.call.outcome, known.call.decision
+        call.decided = True
+        call.state = "settled"
+        self.repeats.count(known, call)
+        error = call.refuse(known.details)
+        if call.span is not NO_SPAN:  # a framework's own is there for each request
+            self._meter.settler.show(call, error)
+        raise error
+
+    def answered(self, call: Call, ask: Ask, outcome: Grant | Refusal, asked_at: float) -> None:
         """The ledger answered what it was asked at *asked_at* (monotonic seconds)."""
         call.outcome, call.reach = outcome, self._meter.ledger.reach
         self.outage.heard(outcome, asked_at)
+        if call.plan is None or ask is not call.plan.ask:
+            return
+        if isinstance(outcome, Grant):
+            self.repeats.granted(call)
+        elif outcome.reason == "exhausted":
+            self.repeats.refused(call, asked_at)
 
     def failed(self, call: Call, ask: Ask, error: LedgerError) -> None:
         """The ledger did not answer: the request goes as far as its budgets allow that, or not."""
@@ -51,3 +94,8 @@ class Reserver:
         message = f"the budget ledger is not available ({error}), and {answer}"
         budget_id = answer.match.budget.id
         call.hook = Decision("block", "unavailable", "ledger", message, budget_id)
+
+    def settled(self, call: Call, charges: Sequence[Charge]) -> None:
+        """The ledger has been told what a call came to."""
+        self.outage.settled(call.id, charges)
+        self.repeats.settled(charges)

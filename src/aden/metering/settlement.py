@@ -4,10 +4,11 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aden.budgets import gate
 from aden.budgets.budget import Budget
-from aden.budgets.gate import tightest
 from aden.budgets.ladder import Alert
 from aden.budgets.plan import counts
 from aden.core.record import AlertEvent, CallRecord
@@ -16,7 +17,8 @@ from aden.core.window import Window
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
-from aden.telemetry.spans import NO_ANSWER
+from aden.metering.repeats import Repeated
+from aden.telemetry.spans import NO_ANSWER, NO_SPAN
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
@@ -70,6 +72,31 @@ class Settler:
         event = AlertEvent(level, message, f"{call.id}:hook", attribution=call.attribution)
         self._meter.dispatcher.put(self._meter.on_alert, event)
 
+    def show(self, call: Call, error: BaseException) -> None:
+        """Write a refusal that was answered from memory on the framework's span for it."""
+        try:
+            billed = bill(call, self._meter.estimator, self._meter.prices)
+            call.span.finish(self._record(call, billed, error), error, NO_ANSWER)
+        except Exception:
+            self._meter.cannot("settlement", "a refusal could not be shown", trace=True)
+
+    def report(self, repeated: Repeated) -> None:
+        """Journal, show, count and hand out refusals that were answered from memory, as one."""
+        meter, call = self._meter, repeated.first
+        try:
+            error = call.refuse(repeated.details)
+            own_span = call.span is NO_SPAN
+            meter.open_span(call)
+            record = self._record(call, bill(call, meter.estimator, meter.prices), error)
+            record = replace(record, repeats=repeated.count, latency_ms=repeated.latency_ms)
+            meter.ledger.settle(Settlement(call.id, (), record))
+            if own_span:
+                call.span.finish(record, error, NO_ANSWER)
+            meter.telemetry.count(record)
+            meter.dispatcher.put(meter.emit_metric, record)
+        except Exception:
+            meter.cannot("settlement", "refusals could not be reported", trace=True)
+
     def _settle(self, call: Call, error: BaseException | None) -> None:
         meter = self._meter
         for attempt in call.attempts:
@@ -82,7 +109,7 @@ class Settler:
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
         meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
-        meter.reserver.outage.settled(call.id, charges)
+        meter.reserver.settled(call, charges)
         answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
         call.span.finish(record, error, answer)
         meter.telemetry.count(record)
@@ -94,7 +121,7 @@ class Settler:
         """Book what was held; the ledger ignores it where the call is booked already."""
         holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
         self._meter.ledger.settle(Settlement(call.id, holds))
-        self._meter.reserver.outage.settled(call.id, holds)
+        self._meter.reserver.settled(call, holds)
 
     def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
         """One charge a matching budget, in the window of the reserve."""
@@ -114,7 +141,7 @@ class Settler:
 
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
         last = call.attempts[-1] if call.attempts else None
-        match = tightest(call.plan, call.outcome) if call.plan else None
+        match = gate.tightest(call.plan, call.outcome) if call.plan else None
         balance = _balance(call, match.key) if match else None
         used = None
         if match and balance:

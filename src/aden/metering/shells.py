@@ -87,7 +87,7 @@ def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
         while _waits(outcome := meter.ledger.reserve(ask), deadline):
             time.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
-        meter.reserver.answered(call, outcome, asked_at)
+        meter.reserver.answered(call, ask, outcome, asked_at)
     except LedgerError as error:
         meter.reserver.failed(call, ask, error)
 
@@ -99,7 +99,7 @@ async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
         while _waits(outcome := await meter.ledger.areserve(ask), deadline):
             await asyncio.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
-        meter.reserver.answered(call, outcome, asked_at)
+        meter.reserver.answered(call, ask, outcome, asked_at)
     except LedgerError as error:
         meter.reserver.failed(call, ask, error)
 

@@ -74,6 +74,7 @@ def _ours(record: CallRecord) -> dict[str, Value | None]:
         names.USAGE_ESTIMATED: record.usage.estimated,
         names.ASKED_MODEL: record.asked_model,
         names.ATTEMPTS: record.attempts,
+        names.DECISION_REPEATS: record.repeats if record.repeats > 1 else None,
         names.BUDGET_ID: record.budget_id,
         names.BUDGET_PERCENT_USED: record.percent_used,
         names.LEDGER_REACH: record.reach,

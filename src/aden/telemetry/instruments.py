@@ -92,7 +92,7 @@ class Instruments:
             self._cost.add(to_usd(record.cost), labels)
         if observed := record.observed:
             self._observed.add(
-                1,
+                record.repeats,
                 {
                     names.OBSERVED_ACTION: observed.action,
                     names.OBSERVED_REASON: observed.reason or "none",
@@ -100,7 +100,7 @@ class Instruments:
             )
         decision = record.decision
         self._decisions.add(
-            1,
+            record.repeats,
             {
                 names.DECISION_ACTION: decision.action,
                 names.DECISION_REASON: decision.reason or "none",

@@ -31,8 +31,8 @@ class Sums:
     def add(self, record: CallRecord) -> None:
         """Count a call."""
         usage = record.usage
-        self.calls += 1
-        self.refused += record.decision.action == "block"
+        self.calls += record.repeats
+        self.refused += record.repeats if record.decision.action == "block" else 0
         self.input_tokens += usage.input_tokens or 0
         self.cached_tokens += usage.cached_tokens or 0
         self.output_tokens += usage.output_tokens or 0

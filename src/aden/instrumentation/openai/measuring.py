@@ -19,9 +19,10 @@ def measure(value: Any) -> tuple[int, int]:
     """(UTF-8 bytes of text, tokens that bytes do not show) of a message or a part of one."""
     if isinstance(value, str):
         return text_size(value), 0
-    if hasattr(value, "model_dump"):
+    plain = type(value) is dict  # what nearly all messages are
+    if not plain and hasattr(value, "model_dump"):
         value = value.model_dump()
-    if isinstance(value, Mapping):
+    if plain or isinstance(value, Mapping):
         if value.get("type") in ("image_url", "input_image"):
             return 0, IMAGE_TOKENS
         if value.get("type") == "input_audio":
@@ -30,8 +31,11 @@ def measure(value: Any) -> tuple[int, int]:
         value = value.values()
     elif not isinstance(value, list | tuple):
         return (0, 0) if value is None else (len(str(value)), 0)
-    sizes = [measure(each) for each in value]
-    return sum(size for size, _ in sizes), sum(extra for _, extra in sizes)
+    size = extra = 0
+    for each in value:
+        text, tokens = measure(each)
+        size, extra = size + text, extra + tokens
+    return size, extra
 
 
 def measure_messages(messages: Any) -> tuple[int, int]:

@@ -16,13 +16,28 @@ def refusal_class() -> type[RequestCancelledError]:
 
         __qualname__ = "OpenAIRequestCancelledError"  # as spans and logs name it
 
+        status_code = 402
+        request_id = None
+        param = None
+        type = "aden_refusal"
+
         def __init__(self, details: RefusalDetails | str) -> None:
+            # Not APIStatusError.__init__: a response to nothing costs more than the refusal.
             RequestCancelledError.__init__(self, details)
+            self.message = self.details.message
+            self.code = self.details.reason
+            self.body = {"code": self.code, "type": self.type, "aden": True}
+
+        @functools.cached_property
+        def response(self) -> httpx2.Response:  # type: ignore[override]  # made where it is read
+            """An answer with status 402 that no server gave."""
             request = httpx2.Request("POST", "https://aden.invalid/refused-before-it-was-sent")
-            body = {"code": self.reason, "type": "aden_refusal", "aden": True}
-            openai.APIStatusError.__init__(
-                self, str(self), response=httpx2.Response(402, request=request), body=body
-            )
+            return httpx2.Response(self.status_code, request=request)
+
+        @property
+        def request(self) -> httpx2.Request:  # type: ignore[override]  # as above
+            """What would have been answered so."""
+            return self.response.request
 
         def __reduce__(self) -> tuple[object, tuple[RefusalDetails]]:  # type: ignore[override]
             return remake, (self.details,)
