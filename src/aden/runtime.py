@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aden.budgets.budget import Mode
+from aden.budgets.doubts import unknown_models
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
@@ -198,6 +199,8 @@ def _compose(
     )
     meter.prices.find("openai", "gpt-4o")  # load the price table now, not in the first request
     current = policy()
+    for doubt in unknown_models(current, meter.prices):
+        logger.warning("aden: %s", doubt)
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),

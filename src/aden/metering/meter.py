@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aden.budgets import gate
+from aden.budgets.doubts import ScopeWatch
 from aden.budgets.hooks import BeforeRequestContext, Hook, InvalidHookResult, read_result
 from aden.budgets.plan import Estimate, plan, quote, takes, unpriced
 from aden.budgets.policy import Policy
@@ -60,6 +61,7 @@ class Meter:
     """Calls that are sent and not settled."""
     leases: LeaseKeeper = field(init=False)
     reserver: Reserver = field(init=False)
+    scopes: ScopeWatch = field(default_factory=ScopeWatch)
     settler: Settler = field(init=False)
     complaints: Complaints = field(init=False)
 
@@ -108,6 +110,7 @@ class Meter:
             self.prices,
             lambda model: self._estimate(call, model),
         )
+        self.scopes.saw(policy, call.request, call.attribution)
         self.reserver.refuse_alike(call)
         return None if call.plan.block else call.plan.ask
 

@@ -1,0 +1,69 @@
+"""What is valid in a policy and probably a mistake."""
+
+import pytest
+
+from aden import ANY, Budget, Degrade, Rule, Throttle
+from aden.budgets.doubts import AFTER_CALLS, ScopeWatch, unknown_models
+from aden.budgets.policy import make_policy
+from aden.core.attribution import Attribution
+from aden.core.request import Request
+from aden.pricing import PriceBook
+
+ASKED = Request("openai", "gpt-4o")
+
+
+def test_models_that_no_price_knows_are_named_when_a_policy_is_loaded() -> None:
+    """In scopes and as targets, each once; patterns and known ones are not."""
+    policy = make_policy(
+        [
+            Budget("a", 1, scope={"model": "gpt-4oo"}),
+            Budget("b", 1, scope={"model": ("gpt-4o", "gpt-99*")}, ladder=[Throttle(90, 5)]),
+            Budget("c", 1, ladder=[Degrade(80, "gpt-4o-mni"), Degrade(90, "gpt-4o-mini")]),
+            Budget("d", 1, ladder=[Degrade(80, "gpt-4o-mni")]),
+            Budget("e", 1, scope={"provider": "anthropic"}, ladder=[Degrade(80, "gpt-4o-mini")]),
+        ],
+        rules=[Rule(Degrade(0, "house-model"), {"provider": "openai"})],
+    )
+    assert unknown_models(policy, PriceBook()) == [
+        "budget 'a' is for 'gpt-4oo', a model that no price knows",
+        "budget 'c' degrades to 'gpt-4o-mni', a model that no price knows",
+        "budget 'e' degrades to 'gpt-4o-mini', a model that no price knows",
+        "rule 1 degrades to 'house-model', a model that no price knows",
+    ]
+
+
+def test_a_label_that_no_request_carries_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """After some requests, with what would set it; again only for another policy."""
+    budgets = [
+        Budget("per-customer", 1, scope={"customer": ANY}),
+        Budget("acme", 1, scope={"customer": "acme", "agent": "hotel"}),
+        Budget("seldom", 1, scope={"feature": "refunds"}),
+        Budget("typo", 1, scope={"provider": "opnai"}),
+        Budget("fallback", 1, scope={"provider": "anthropic"}),
+        Budget("off", 1, scope={"user": "x"}, mode="off"),
+    ]
+    policy, watch = make_policy(budgets), ScopeWatch()
+    who = Attribution(agent="hotel", feature="booking")
+    for _ in range(AFTER_CALLS - 1):
+        watch.saw(policy, ASKED, who)
+    assert caplog.messages == []
+    for _ in range(3 * AFTER_CALLS):
+        watch.saw(policy, ASKED, who)
+    assert caplog.messages == [
+        "aden: after 50 requests, none went to 'opnai', which budget 'typo' is for; "
+        "did you mean openai?",
+        "aden: after 50 requests, none carried a customer, which budget 'per-customer' "
+        "(and 1 more) is for; aden.attribution(customer_id=…) sets it",
+    ]
+    other = make_policy(budgets[:1])
+    for _ in range(AFTER_CALLS):
+        watch.saw(other, ASKED, who)
+    assert len(caplog.messages) == 3
+
+
+def test_labels_that_are_carried_raise_no_doubt(caplog: pytest.LogCaptureFixture) -> None:
+    """Another customer than the one that a budget is for is no mistake."""
+    policy, watch = make_policy([Budget("acme", 1, scope={"customer": "acme"})]), ScopeWatch()
+    for _ in range(2 * AFTER_CALLS):
+        watch.saw(policy, ASKED, Attribution(customer_id="globex"))
+    assert caplog.messages == []
