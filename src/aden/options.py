@@ -11,6 +11,7 @@ from aden.budgets.rule import Rule
 from aden.core.attribution import Attribution
 from aden.errors import ConfigurationError
 from aden.metering.dispatch import AlertHandler, Emitter
+from aden.telemetry.content import Redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class MeterOptions:
             (default 0, in a LiveKit job 150).
         attribution: On whose account this process asks, where nothing closer says.
         trust_request_metadata: Let a request's own metadata override the operator's attribution.
+        redact_content: Called with each text of a message that is to be captured; what it gives
+            back is captured instead. Where it raises, that text is not captured.
+        content_max_chars: Captured messages are cut to this many characters an attribute, the
+            oldest first (``ADEN_CONTENT_MAX_CHARS``; default 65536).
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -53,25 +58,37 @@ class MeterOptions:
     busy_wait_ms: int | None = None
     attribution: Attribution | None = None
     trust_request_metadata: bool = False
+    redact_content: Redact | None = None
+    content_max_chars: int | None = None
 
     def __post_init__(self) -> None:
         for name, (types, allowed) in _TYPES.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, types):
                 raise ConfigurationError(name, "***" if name == "api_key" else value, allowed)
-        for name in ("emit_metric", "on_alert", "before_request"):
+        for name, allowed in _FUNCTIONS.items():
             value = getattr(self, name)
             if value is not None and not callable(value):
-                raise ConfigurationError(name, value, "a function, sync or async, or None")
+                raise ConfigurationError(name, value, allowed)
         if self.mode not in (None, "enforce", "observe", "off"):
             raise ConfigurationError("mode", self.mode, "enforce | observe | off")
         for name in ("hook_timeout_ms", "busy_wait_ms"):
             value = getattr(self, name)
             if isinstance(value, bool) or (value is not None and not 0 <= value <= 60_000):
                 raise ConfigurationError(name, value, _MILLISECONDS)
+        chars = self.content_max_chars
+        if isinstance(chars, bool) or (chars is not None and chars < 0):
+            raise ConfigurationError("content_max_chars", chars, _CHARACTERS)
         check_server(self.server_url, self.api_key, "server_url")
 
 
+_CHARACTERS = "a number of characters, 0 or more"
+_FUNCTIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("emit_metric", "on_alert", "before_request"), "a function, sync or async, or None"
+    ),
+    "redact_content": "a function of a string, or None",
+}
 _MILLISECONDS = "milliseconds from 0 to 60000"
 _TYPES: Mapping[str, tuple[type, str]] = {
     "api_key": (str, "a string"),
@@ -83,6 +100,7 @@ _TYPES: Mapping[str, tuple[type, str]] = {
     "trust_request_metadata": (bool, "True or False"),
     "hook_timeout_ms": (int, _MILLISECONDS),
     "busy_wait_ms": (int, _MILLISECONDS),
+    "content_max_chars": (int, _CHARACTERS),
     "attribution": (Attribution, "an Attribution"),
 }
 

@@ -31,6 +31,7 @@ from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
 from aden.settings import Settings, says_yes
+from aden.telemetry.content import MAX_CHARS, ContentOptions
 from aden.telemetry.telemetry import Telemetry
 
 logger = logging.getLogger("aden")
@@ -124,7 +125,7 @@ def start_misconfigured(error: ConfigurationError) -> None:
         providers = _providers(None, None, OTelArguments(), None)
         ledger = open_ledger("memory:")
         nothing = make_policy(())
-        telemetry = _telemetry(OTelArguments())
+        telemetry = _telemetry(OTelArguments(), ContentOptions())
         meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), gate)
         _runtime = Runtime(MeterOptions(), meter, providers)
         _put_in_force(_runtime)
@@ -189,7 +190,7 @@ def _compose(
     meter = Meter(
         policy=policy,
         ledger=ledger,
-        telemetry=_telemetry(otel),
+        telemetry=_telemetry(otel, _content_options(options, settings)),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=_gate_options(options, settings),
         before_request=options.before_request,
@@ -279,13 +280,21 @@ def _gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
     )
 
 
-def _telemetry(otel: OTelArguments) -> Telemetry:
+def _content_options(options: MeterOptions, settings: Settings) -> ContentOptions:
+    chars = options.content_max_chars
+    if chars is None:
+        chars = settings.content_max_chars
+    return ContentOptions(options.redact_content, MAX_CHARS if chars is None else chars)
+
+
+def _telemetry(otel: OTelArguments, content: ContentOptions) -> Telemetry:
     return Telemetry(
         aden_version(),
         tracer_provider=otel.tracer_provider,
         meter_provider=otel.meter_provider,
         logger_provider=otel.logger_provider,
         completion_hook=otel.completion_hook,
+        content=content,
     )
 
 

@@ -22,6 +22,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_FAIL_OPEN": "true: what cannot be evaluated lets requests through instead of refusing.",
     "ADEN_HOOK_TIMEOUT_MS": "How long an async before_request may take, in milliseconds.",
     "ADEN_BUSY_WAIT_MS": "How long to wait for a refund when only open requests fill a budget.",
+    "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
     "ADEN_FLUSH_TIMEOUT": "Seconds that a process may take at its end to hand out what it holds.",
 }
 """Name and meaning of each variable; ``docs/settings.md`` shows the same table."""
@@ -43,6 +44,7 @@ class Settings:
     hook_timeout_ms: int | None = None
     busy_wait_ms: int | None = None
     flush_timeout_s: float | None = None
+    content_max_chars: int | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -67,6 +69,7 @@ class Settings:
             hook_timeout_ms=_milliseconds(env, "ADEN_HOOK_TIMEOUT_MS"),
             busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
             flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
+            content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS"),
         )
 
 
@@ -101,6 +104,15 @@ def _milliseconds(env: Mapping[str, str], name: str) -> int | None:
         return None
     if not value.isascii() or not value.isdigit() or int(value) > 60_000:
         raise ConfigurationError(name, value, "milliseconds from 0 to 60000")
+    return int(value)
+
+
+def _count(env: Mapping[str, str], name: str) -> int | None:
+    value = _text(env, name)
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or int(value) > 10_000_000:
+        raise ConfigurationError(name, value, "a whole number from 0 to 10000000")
     return int(value)
 
 

@@ -8,7 +8,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from aden.otel.content import CAPTURE, PrivateExporter, captured_on_spans
+from aden.otel.content import PrivateExporter, captured_on_spans
+from aden.telemetry.content import CAPTURE
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def exported_by_app(provider: TracerProvider, app: InMemorySpanExporter) -> None
         ("false", False),
         ("SPAN_ONLY", True),
         ("span_and_event", True),
-        ("true", True),
+        ("true", False),
     ],
 )
 def test_content_is_captured_on_spans_where_opentelemetry_is_told_so(

@@ -16,6 +16,7 @@ from aden.core.request import Request
 from aden.errors import RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Reach
 from aden.metering.attempt import Attempt
+from aden.telemetry.content import Content
 from aden.telemetry.spans import NO_SPAN, SpanHandle
 
 State = Literal["planned", "sent", "settled"]
@@ -34,6 +35,7 @@ class Call:
     """The state of one call. What is done with it, and in which order, `Meter` knows.
 
     Attributes:
+        content: What was said, where that is captured.
         params: The request's own parameters, as the hook may read them.
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
@@ -45,6 +47,7 @@ class Call:
         "__weakref__",
         "attempts",
         "attribution",
+        "content",
         "conversation",
         "decided",
         "decision",
@@ -102,6 +105,7 @@ class Call:
         self.state: State = "planned"
         self.stream_end: str | None = None
         self.error: BaseException | None = None
+        self.content: Content | None = None
 
     @property
     def joinable(self) -> bool:

@@ -111,6 +111,8 @@ class Settler:
         meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
         meter.reserver.settled(call, charges)
         answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
+        if call.content is not None:
+            answer = replace(answer, content=call.content)
         call.span.finish(record, error, answer)
         meter.telemetry.count(record)
         meter.dispatcher.put(meter.emit_metric, record)

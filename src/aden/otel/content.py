@@ -10,8 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.types import AttributeValue
 
-CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-_ON_SPANS = ("span_only", "span_and_event", "true", "1", "yes", "on")
+from aden.telemetry.content import read_mode
 
 _CONTENT = frozenset(
     {
@@ -33,7 +32,7 @@ _CONTENT_EVENTS = ("gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_a
 
 def captured_on_spans() -> bool:
     """Whether OpenTelemetry's own variable asks for content on spans."""
-    return os.environ.get(CAPTURE, "").strip().lower() in _ON_SPANS
+    return read_mode(os.environ) in ("SPAN_ONLY", "SPAN_AND_EVENT")
 
 
 class PrivateExporter(SpanExporter):

@@ -10,9 +10,11 @@ from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names, nesting
 from aden.telemetry.attributes import Value, of_record, start_attributes
+from aden.telemetry.content import Capture, Content
 from aden.telemetry.context import with_call
 from aden.telemetry.instruments import Instruments
-from aden.telemetry.spans import Answer, quietly
+from aden.telemetry.quiet import quietly
+from aden.telemetry.spans import Answer
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -30,9 +32,12 @@ class CallSpan:
         self._outer: Any = None
         self._first_chunk_at: float | None = None
 
-    def start(self, tracer: Tracer, instruments: Instruments, request: Request) -> None:
+    def start(
+        self, tracer: Tracer, instruments: Instruments, capture: Capture | None, request: Request
+    ) -> None:
         """Open the span with the call in its context, so that span processors find it."""
         self._instruments = instruments
+        self._capture = capture
         self._request = request
         self._started = timeit.default_timer()
         self._conversation = nesting.conversation()
@@ -80,17 +85,33 @@ class CallSpan:
         if self._first_chunk_at is not None:
             ttfc = max(self._first_chunk_at - self._started, 0.0)
         failure = None if error is None else error_type(error)
-        if self._outer is not None:
-            nesting.fill(self._outer, self._attributes(record, answer, ttfc, failure))
-            return
         try:
-            if self.span.is_recording():
-                if error is not None:
-                    self.span.set_status(Status(StatusCode.ERROR, str(error)))
-                self.span.set_attributes(self._attributes(record, answer, ttfc, failure))
+            if self._outer is not None:
+                prepared = self._capture.prepare(answer.content) if self._capture else None
+                nesting.fill(self._outer, self._attributes(record, answer, ttfc, failure), prepared)
+                return
+            if self.span.is_recording() or self._capture is not None:
+                attributes = self._attributes(record, answer, ttfc, failure)
+                self._show(attributes, answer.content, error)
             self._count(record, answer, (seconds, ttfc), failure)
         finally:
-            self.span.end()
+            if self._outer is None:
+                self.span.end()
+
+    def _show(
+        self,
+        attributes: dict[str, Value],
+        content: Content | None,
+        error: BaseException | None,
+    ) -> None:
+        if error is not None:
+            self.span.set_status(Status(StatusCode.ERROR, str(error)))
+        if self._capture is None:
+            self.span.set_attributes(attributes)
+            return
+        prepared = self._capture.prepare(content)
+        self.span.set_attributes(attributes | self._capture.on_span(prepared))
+        self._capture.tell(prepared, self._labels | attributes, self.span, self.context)
 
     def _attributes(
         self, record: CallRecord, answer: Answer, ttfc: float | None, failure: str | None

@@ -14,13 +14,13 @@ from opentelemetry import context as otel_context
 
 from aden.telemetry import names
 from aden.telemetry.attributes import Value
+from aden.telemetry.content import Prepared
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 _UTIL = "opentelemetry.util.genai.invocation"
 _AMBIENT = "opentelemetry.util.genai._conversation_context"
-_FINISH_REASONS = "response_finish_reasons"
 
 
 def published(operation: str, context: "Context") -> "Context":
@@ -36,7 +36,7 @@ def open_outside(operation: str) -> Any:
     return record if make is not None and isinstance(record, make) else None
 
 
-def fill(record: Any, attributes: Mapping[str, Value]) -> None:
+def fill(record: Any, attributes: Mapping[str, Value], content: Prepared | None) -> None:
     """Tell the inference around us what this one came to."""
     fields = type(record).__dataclass_fields__
     for name, value in attributes.items():
@@ -45,6 +45,11 @@ def fill(record: Any, attributes: Mapping[str, Value]) -> None:
             setattr(record, field, value)
         else:
             record.attributes[name] = value
+    if content is not None and getattr(record, "capture_content", False):
+        record.input_messages = record.input_messages or content.inputs
+        record.output_messages = record.output_messages or content.outputs
+        record.system_instructions = record.system_instructions or content.system
+        record.tool_definitions = record.tool_definitions or content.tools
 
 
 def conversation() -> dict[str, Value]:

@@ -1,7 +1,6 @@
 """One inference span a call, whoever made it: ours (`call_span`), a framework's own, or none."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,11 +10,11 @@ from opentelemetry.trace import Span, Status, StatusCode
 from aden.core.record import CallRecord
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, of_record
+from aden.telemetry.content import Content
+from aden.telemetry.quiet import quietly
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-
-logger = logging.getLogger("aden.telemetry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,8 @@ class Answer:
     """For the span."""
     labels: Mapping[str, Value] = field(default_factory=dict)
     """For the metrics too; of low cardinality."""
+    content: Content | None = None
+    """The messages, where they are captured."""
 
 
 NO_ANSWER = Answer()
@@ -112,19 +113,3 @@ class FrameworkSpan:
     def write(self) -> None:
         """Write our figures; called again after the framework's own last word."""
         quietly(lambda: self.span.set_attributes(self._written))
-
-
-_said: set[str] = set()
-
-
-def quietly(work: Callable[[], object]) -> bool:
-    """Telemetry code never raises into the app; what broke is said once a kind."""
-    try:
-        work()
-        return True
-    except Exception as error:
-        kind = f"{type(error).__name__}: {error}"
-        if kind not in _said and len(_said) < 100:
-            _said.add(kind)
-            logger.exception("aden: telemetry failed; budgets are not affected")
-        return False

@@ -8,8 +8,10 @@ from opentelemetry import metrics, trace
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry.call_span import CallSpan
+from aden.telemetry.content import DEFAULTS, Capture, ContentOptions, make_capture
 from aden.telemetry.instruments import Instruments
-from aden.telemetry.spans import NO_SPAN, SpanHandle, quietly
+from aden.telemetry.quiet import quietly
+from aden.telemetry.spans import NO_SPAN, SpanHandle
 
 logger = logging.getLogger("aden.telemetry")
 SCOPE = "aden"
@@ -27,16 +29,29 @@ class Telemetry:
         meter_provider: Any = None,
         logger_provider: Any = None,
         completion_hook: Any = None,
+        content: ContentOptions = DEFAULTS,
     ) -> None:
         self._tracer = _tracer(version, tracer_provider)
         self._instruments = Instruments(_meter(version, meter_provider))
+        self._capture: Capture | None = None
+        scope = (SCOPE, version, SCHEMA_URL)
+        quietly(
+            lambda: setattr(
+                self, "_capture", make_capture(logger_provider, completion_hook, content, scope)
+            )
+        )
+
+    @property
+    def wants_content(self) -> bool:
+        """Whether what is said is to be gathered."""
+        return self._capture is not None and self._capture.wants_content
 
     def start(self, request: Request, span: CallSpan) -> SpanHandle:
         """Open *span* for a call; the call is found in its context by span processors."""
         tracer = self._tracer
         if tracer is None:
             return NO_SPAN
-        if quietly(lambda: span.start(tracer, self._instruments, request)):
+        if quietly(lambda: span.start(tracer, self._instruments, self._capture, request)):
             return span
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN

@@ -5,7 +5,7 @@ from typing import Any
 
 from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
 from aden.instrumentation.openai.parameters import (
@@ -17,6 +17,7 @@ from aden.instrumentation.openai.parameters import (
     strip_metadata,
 )
 from aden.metering.attempt import Attempt
+from aden.telemetry.spans import Answer
 
 _PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
@@ -29,6 +30,8 @@ _PARAMETERS = {
     "reasoning_effort": "gen_ai.request.reasoning.level",
     "service_tier": "openai.request.service_tier",
 }
+_UNSAID = {"service_tier": "auto"}
+"""What a parameter says that says nothing."""
 
 
 def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
@@ -79,6 +82,8 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.finish_reasons = tuple(
         str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
     )
+    said = _said(response)
+    attempt.answer = Answer(said, said)
     _read_usage(attempt, get(response, "usage"))
     if attempt.outcome != "reported":
         for choice in choices:
@@ -90,6 +95,7 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     if attempt.response_id is None:
         attempt.response_id = get(chunk, "id")
         attempt.response_model = get(chunk, "model")
+        attempt.answer = Answer(_said(chunk))
     choices = get(chunk, "choices") or ()
     for choice in choices:
         _feed_choice(attempt, choice)
@@ -101,6 +107,15 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
         # Asked for usage, the provider says "usage": null in every other chunk.
         chunk.model_fields_set.discard("usage")
     return True
+
+
+def _said(response: Any) -> dict[str, str]:
+    """What OpenAI tells of how it answered."""
+    said = {}
+    for name in ("service_tier", "system_fingerprint"):
+        if isinstance(value := get(response, name), str) and value:
+            said[f"openai.response.{name}"] = value
+    return said
 
 
 def _feed_choice(attempt: Attempt, choice: Any) -> None:
@@ -153,7 +168,8 @@ def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
 def _span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
     attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "chat_completions"}
     for name, attribute in _PARAMETERS.items():
-        if isinstance(value := asked.get(name), str | int | float):
+        value = asked.get(name)
+        if isinstance(value, str | int | float) and value != _UNSAID.get(name):
             attributes[attribute] = value
     if (choices := token_count(asked.get("n"))) and choices != 1:
         attributes["gen_ai.request.choice.count"] = choices
@@ -162,10 +178,22 @@ def _span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, 
         attributes["gen_ai.request.stop_sequences"] = (stop,)
     elif isinstance(stop, list | tuple):
         attributes["gen_ai.request.stop_sequences"] = tuple(str(each) for each in stop)
-    kind = get(asked.get("response_format"), "type")
-    if kind in ("text", "json_object", "json_schema"):
-        attributes["gen_ai.output.type"] = "text" if kind == "text" else "json"
+    if output := _output_type(asked.get("response_format")):
+        attributes["gen_ai.output.type"] = output
     return attributes
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def _output_type(form: Any) -> str | None:
+    """By the conventions; a class is the schema that ``parse`` takes."""
+    kind = "json_schema" if isinstance(form, type) else form
+    kind = kind if isinstance(kind, str) else get(kind, "type")
+    return {"text": "text", "json_object": "json", "json_schema": "json"}.get(str(kind))
+
+
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import chat_content
+
+    return chat_content
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)

@@ -19,6 +19,7 @@ from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit, admit, afall_back, fall_back
 from aden.telemetry.context import call_in, with_call
+from aden.telemetry.quiet import quietly
 
 
 def create(endpoint: Endpoint) -> Wrapper:
@@ -93,7 +94,10 @@ async def aperform(
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
     request = _describe(meter, endpoint, client, kwargs)
-    return meter.begin(request, dict(kwargs), Lane(refusal_class()))
+    call = meter.begin(request, dict(kwargs), Lane(refusal_class()))
+    if meter.telemetry.wants_content:
+        quietly(lambda: endpoint.ask(call, kwargs))
+    return call
 
 
 def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Request:

@@ -1,11 +1,39 @@
-"""What the wrappers must know of one endpoint: four pure functions."""
+"""What the wrappers must know of one endpoint: pure functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aden.core.request import Request
+from aden.instrumentation.openai.attempts import Sending
 from aden.metering.attempt import Attempt
+from aden.metering.call import Call
+from aden.telemetry.content import Content
+from aden.telemetry.quiet import quietly
+
+
+class Gathering(Protocol):
+    """Puts the messages of a streamed answer together."""
+
+    def add(self, chunk: Any, /) -> None:
+        """Pile up what a chunk says."""
+
+    def messages(self) -> Sequence[Any]:
+        """What has arrived so far."""
+
+
+class ContentReader(Protocol):
+    """Reads what was said, where that is captured: a module of an endpoint."""
+
+    def asked(self, kwargs: Mapping[str, Any], /) -> Content:
+        """The messages of a request."""
+
+    def answered(self, response: Any, /) -> Sequence[Any]:
+        """The messages of a whole answer."""
+
+    @property
+    def Gathered(self) -> Callable[[], Gathering]:  # noqa: N802 - a class of the module
+        """Makes what gathers a streamed answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +49,33 @@ class Endpoint:
     """(attempt, the whole response as an object or as JSON): note usage, id, model."""
     feed: Callable[[Attempt, Any, bool], bool]
     """(attempt, chunk, hide usage) → whether the caller is to see the chunk."""
+    content: Callable[[], ContentReader] | None = None
+    """Imports what reads the endpoint's content; None where it has none that is captured."""
+
+    def ask(self, call: Call, kwargs: Mapping[str, Any]) -> None:
+        """Read the content of a request, before anybody can change it."""
+        if self.content is not None:
+            call.content = self.content().asked(kwargs)
+
+    def note(self, sending: Sending, response: Any) -> None:
+        """Read a whole response, its content too where that is captured."""
+        self.read(sending.latest(), response)
+        content = sending.call.content
+        if content is not None and self.content is not None:
+            answered = self.content().answered
+            content.outputs = lambda: answered(response)
+
+    def feeder(self, sending: Sending, hide: bool) -> Callable[[Attempt, Any], bool]:
+        """What reads each chunk of a stream, its content too where that is captured."""
+        content = sending.call.content
+        if content is None or self.content is None:
+            return lambda attempt, chunk: self.feed(attempt, chunk, hide)
+        gathering = self.content().Gathered()
+        content.outputs = gathering.messages
+
+        def feed(attempt: Attempt, chunk: Any) -> bool:
+            visible = self.feed(attempt, chunk, hide)
+            quietly(lambda: gathering.add(chunk))
+            return visible
+
+        return feed

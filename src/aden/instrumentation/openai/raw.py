@@ -88,7 +88,7 @@ class RawMeter:
             if self._sending.request.stream:
                 self._read_events()
             else:
-                self._endpoint.read(self._sending.latest(), json.loads(self._body))
+                self._endpoint.note(self._sending, json.loads(self._body))
 
     def _read_events(self) -> None:
         *lines, rest = self._body.split(b"\n")

@@ -15,14 +15,13 @@ def take_response(
 ) -> Any:
     """Meter what the SDK returned; the caller gets the same object, whatever happens here."""
     try:
-        attempt = sending.latest()
         if is_stream(response):
             observe_stream(response, _metered(meter, sending, endpoint, hide, owns))
         elif (http_response := _http_response(response)) is not None:
             metered = _metered(meter, sending, endpoint, hide, owns)
             response._aden_raw = RawMeter(sending, endpoint, http_response, metered)
         else:
-            endpoint.read(attempt, response)
+            endpoint.note(sending, response)
             if owns:
                 meter.settle(sending.call)
     except Exception:
@@ -35,9 +34,7 @@ def take_response(
 def _metered(
     meter: Meter, sending: Sending, endpoint: Endpoint, hide: bool, owns: bool
 ) -> StreamMeter:
-    def feed(attempt: Any, chunk: Any) -> bool:
-        return endpoint.feed(attempt, chunk, hide)
-
+    feed = endpoint.feeder(sending, hide)
     return StreamMeter(meter, sending.call, sending.latest(), feed, owns)
 
 

@@ -1,0 +1,207 @@
+"""What was said in a chat completion, as the messages of the GenAI conventions. Pure functions.
+
+Imported only where content is captured.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aden.instrumentation.openai.parameters import get, is_given
+from aden.telemetry.content import Content
+from aden.telemetry.messages import (
+    FilePart,
+    FunctionToolDefinition,
+    GenericToolDefinition,
+    InputMessage,
+    OutputMessage,
+    TextPart,
+    ToolCallRequestPart,
+    ToolCallResponsePart,
+    UriPart,
+)
+
+_FINISHED = {"tool_calls": "tool_call", "function_call": "tool_call"}
+"""The conventions' words for how an answer ended, where they differ from OpenAI's."""
+
+
+def asked(kwargs: Mapping[str, Any]) -> Content:
+    """The messages and tools of a request, as they are sent. A copy: the caller's may change."""
+    messages, tools = kwargs.get("messages"), kwargs.get("tools")
+    inputs = [_input(each) for each in messages] if isinstance(messages, list | tuple) else []
+    return Content(
+        inputs=[message for message in inputs if message.parts],
+        tools=[_tool(each) for each in tools] if is_given(tools) and tools else [],
+    )
+
+
+def answered(response: Any) -> list[OutputMessage]:
+    """The messages of a whole answer."""
+    return [
+        _output(get(choice, "message"), get(choice, "finish_reason"))
+        for choice in get(response, "choices") or ()
+        if get(choice, "message")
+    ]
+
+
+class Gathered:
+    """The messages of a streamed answer, put together from its chunks."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: Any) -> None:
+        """Pile up what a chunk says."""
+        for choice in get(chunk, "choices") or ():
+            message = self._choices.setdefault(get(choice, "index") or 0, {"tools": {}})
+            if reason := get(choice, "finish_reason"):
+                message["finish_reason"] = reason
+            delta = get(choice, "delta")
+            for name in ("content", "refusal"):
+                if isinstance(text := get(delta, name), str):
+                    message.setdefault(name, []).append(text)
+            for call in get(delta, "tool_calls") or ():
+                self._add_tool_call(message["tools"], call)
+
+    def messages(self) -> list[OutputMessage]:
+        """What has arrived so far."""
+        return [
+            _output(
+                {
+                    "role": "assistant",
+                    "content": "".join(message.get("content", ())) or None,
+                    "refusal": "".join(message.get("refusal", ())) or None,
+                    "tool_calls": list(message["tools"].values()),
+                },
+                message.get("finish_reason"),
+            )
+            for _, message in sorted(self._choices.items())
+        ]
+
+    @staticmethod
+    def _add_tool_call(calls: dict[int, dict[str, Any]], call: Any) -> None:
+        function = get(call, "function")
+        known = calls.setdefault(
+            get(call, "index") or 0, {"id": None, "function": {"name": "", "arguments": ""}}
+        )
+        known["id"] = known["id"] or get(call, "id")
+        known["function"]["name"] = known["function"]["name"] or get(function, "name") or ""
+        known["function"]["arguments"] += get(function, "arguments") or ""
+
+
+def _input(message: Any) -> InputMessage:
+    role, name = get(message, "role"), get(message, "name")
+    if role == "tool":
+        answer = ToolCallResponsePart(_plain(get(message, "content")), get(message, "tool_call_id"))
+        parts: list[Any] = [answer]
+    else:
+        parts = _parts(message)
+    return InputMessage(str(role), parts, None if name is None else str(name))
+
+
+def _output(message: Any, reason: Any) -> OutputMessage:
+    ended = _FINISHED.get(reason, reason) or "error"
+    return OutputMessage(get(message, "role") or "", _parts(message), ended)
+
+
+def _parts(message: Any) -> list[Any]:
+    parts: list[Any] = [_tool_call(each) for each in get(message, "tool_calls") or ()]
+    content = get(message, "content")
+    if isinstance(content, str):
+        parts.append(TextPart(content))
+    elif isinstance(content, list | tuple):
+        parts += [part for each in content if (part := _part(each)) is not None]
+    if isinstance(refusal := get(message, "refusal"), str):
+        parts.append(TextPart(refusal))
+    return parts
+
+
+def _part(item: Any) -> Any:
+    """One part of a message; None for a kind that the conventions do not know."""
+    if isinstance(item, str):
+        return TextPart(item)
+    kind, text = get(item, "type"), get(item, "text")
+    if kind == "refusal":
+        text = get(item, "refusal")
+    if kind in ("text", "input_text", "output_text", "refusal"):
+        return TextPart(text) if isinstance(text, str) else None
+    if kind in ("image_url", "input_image"):
+        return _image(item)
+    if kind == "input_audio":
+        return _audio(get(item, "input_audio"))
+    return _file(get(item, "file") or item) if kind in ("file", "input_file") else None
+
+
+def _image(item: Any) -> Any:
+    url = get(item, "image_url")
+    url = url if isinstance(url, str) else get(url, "url")
+    if isinstance(url, str) and url:
+        return _reference(url, "image")
+    file_id = get(item, "file_id")
+    return FilePart(None, "image", file_id) if isinstance(file_id, str) else None
+
+
+def _audio(audio: Any) -> Any:
+    data, kind = get(audio, "data"), get(audio, "format")
+    if not isinstance(data, str):
+        return None
+    mime_type = {"wav": "audio/wav", "mp3": "audio/mpeg"}.get(str(kind))
+    return UriPart(mime_type, "audio", _digest(data))
+
+
+def _file(file: Any) -> Any:
+    file_id, data = get(file, "file_id"), get(file, "file_data")
+    if isinstance(file_id, str) and file_id:
+        return FilePart(None, "document", file_id)
+    return _reference(data, "document") if isinstance(data, str) and data else None
+
+
+def _reference(url: str, modality: str) -> UriPart:
+    """A URL as it is; what is sent inline, by its digest: bytes belong on no span."""
+    if not url.startswith("data:"):
+        return UriPart(None, modality, url)
+    header, _, payload = url.removeprefix("data:").partition(",")
+    return UriPart(header.split(";", 1)[0] or None, modality, _digest(payload))
+
+
+def _digest(data: str) -> str:
+    return "sha256:" + hashlib.sha256(data.encode("utf-8", "replace")).hexdigest()
+
+
+def _tool_call(call: Any) -> ToolCallRequestPart:
+    function = get(call, "function") or get(call, "custom")
+    arguments = get(function, "arguments") or get(function, "input") or None
+    return ToolCallRequestPart(_read_json(arguments), get(function, "name") or "", get(call, "id"))
+
+
+def _tool(tool: Any) -> FunctionToolDefinition | GenericToolDefinition:
+    function = get(tool, "function")
+    if not function:
+        kind = str(get(tool, "type"))
+        return GenericToolDefinition(get(get(tool, "custom"), "name") or kind, kind)
+    return FunctionToolDefinition(
+        get(function, "name") or "",
+        get(function, "description"),
+        _plain(get(function, "parameters")),
+    )
+
+
+def _read_json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _plain(value: Any) -> Any:
+    """Data as JSON knows it; what is no data is left out."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if hasattr(value, "model_dump"):
+        return _plain(value.model_dump())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None
