@@ -106,7 +106,7 @@ class House:
         stood_for = sum(each.repeats for each in records)
         assert stood_for == count, [(each.stream_end, each.error_type) for each in records]
         assert {each.id for each in self.ledger.journal()} == {each.id for each in records}
-        assert len(self.ledger.journal()) == len(records)
+        assert len(list(self.ledger.journal())) == len(records)
         for budget in self.meter.policy().budgets:
             if not budget.scope:
                 assert self.balance(budget.id).held == 0

@@ -7,7 +7,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ledger_kit import typical
 
 from aden.core.window import Window
-from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
+from aden.ledger import (
+    AlertClaim,
+    Ask,
+    Balance,
+    Charge,
+    Confirm,
+    Freeze,
+    Grant,
+    Ledger,
+    Line,
+    Option,
+    Order,
+    Raise,
+    Refusal,
+    Reset,
+    Settlement,
+)
 from aden.ledger.memory import MemoryLedger
 from aden.testing.clock import FixedClock
 
@@ -21,6 +37,7 @@ BUDGETS = {
     "short": (Window("rolling 7s"), 40),
 }
 WINDOWS = [(key, window) for key, (window, _) in BUDGETS.items()]
+KEYS = st.sampled_from(sorted(BUDGETS))
 IDS = st.sampled_from([f"op{number}" for number in range(6)])
 Key = tuple[str, str]
 AMOUNTS = st.integers(0, 50) | st.just(0)
@@ -58,8 +75,14 @@ def fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
     if line.amount == 0 or not line.enforce:
         return True
     held = 0 if refunded else balance.held
-    on_step = line.below is None or balance.spent < line.below
-    return on_step and balance.spent + held + line.amount <= line.limit
+    limit = max(line.limit, balance.raised or 0)
+    # A raised limit takes the ladder along: spend ÷ raised limit < step ÷ the policy's limit.
+    on_step = line.below is None or balance.spent * line.limit < line.below * limit
+    if line.limit == limit:
+        on_step = line.below is None or balance.spent < line.below
+    elif line.limit == 0:
+        on_step = True
+    return on_step and not balance.frozen and balance.spent + held + line.amount <= limit
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -73,6 +96,8 @@ class Ledgers(RuleBasedStateMachine):
         self.allowance: Counter[Key] = Counter()
         self.latest = self.clock()
         self.set_back = 0.0
+        self.claims: list[AlertClaim] = []
+        self.raised: Counter[str] = Counter()
         self.last: dict[str, tuple[Charge, ...]] = {}
         self.handles: list[Ledger] = [self.another() for _ in range(2)]
 
@@ -98,7 +123,7 @@ class Ledgers(RuleBasedStateMachine):
         """Every window of the model: looked at from inside, as `balances` would end leases."""
         return {
             key: figures
-            for key, found in self.memory._balances.items()
+            for key, found in self.memory.books.balances_.items()
             if any(figures := (found.settled, found.unconfirmed, found.held))
         }
 
@@ -135,11 +160,22 @@ class Ledgers(RuleBasedStateMachine):
                 for option in choices
             ]
             assert not any(fitting)
-            assert answer.reason == ("busy" if any(refunded) else "exhausted")
+            if answer.reason == "policy":
+                assert balances[answer.budget].frozen
+                assert not any(refunded)
+            else:
+                assert answer.reason == ("busy" if any(refunded) else "exhausted")
             for balance in answer.balances:
-                held = self.table().get((balance.budget, balance.window_id), (0, 0, 0))[2]
-                assert held == balance.held, "a refusal holds nothing"
+                assert self.held_in(balance) == balance.held, "a refusal holds nothing"
             self.last.pop(name, None)
+
+    def held_in(self, balance: Balance) -> int:
+        """What the window of a balance holds now, of a rolling one all slices that count."""
+        windows = [balance.window_id]
+        if rolling := BUDGETS[balance.budget][0].rolling:
+            windows = [rolling.slice(start).id for start in rolling.starts(self.clock())]
+        table = self.table()
+        return sum(table.get((balance.budget, each), (0, 0, 0))[2] for each in windows)
 
     def settle_with(self, name: str, charges: list[tuple[str, int]], *, own: bool = False) -> None:
         """Settle in both, and note by how much it raised what is spent and held."""
@@ -191,7 +227,7 @@ class Ledgers(RuleBasedStateMachine):
         """Looking ends the leases that ran out, in both."""
         assert self.memory.balances(WINDOWS) == self.other.balances(WINDOWS)
 
-    @rule(seconds=st.sampled_from([0.4, 0.5, 61, 3_600, 86_401, 700_000]))
+    @rule(seconds=st.sampled_from([0.4, 0.5, 61, 3_600, 86_401, 700_000, 6_000_000]))
     def go_on(self, seconds: float) -> None:
         """Past leases, past windows, past what is remembered."""
         self.clock.advance(seconds)
@@ -210,11 +246,58 @@ class Ledgers(RuleBasedStateMachine):
         self.handles[0].close()
         self.handles[0] = self.another()
 
-    @rule(threshold=st.integers(1, 3))
-    def claim(self, threshold: int) -> None:
-        """One of all claims wins."""
-        claim = ("b", "w", threshold)
-        assert self.memory.claim_alert(*claim) == self.other.claim_alert(*claim)
+    @rule(key=KEYS, threshold=st.integers(1, 2), lease_ms=st.sampled_from([400, 30_000]))
+    def claim(self, key: str, threshold: int, lease_ms: int) -> None:
+        """One of all claims wins, until its lease or a rolling window has ended."""
+        claim = (key, BUDGETS[key][0].at(self.clock()).id, threshold, lease_ms)
+        won = self.memory.claim_alert(*claim)
+        assert won == self.other.claim_alert(*claim)
+        if won is not None:
+            self.claims.append(won)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        """In time, late, twice."""
+        claim = data.draw(st.sampled_from(self.claims))
+        self.memory.acknowledge_alert(claim)
+        self.other.acknowledge_alert(claim)
+
+    @rule(key=KEYS, back_s=st.sampled_from([0, 3_700]))
+    def reset(self, key: str, back_s: int) -> None:
+        """The current window, or one that is past."""
+        window = BUDGETS[key][0].at(self.clock() - back_s).id
+        self.give(Reset(key, window, who="ann", why="a test"))
+
+    @rule(key=KEYS, limit=st.none() | st.integers(0, 200))
+    def raise_limit(self, key: str, limit: int | None) -> None:
+        """Above the policy's limit, below it, no more."""
+        self.give(Raise(key, limit, who="bob", why="a test"))
+        self.raised[key] = max(self.raised[key], limit or 0)
+
+    @rule(key=KEYS, frozen=st.integers(0, 3).map(lambda number: number == 0))
+    def freeze(self, key: str, frozen: bool) -> None:
+        """Seldom; unfrozen more often."""
+        self.give(Freeze(key, frozen, who="ann", why="a test"))
+
+    @rule(name=IDS, amounts=st.dictionaries(st.sampled_from(sorted(BUDGETS)), AMOUNTS, max_size=2))
+    def confirm(self, name: str, amounts: dict[str, int]) -> None:
+        """What is unconfirmed, open, settled, unknown."""
+        before = self.totals()
+        self.give(Confirm(name, amounts, who="ann", why="a test"))
+        self.allowance += self.totals() - before
+
+    def give(self, order: Order) -> None:
+        """The order has the same effect in both."""
+        assert self.memory.order(order) == self.other.order(order)
+
+    @rule()
+    def list_everything(self) -> None:
+        """Operators see the same."""
+        other = self.other
+        assert self.memory.accounts() == other.accounts()
+        assert self.memory.holds() == other.holds()
+        assert list(self.memory.audit()) == list(other.audit())
 
     @invariant()
     def both_say_the_same(self) -> None:
@@ -228,7 +311,8 @@ class Ledgers(RuleBasedStateMachine):
         """Spent + held stays within the limit and what settled and grown calls exceeded it by."""
         for key, figures in self.table().items():
             assert min(figures) >= 0
-            assert sum(figures) <= BUDGETS[key[0]][1] + self.allowance[key]
+            limit = max(BUDGETS[key[0]][1], self.raised[key[0]])
+            assert sum(figures) <= limit + self.allowance[key]
 
     @invariant()
     def no_rolling_window_holds_more_than_was_allowed(self) -> None:
@@ -239,7 +323,9 @@ class Ledgers(RuleBasedStateMachine):
             if rolling is None or self.set_back > rolling.seconds:
                 continue
             parts = [(key, rolling.slice(start).id) for start in rolling.starts(self.clock())]
-            allowed = BUDGETS[key][1] + sum(self.allowance[part] for part in parts)
+            allowed = max(BUDGETS[key][1], self.raised[key]) + sum(
+                self.allowance[part] for part in parts
+            )
             assert sum(totals[part] for part in parts) <= allowed
 
     @invariant()

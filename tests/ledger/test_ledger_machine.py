@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from ledger_kit import PATIENT_S
@@ -96,7 +96,7 @@ class RedisAndMemory(Ledgers):
             wire.soon(call)
         if not late:
             self.memory.reserve(Ask(name, choices))
-            self.memory._drop_hold(name)
+            self.memory.books.drop(self.clock(), name)
             self.last.pop(name, None)
 
     def stored(self) -> dict[Key, tuple[int, ...]]:
@@ -135,5 +135,6 @@ TestSqliteAndMemory.settings = TestRedisAndMemory.settings = settings(
     max_examples=200,
     stateful_step_count=40,
     deadline=None,
+    phases=set(Phase) - {Phase.explain},  # it traces every line, for minutes
     suppress_health_check=list(HealthCheck),
 )

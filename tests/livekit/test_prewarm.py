@@ -78,7 +78,7 @@ async def test_with_fail_open_a_wrong_setting_lets_requests_through(
         await session.run(user_input="Hello again?")
     runtime = current_runtime()
     assert runtime is not None
-    journal = runtime.meter.ledger.journal()
+    journal = list(runtime.meter.ledger.journal())
     assert lane.asked == len(journal) == 2
     assert sum(record.cost for record in journal) == lane.provider.bill.total_nano_usd
     said = [line for line in caplog.messages if "requests are let through" in line]

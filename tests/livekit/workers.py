@@ -57,7 +57,7 @@ class Home:
         """The settled calls of all processes."""
         ledger = open_ledger(self.ledger_url)
         try:
-            return ledger.journal()
+            return tuple(ledger.journal())
         finally:
             ledger.close()
 

@@ -70,7 +70,7 @@ async def test_what_a_client_has_bound_passes_through_afterwards(
         assert (await lane.get(response.parse())).usage.completion_tokens == 12
     chunks = await lane.all((await lane.get(raw.create(**STREAM))).parse())
     assert len(chunks) == 14
-    assert len(ledger.journal()) == 1
+    assert len(list(ledger.journal())) == 1
 
 
 def test_a_stream_that_is_open_meanwhile_is_settled_by_the_house_that_opened_it(

@@ -112,9 +112,10 @@ class Budget:
         """The spend at which *percent* of the limit are used, in the limit's unit."""
         return -int(-self.limit.amount * percent // 100)
 
-    def percent_used(self, spent: int) -> float:
-        """Per cent of the limit; a limit of 0 is always used up."""
-        return 100.0 * spent / self.limit.amount if self.limit.amount else 100.0
+    def percent_used(self, spent: int, limit: int | None = None) -> float:
+        """Per cent of the limit, or of the one in force; a limit of 0 is always used up."""
+        full = self.limit.amount if limit is None else limit
+        return 100.0 * spent / full if full else 100.0
 
 
 def check_id(given: object) -> None:

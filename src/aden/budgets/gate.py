@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from aden.budgets.budget import Match
+from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Throttle
 from aden.budgets.plan import Plan, Quote, lines
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
-from aden.ledger.rules import choose
+from aden.ledger.rules import choose, step_below
 
 Outcome = Grant | Refusal | None
 """What the ledger answered; None where it was not asked."""
@@ -70,12 +70,16 @@ def refused(refusal: Refusal, plan: Plan) -> Decision:
     match = _match_of(plan, refusal.budget)
     balance = _balance_of(refusal, match.key)
     budget, show = match.budget, match.budget.limit.show
+    if refusal.reason == "policy":
+        message = f"budget {budget.id!r} is frozen by an operator"
+        return Decision("block", "policy", "ledger", message, budget.id)
     if refusal.reason == "busy":
         held = f"{show(balance.spent)} spent and {show(balance.held)} held"
         why = f"is taken up by open requests: {held}"
     else:
         why = f"is exhausted: {show(balance.spent)} spent"
-    message = f"budget {budget.id!r} {why} of {show(budget.limit.amount)}{_asking(plan, match)}"
+    message = f"budget {budget.id!r} {why} of {show(balance.limit(budget.limit.amount))}"
+    message += _asking(plan, match)
     return Decision(
         "block", refusal.reason, "ledger", message, budget.id, retry_after_ms=refusal.retry_after_ms
     )
@@ -100,7 +104,9 @@ def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     match = matched[0] if matched else tightest(plan, outcome)
     balance = _balance_of(outcome, match.key) if match and outcome else None
     limit = match.budget.limit if match else None
-    full = limit.value(limit.amount) if limit else None
+    full = None
+    if limit:
+        full = limit.value(balance.limit(limit.amount) if balance else limit.amount)
     spent = limit.value(balance.spent) if limit and balance else None
     in_money = limit is not None and limit.unit == "usd"
     return RefusalDetails(
@@ -132,8 +138,13 @@ def tightest(plan: Plan, outcome: Outcome) -> Match | None:
         return None
     return max(
         plan.matches,
-        key=lambda match: match.budget.percent_used(_balance_of(outcome, match.key).spent),
+        key=lambda match: percent_used(match.budget, _balance_of(outcome, match.key)),
     )
+
+
+def percent_used(budget: Budget, balance: Balance, more: int = 0) -> float:
+    """Per cent of the limit in force that are spent, with *more* on top."""
+    return budget.percent_used(balance.spent + more, balance.limit(budget.limit.amount))
 
 
 def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
@@ -156,14 +167,17 @@ def _degraded(plan: Plan, grant: Grant) -> Decision:
     quote = plan.quotes[grant.option]
     assert plan.ask is not None
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
-        spent = _balance_of(grant, match.key).spent
-        if line.enforce and line.below is not None and spent >= line.below:
-            message = f"budget {match.budget.id!r} is {match.budget.percent_used(spent):.1f} % used"
+        balance = _balance_of(grant, match.key)
+        below = step_below(line, balance)
+        if line.enforce and below is not None and balance.spent >= below:
+            used = percent_used(match.budget, balance)
+            message = f"budget {match.budget.id!r} is {used:.1f} % used"
             return Decision("degrade", "policy", "policy", message, match.budget.id, quote.model)
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
         balance = _balance_of(grant, match.key)
-        if line.enforce and balance.spent + balance.held + line.amount > line.limit:
-            hard = balance.spent + line.amount > line.limit
+        limit = balance.limit(line.limit)
+        if line.enforce and balance.spent + balance.held + line.amount > limit:
+            hard = balance.spent + line.amount > limit
             message = f"budget {match.budget.id!r} does not bear {plan.quotes[0].model!r} any more"
             return Decision(
                 "degrade",
@@ -179,8 +193,8 @@ def _degraded(plan: Plan, grant: Grant) -> Decision:
 def _throttled(match: Match, balance: Balance) -> Decision:
     budget = match.budget
     # A request counts from the moment it is sent, money only when it is settled.
-    counted = balance.spent + (balance.held if budget.limit.unit == "requests" else 0)
-    used = budget.percent_used(counted)
+    held = balance.held if budget.limit.unit == "requests" else 0
+    used = percent_used(budget, balance, held)
     steps = [step for step in match.ladder if isinstance(step, Throttle) and used >= step.at]
     if not steps:
         return ALLOW
@@ -203,9 +217,10 @@ def _cheaper(plan: Plan, one: str, other: str) -> str:
 
 def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[str, object]:
     budget, limit = match.budget, match.budget.limit
+    full = balance.limit(limit.amount)
     cheapest = min(quote.amounts.of(limit.unit) for quote in plan.quotes)
     fits = budget.beyond != "cancel" or (
-        limit.amount > 0 and (cheapest == 0 or balance.spent + cheapest <= limit.amount)
+        full > 0 and (cheapest == 0 or balance.spent + cheapest <= full)
     )
     ends_at = balance.ends_at
     return MappingProxyType(
@@ -214,11 +229,11 @@ def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[s
             "name": budget.name or budget.id,
             "type": budget.type,
             "unit": limit.unit,
-            "limit": limit.value(limit.amount),
+            "limit": limit.value(full),
             "spent": limit.value(balance.spent),
             "reserved": limit.value(balance.held),
-            "remaining": limit.value(max(0, limit.amount - balance.spent - balance.held)),
-            "percent_used": budget.percent_used(balance.spent),
+            "remaining": limit.value(max(0, full - balance.spent - balance.held)),
+            "percent_used": percent_used(budget, balance),
             "exhausted": not fits,
             "window_end": datetime.fromtimestamp(ends_at, UTC) if ends_at is not None else None,
             "reach": reach,

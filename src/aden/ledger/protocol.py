@@ -4,12 +4,17 @@ Amounts are integers in the budget's own unit (nano-dollars for money), below 2*
 the first option that fits all its lines, or refuses, in one atomic step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
+
+if TYPE_CHECKING:
+    from aden.ledger.operator import Account, AuditEntry, Held, Order
+
+ALERT_LEASE_MS = 30_000
 
 Reach = Literal["process", "host", "fleet"]
 """Who shares a ledger: this process, this file system, or every host that connects to it."""
@@ -64,11 +69,19 @@ class Balance:
     settled: int = 0
     unconfirmed: int = 0
     held: int = 0
+    raised: int | None = None
+    """The limit to which an operator raised this budget, where that is more than the policy's."""
+    frozen: bool = False
+    """An operator stopped all that costs."""
 
     @property
     def spent(self) -> int:
         """Settled and unconfirmed."""
         return self.settled + self.unconfirmed
+
+    def limit(self, policy_limit: int) -> int:
+        """The limit in force."""
+        return max(policy_limit, self.raised or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,8 @@ class Refusal:
     """No option fits. Nothing is held."""
 
     operation: str
-    reason: Literal["exhausted", "busy"]
-    """``busy``: an option would fit if the open holds were refunded."""
+    reason: Literal["exhausted", "busy", "policy"]
+    """``busy``: an option would fit if the open holds were refunded. ``policy``: it is frozen."""
     budget: str
     """Ledger key of the budget in the way."""
     balances: tuple[Balance, ...]
@@ -114,6 +127,18 @@ class Settlement:
     """The journal's line."""
     output: tuple[str, int] | None = None
     """(model, output tokens) to learn typical output lengths from."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertClaim:
+    """An alert that this process is to raise now, and then to acknowledge."""
+
+    budget: str
+    window_id: str
+    threshold: int
+    """Thousandths of a per cent."""
+    id: str
+    """The same for whoever raises this alert; another one after a reset, a raise, a new window."""
 
 
 class Ledger(Protocol):
@@ -151,11 +176,37 @@ class Ledger(Protocol):
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens; None while fewer than 8 were seen."""
 
-    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
-        """True for the one process that may raise this alert in this window."""
+    def claim_alert(
+        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+    ) -> AlertClaim | None:
+        """The alert, for the one process that is to raise it; None where it is raised already.
 
-    def journal(self) -> tuple[CallRecord, ...]:
-        """The settled calls, oldest first."""
+        Who does not acknowledge it within the lease is taken to be dead: the next may claim it.
+        """
+
+    def acknowledge_alert(self, claim: AlertClaim) -> None:
+        """It was raised: nobody may claim it again. Never raises."""
+
+    def order(self, order: "Order") -> bool:
+        """Carry out what an operator orders, and note it in the audit table.
+
+        False where there is nothing to confirm: the operation is unknown, open or settled.
+        """
+
+    def accounts(self) -> "tuple[Account, ...]":
+        """Every budget that something was booked or ordered for, by name."""
+
+    def holds(self) -> "tuple[Held, ...]":
+        """The open and the unconfirmed operations, by name."""
+
+    def audit(self) -> "Iterator[AuditEntry]":
+        """What operators ordered, oldest first; the last 10,000 entries."""
+
+    def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
+        """The calls that were settled at the unix second *since* or later, oldest first.
+
+        It is read in pages, so a million lines take no memory.
+        """
 
     def flush(self, timeout_s: float) -> bool:
         """Carry out what was put off; False where *timeout_s* was not enough."""

@@ -5,15 +5,28 @@ Each verb is one Lua script, so it is one atomic step and one trip. The server's
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import ConfigurationError, LedgerError
+from aden.ledger import redis_orders as orders
 from aden.ledger import redis_verbs as verbs
 from aden.ledger.journal import line_of, records_of
-from aden.ledger.protocol import Ask, Balance, Grant, Reach, Refusal, Settlement
-from aden.ledger.redis_call import LinkError, Reply
+from aden.ledger.memory import JOURNAL_S
+from aden.ledger.operator import Account, AuditEntry, Held, Marks, Order, Row, accounts_of
+from aden.ledger.protocol import (
+    ALERT_LEASE_MS,
+    AlertClaim,
+    Ask,
+    Balance,
+    Grant,
+    Reach,
+    Refusal,
+    Settlement,
+)
+from aden.ledger.redis_call import Call, LinkError, Reply
 from aden.ledger.redis_link import DEADLINE_S, Link
 from aden.ledger.redis_question import Question
 from aden.ledger.redis_url import parse
@@ -45,12 +58,14 @@ class RedisLedger:
         clock: Callable[[], float] | None = None,
         *,
         journal_calls: int | None = None,
+        journal_s: float = JOURNAL_S,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         address = parse(url)
         self.url = address.shown
         self._clock = clock
         self._journal_calls = address.journal_calls if journal_calls is None else journal_calls
+        self._journal_s = journal_s
         self._typical: dict[str, int | None] = {}
         self._typical_at = time.monotonic()
         self._wire = Wire(lambda: Link(address, deadline_s), self.url, deadline_s)
@@ -74,8 +89,8 @@ class RedisLedger:
         """Replace an operation's hold by its charges."""
         try:
             line = line_of(settlement.record)
-            call = verbs.settle(self._given(), settlement, line, self._journal_calls)
-            self._wire.soon(call)
+            keep = (self._journal_calls, self._journal_s)
+            self._wire.soon(verbs.settle(self._given(), settlement, line, *keep))
         except Exception:
             logger.exception("aden: a settlement cannot be booked in %s", self.url)
 
@@ -114,22 +129,65 @@ class RedisLedger:
             self._refresh()
         return self._typical.get(model)
 
-    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
-        """True for the one process that may raise this alert in this window."""
-        claim = verbs.Plain(verbs.claim_alert(budget, window_id, threshold))
-        return bool(self._wire.ask(Question(claim), 0.0))
+    def claim_alert(
+        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+    ) -> AlertClaim | None:
+        """The alert, for the one process that is to raise it."""
+        call = orders.claim_alert(self._given(), budget, window_id, threshold, lease_ms)
+        name = self._wire.ask(Question(verbs.Plain(call)), 0.0).decode(errors="surrogatepass")
+        return AlertClaim(budget, window_id, threshold, name) if name else None
 
-    def journal(self) -> tuple[CallRecord, ...]:
-        """The settled calls, oldest first."""
-        lines: list[str] = []
+    def acknowledge_alert(self, claim: AlertClaim) -> None:
+        """It was raised: nobody may claim it again."""
+        try:
+            self._wire.soon(orders.acknowledge_alert(self._given(), claim))
+        except Exception:
+            logger.exception("aden: %s cannot note that an alert was raised", self.url)
+
+    def order(self, order: Order) -> bool:
+        """Carry out what an operator orders, and note it."""
+        return bool(self._read(orders.order(self._given(), order)))
+
+    def accounts(self) -> tuple[Account, ...]:
+        """Every budget that something was booked or ordered for, read in pages."""
+        rows: dict[tuple[str, str], Row] = {}  # a scan may show one twice
+        marks: dict[str, Marks] = {}
+        cursor = b"0"
+        while True:
+            now, cursor, fields, ordered = self._read(orders.accounts(self._given(), cursor, PAGE))
+            rows |= {row[:2]: row for row in orders.rows_of(fields)}
+            marks |= orders.marks_of(ordered)
+            if cursor == b"0":
+                return accounts_of(rows.values(), marks, float(now))
+
+    def holds(self) -> tuple[Held, ...]:
+        """The open and the unconfirmed operations."""
+        return orders.held_of(self._read(orders.holds(self._given())))
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """What operators ordered, oldest first."""
+        for entries in self._pages("audit", 0.0):
+            yield from (orders.audit_of(fields) for _, fields in entries)
+
+    def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
+        """The settled calls, oldest first, read in pages."""
+        # With a clock of the test's own, the entries' ids say nothing.
+        for entries in self._pages("journal", since if self._clock is None else 0.0):
+            late = [entry for entry in entries if orders.booked_at(entry) >= since]
+            yield from records_of(fields[1].decode() for _, fields in late)
+
+    def _pages(self, stream: str, since: float) -> Iterator[list[Any]]:
         last = b"-"
         while True:
-            page = Question(verbs.Plain(verbs.journal(last, PAGE)))
-            entries = self._wire.ask(page, 0.0, READ_WAIT_S)
-            lines += [fields[1].decode() for _, fields in entries]
+            entries = self._read(orders.page(stream, last, PAGE, since))
+            yield entries
             if len(entries) < PAGE:
-                return records_of(lines)
+                return
             last = entries[-1][0]
+
+    def _read(self, call: Call) -> Any:
+        """Ask for something that may take its time."""
+        return self._wire.ask(Question(verbs.Plain(call)), 0.0, READ_WAIT_S)
 
     def flush(self, timeout_s: float) -> bool:
         """Carry out what was put off; False where *timeout_s* was not enough."""
@@ -164,10 +222,12 @@ class RedisLedger:
                 allowed = f"a Redis ledger that can be used ({cause})"
                 raise ConfigurationError("ledger", self.url, allowed) from None
             return  # it is down: said once by whoever tries, and asked again all the time
-        if schema != b"%d" % verbs.SCHEMA:
+        if int(schema) > verbs.SCHEMA:
             self._wire.close(0.0)
-            theirs = f"that one has {schema.decode(errors='replace')}, made by a newer aden"
-            allowed = f"a ledger of schema {verbs.SCHEMA}; {theirs}"
+            theirs = (
+                f"a newer aden gave that one a schema for which programs must know {int(schema)}"
+            )
+            allowed = f"a ledger that schema {verbs.SCHEMA} may use; {theirs}: update aden here too"
             raise ConfigurationError("ledger", self.url, allowed)
         if policy.startswith(b"allkeys"):
             logger.warning(

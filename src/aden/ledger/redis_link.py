@@ -22,17 +22,22 @@ DEADLINE_S = 0.25
 """How long a caller waits, from asking to the answer."""
 CONNECT_S = 1.0
 
+ORDERS = ("confirm", "freeze", "raise", "reset")
 VERBS = (
     "abandon",
+    "accounts",
+    "acknowledge_alert",
     "balances",
     "claim_alert",
     "extend",
-    "journal",
+    "holds",
     "mark_sent",
     "open",
+    "page",
     "renew",
     "reserve",
     "settle",
+    *ORDERS,
 )
 _PASSING = re.compile(
     r"\b(ASK|BUSY|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b"
@@ -184,7 +189,8 @@ def _packed(words: Sequence[bytes]) -> bytes:
 def script(verb: str) -> tuple[bytes, bytes]:
     """A verb's Lua text and the digest by which the server knows it."""
     folder = files("aden.ledger").joinpath("lua")
-    text = b"\n".join(folder.joinpath(name).read_bytes() for name in ("ledger.lua", f"{verb}.lua"))
+    names = ("ledger", "order", verb) if verb in ORDERS else ("ledger", verb)
+    text = b"\n".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
     return text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
 

@@ -4,20 +4,27 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from aden.core.window import Span, Window
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Refusal, Settlement
 from aden.ledger.redis_call import Call, Reply
 from aden.ledger.rules import Verdict, output_bucket, percentile_of, retry_after_ms
 
-SCHEMA = 1
-PROBE = Call("open", (b"", b"%d" % SCHEMA, b"0"))
+SCHEMA = 2
+OLDEST_READER = 1
+"""The oldest schema whose programs can go on beside this one."""
+PROBE = Call("open", (b"", b"%d" % SCHEMA, b"%d" % OLDEST_READER, b"0"))
 """Asks whether the server is there, and for the typical outputs."""
-HELLO = Call("open", (b"", b"%d" % SCHEMA, b"1"))
+HELLO = Call("open", (b"", b"%d" % SCHEMA, b"%d" % OLDEST_READER, b"1"))
 """Asks for all that a process wants to know before it begins."""
 T_co = TypeVar("T_co", covariant=True)
 
+_REASONS: Mapping[bytes, Literal["exhausted", "busy", "policy"]] = {
+    b"exhausted": "exhausted",
+    b"busy": "busy",
+    b"policy": "policy",
+}
 _attempts = itertools.count(time.time_ns() // 1_000)
 """Numbers of attempts to reserve; they only have to rise within the process that makes the call."""
 
@@ -79,7 +86,7 @@ class Reserve:
             holds = tuple(Charge(line.budget, found[line.budget], line.amount) for line in lines)
             return Grant(operation, place, holds, seen)
         balance = seen[place]
-        verdict = Verdict(None, "busy" if said == b"busy" else "exhausted", balance.budget)
+        verdict = Verdict(None, _REASONS[said], balance.budget)
         wait_ms = retry_after_ms(verdict, balance, float(now))
         return Refusal(operation, verdict.reason, balance.budget, seen, wait_ms)
 
@@ -131,14 +138,16 @@ class Plain:
         return reply
 
 
-def settle(given: float | None, settlement: Settlement, line: str | None, keep: int) -> Call:
+def settle(
+    given: float | None, settlement: Settlement, line: str | None, calls: int, seconds: float
+) -> Call:
     """`Ledger.settle`."""
     output = b""
     if settlement.output is not None:
         model, tokens = settlement.output
         output = number(output_bucket(tokens)) + b":" + text(model)
     words = [moment(given), text(settlement.operation), output]
-    words += (b"" if line is None else text(line), number(keep))
+    words += (b"" if line is None else text(line), number(calls), moment(seconds))
     for charge in settlement.charges:
         words += (text(charge.budget), text(charge.window_id), number(charge.amount))
     return Call("settle", words)
@@ -160,17 +169,6 @@ def mark_sent(given: float | None, operation: str, sent: bool) -> Call:
 def extend(given: float | None, operation: str, amounts: Sequence[int]) -> Call:
     """`Ledger.extend`."""
     return Call("extend", (moment(given), text(operation), *map(number, amounts)))
-
-
-def claim_alert(budget: str, window_id: str, threshold: int) -> Call:
-    """`Ledger.claim_alert`; the claim has a number of its own, so that it may be sent twice."""
-    alert = b"%d:%b:%d:%b" % (len(text(budget)), text(budget), threshold, text(window_id))
-    return Call("claim_alert", (b"", alert, number(next(_attempts))))
-
-
-def journal(last: bytes, count: int) -> Call:
-    """A page of `Ledger.journal`, behind the entry *last*."""
-    return Call("journal", (b"", last, number(count)))
 
 
 def outputs(flat: Sequence[bytes]) -> dict[str, int | None]:
@@ -256,5 +254,7 @@ def _balances(
             span = spans[int(tag)]
         else:
             span = Span(window.rolling.slice(int(tag[1:])).id, float(figures[3]))
-        seen.append(Balance(key, span.id, span.ends_at, settled, unconfirmed, held))
+        raised = None if figures[4] == b"-" else int(figures[4])
+        frozen = figures[5] == b"1"
+        seen.append(Balance(key, span.id, span.ends_at, settled, unconfirmed, held, raised, frozen))
     return tuple(seen)

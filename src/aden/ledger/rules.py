@@ -1,19 +1,29 @@
 """What fits: the one rule by which a ledger grants or refuses."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from aden.core.window import slice_of
 from aden.ledger.protocol import Ask, Balance, Line
 
 BUSY_RETRY_MS = 250
 """A refund is due when some open call ends; nobody knows when, so ask again soon."""
+
+DAY_S = 86_400
+RETAIN_S = 86_400.0
+"""How long a settled operation is remembered, so that repeats change nothing."""
+UNCONFIRMED_S = 35.0 * DAY_S
+"""How long an unconfirmed one is, so that it can still be corrected."""
+KEEP_S = 66.0 * DAY_S
+"""How long a window is kept after it was last used: a month at least 35 days beyond its end."""
 
 
 class Verdict(NamedTuple):
     """Either the granted option, or why none is."""
 
     option: int | None
-    reason: Literal["exhausted", "busy"] = "exhausted"
+    reason: Literal["exhausted", "busy", "policy"] = "exhausted"
     budget: str = ""
 
 
@@ -21,46 +31,54 @@ def choose(ask: Ask, balances: Mapping[str, Balance]) -> Verdict:
     """The first option whose lines all fit.
 
     An option fits when every enforced line that costs anything has ``spent + held + amount ≤
-    limit`` and ``spent < below``. Where one would fit if all holds were refunded, the refusal is
-    ``busy``.
+    limit`` and ``spent < below``, and its budget is not frozen. Where one would fit if all holds
+    were refunded, the refusal is ``busy``.
     """
     refusal: Verdict | None = None
     for index, option in enumerate(ask.options):
-        blocking = [line for line in option.lines if not _fits(line, balances[line.budget])]
-        if not blocking:
+        verdict = _obstacle(option.lines, balances)
+        if verdict is None:
             return Verdict(index)
-        hard = [line for line in blocking if not _fits_refunded(line, balances[line.budget])]
-        verdict = Verdict(None, "exhausted" if hard else "busy", (hard or blocking)[0].budget)
-        if refusal is None or refusal.reason == "exhausted":
+        if refusal is None or refusal.reason != "busy":
             refusal = verdict
     assert refusal is not None, "an Ask has at least one option"
     return refusal
 
 
-def _fits(line: Line, balance: Balance) -> bool:
-    return _is_free(line) or (
-        _on_step(line, balance) and balance.spent + balance.held + line.amount <= line.limit
-    )
+def _obstacle(lines: tuple[Line, ...], balances: Mapping[str, Balance]) -> Verdict | None:
+    """Why an option does not fit, and the budget in the way; None where it fits."""
+    # What costs nothing fits an exhausted budget; what is only observed fits anything.
+    costly = [line for line in lines if line.amount and line.enforce]
+    for line in costly:
+        if balances[line.budget].frozen:
+            return Verdict(None, "policy", line.budget)
+    blocking = [line for line in costly if not _fits(line, balances[line.budget], refunded=False)]
+    hard = [line for line in blocking if not _fits(line, balances[line.budget], refunded=True)]
+    if hard:
+        return Verdict(None, "exhausted", hard[0].budget)
+    return Verdict(None, "busy", blocking[0].budget) if blocking else None
 
 
-def _fits_refunded(line: Line, balance: Balance) -> bool:
-    return _is_free(line) or (_on_step(line, balance) and balance.spent + line.amount <= line.limit)
+def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
+    held = 0 if refunded else balance.held
+    below = step_below(line, balance)
+    on_step = below is None or balance.spent < below
+    return on_step and balance.spent + held + line.amount <= balance.limit(line.limit)
 
 
-def _is_free(line: Line) -> bool:
-    """What costs nothing fits an exhausted budget; what is only observed fits anything."""
-    return line.amount == 0 or not line.enforce
-
-
-def _on_step(line: Line, balance: Balance) -> bool:
-    return line.below is None or balance.spent < line.below
+def step_below(line: Line, balance: Balance) -> int | None:
+    """The spend at which the ladder's next step begins: the same share of a raised limit."""
+    limit = balance.limit(line.limit)
+    if line.below is None or limit == line.limit:
+        return line.below
+    return -(-line.below * limit // line.limit) if line.limit else None
 
 
 def retry_after_ms(verdict: Verdict, balance: Balance, now: float) -> int | None:
-    """Milliseconds until the refusal may change: a refund, or the window's end."""
+    """Milliseconds until the refusal may change: a refund, or the window's end; None: unknown."""
     if verdict.reason == "busy":
         return BUSY_RETRY_MS
-    if balance.ends_at is None:
+    if balance.ends_at is None or verdict.reason == "policy":
         return None
     return max(0, round((balance.ends_at - now) * 1000))
 
@@ -84,3 +102,32 @@ def output_bucket(tokens: int) -> int:
         return 16
     step = 1 << max(0, tokens.bit_length() - 4)
     return -(-tokens // step) * step
+
+
+def forget_at(window_id: str, now: float, *, unconfirmed: bool = False) -> float | None:
+    """The unix second from which what was booked in a window now is kept no more; None: never.
+
+    In whole days, so that it need not be noted again with every call.
+    """
+    if window_id == "total":
+        return None
+    part = slice_of(window_id)
+    if part is None or unconfirmed:
+        return (math.floor((now + KEEP_S) / DAY_S) + 1) * float(DAY_S)
+    rolling, start = part
+    return float(start + rolling.width + 2 * rolling.seconds)
+
+
+def alert_key(window_id: str) -> tuple[str, float | None]:
+    """The window that an alert is raised in, and after how many seconds it may be raised again.
+
+    A rolling window has no end that would arm it, so it is its own length; None: never.
+    """
+    part = slice_of(window_id)
+    return (part[0].series, float(part[0].seconds)) if part else (window_id, None)
+
+
+def alert_id(budget: str, window_id: str, threshold: int, epoch: int) -> str:
+    """What names an alert, over all processes."""
+    armed_again = f":{epoch}" if epoch else ""
+    return f"{budget}:{window_id}:{threshold / 1000:g}{armed_again}"

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,30 @@ from typing import TypeVar
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import LedgerSaturated, LedgerUnavailable
+from aden.ledger import sqlite_orders as orders
 from aden.ledger import sqlite_verbs as verbs
 from aden.ledger.journal import line_of, records_of
-from aden.ledger.memory import JOURNAL_CALLS
-from aden.ledger.protocol import Ask, Balance, Grant, Reach, Refusal, Settlement
+from aden.ledger.memory import JOURNAL_CALLS, JOURNAL_S
+from aden.ledger.operator import Account, AuditEntry, Held, Order
+from aden.ledger.protocol import (
+    ALERT_LEASE_MS,
+    AlertClaim,
+    Ask,
+    Balance,
+    Grant,
+    Reach,
+    Refusal,
+    Settlement,
+)
 from aden.ledger.rules import percentile_of
 from aden.ledger.sqlite_file import is_busy
+from aden.ledger.sqlite_forget import Keep
 from aden.ledger.sqlite_store import RETRY_S, Store, Work
 
 T = TypeVar("T")
 
+PAGE = 500
+"""How many lines of the journal are read in one transaction."""
 BUSY_DEADLINE_S = 0.5
 """How long a busy file is asked again before the caller is told that it cannot be had."""
 
@@ -47,10 +61,11 @@ class SqliteLedger:
         clock: Callable[[], float] = time.time,
         *,
         journal_calls: int = JOURNAL_CALLS,
+        journal_s: float = JOURNAL_S,
     ) -> None:
         self.url = f"sqlite://{path}"
         self.path = path
-        self._journal_calls = journal_calls
+        self._keep = Keep(journal_calls, journal_s)
         self._typical: dict[str, int | None] = {}
         self._waiting: tuple[int, ThreadPoolExecutor] | None = None
         self._store = Store(path, clock)
@@ -88,8 +103,7 @@ class SqliteLedger:
     def settle(self, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges."""
         line = line_of(settlement.record)
-        keep = self._journal_calls
-        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=keep))
+        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=self._keep))
 
     def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
         """Extend the lease of each operation and note its progress, one amount a hold."""
@@ -115,14 +129,49 @@ class SqliteLedger:
             self._typical[model] = percentile_of(histogram)
         return self._typical.get(model)
 
-    def claim_alert(self, budget: str, window_id: str, threshold: int) -> bool:
-        """True for the one process that may raise this alert in this window."""
-        claim = partial(verbs.claim_alert, budget=budget, window_id=window_id, threshold=threshold)
+    def claim_alert(
+        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+    ) -> AlertClaim | None:
+        """The alert, for the one process that is to raise it."""
+        claim = partial(
+            orders.claim_alert,
+            budget=budget,
+            window_id=window_id,
+            threshold=threshold,
+            lease_ms=lease_ms,
+        )
         return self._now(claim, reads=True)
 
-    def journal(self) -> tuple[CallRecord, ...]:
-        """The settled calls, oldest first."""
-        return records_of(self._now(verbs.journal, reads=True))
+    def acknowledge_alert(self, claim: AlertClaim) -> None:
+        """It was raised: nobody may claim it again."""
+        self._store.soon(partial(orders.acknowledge_alert, claim=claim))
+
+    def order(self, order: Order) -> bool:
+        """Carry out what an operator orders, and note it."""
+        return self._now(partial(orders.carry_out, order=order))
+
+    def accounts(self) -> tuple[Account, ...]:
+        """Every budget that something was booked or ordered for."""
+        return self._now(orders.accounts, reads=True)
+
+    def holds(self) -> tuple[Held, ...]:
+        """The open and the unconfirmed operations."""
+        return self._now(orders.holds, reads=True)
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """What operators ordered, oldest first."""
+        return iter(self._now(orders.audit, reads=True))
+
+    def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
+        """The settled calls, oldest first, read in pages."""
+        last = 0
+        while True:
+            page = partial(orders.journal_page, since=since, last=last, count=PAGE)
+            rows = self._now(page, reads=True)
+            yield from records_of(line for _, line in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1][0]
 
     def flush(self, timeout_s: float) -> bool:
         """Carry out what was put off; False where *timeout_s* was not enough."""

@@ -8,7 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_READER = 1
+"""The oldest schema whose programs can go on beside this one; it stands in `user_version`."""
 APPLICATION_ID = 0x4164656E  # "Aden"
 BUSY_WAIT_S = 0.002
 """How long SQLite itself waits for a busy file: an event loop can bear that."""
@@ -95,22 +97,41 @@ def _make_private(path: Path) -> None:
 def _make_schema(connection: Connection) -> None:
     """Check the schema, or create it, in one write transaction."""
     connection.execute("BEGIN IMMEDIATE")
-    version = _pragma(connection, "user_version")
-    application = _pragma(connection, "application_id")
-    if version == 0 and _pragma(connection, "schema_version") == 0:
-        # Not executescript: that would commit first, and another process may be doing the same.
-        for statement in files("aden.ledger").joinpath("sql/schema.sql").read_text().split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif application != APPLICATION_ID:
+    oldest_reader = _pragma(connection, "user_version")
+    is_empty = oldest_reader == 0 and _pragma(connection, "schema_version") == 0
+    if not is_empty and _pragma(connection, "application_id") != APPLICATION_ID:
         raise sqlite3.DatabaseError("it is the database of another program")
-    elif version != SCHEMA_VERSION:
+    if oldest_reader > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(
-            f"it has schema {version}, made by a newer aden; this one reads {SCHEMA_VERSION}"
+            f"a newer aden gave it a schema for which programs must know schema {oldest_reader};"
+            f" this one knows {SCHEMA_VERSION}: update aden here as well"
         )
+    version = 0 if is_empty else _version(connection)
+    if version < SCHEMA_VERSION:
+        _migrate(connection, version)
     connection.execute("DELETE FROM alert WHERE 0")  # writes nothing, but says if it could not
     connection.execute("COMMIT")
+
+
+def _version(connection: Connection) -> int:
+    known = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'"
+    if connection.execute(known).fetchone() is None:
+        return 1
+    (version,) = connection.execute("SELECT version FROM schema_version").fetchone()
+    return int(version)
+
+
+def _migrate(connection: Connection, version: int) -> None:
+    """Add what the newer schemas have; processes that know the one before go on undisturbed."""
+    for step in range(version + 1, SCHEMA_VERSION + 1):
+        # Not executescript: that would commit first, and another process may be doing the same.
+        text = files("aden.ledger").joinpath(f"sql/schema_{step}.sql").read_text()
+        for statement in text.split(";"):
+            connection.execute(statement)
+    connection.execute("DELETE FROM schema_version")
+    connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {OLDEST_READER}")
 
 
 def _pragma(connection: Connection, name: str) -> int:

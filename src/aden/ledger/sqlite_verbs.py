@@ -3,10 +3,17 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from aden.core.window import Rolling, Span, Window, slice_of
-from aden.ledger.memory import RETAIN_S
+from aden.core.window import Rolling, Window, slice_of
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
-from aden.ledger.rules import choose, output_bucket, retry_after_ms
+from aden.ledger.rules import (
+    RETAIN_S,
+    UNCONFIRMED_S,
+    choose,
+    forget_at,
+    output_bucket,
+    retry_after_ms,
+)
+from aden.ledger.sqlite_forget import Keep, forget
 
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
@@ -14,8 +21,8 @@ PRUNE = 200
 
 def reserve(db: sqlite3.Connection, now: float, *, ask: Ask) -> Grant | Refusal:
     """Hold the first option that fits, all its lines or none."""
-    _expire(db, now)
-    _drop_hold(db, ask.operation)
+    expire(db, now)
+    drop(db, now, ask.operation)
     windows = {line.budget: line.window for option in ask.options for line in option.lines}
     balances = {key: _balance(db, key, window, now) for key, window in windows.items()}
     verdict = choose(ask, balances)
@@ -27,43 +34,36 @@ def reserve(db: sqlite3.Connection, now: float, *, ask: Ask) -> Grant | Refusal:
     holds = tuple(
         Charge(line.budget, balances[line.budget].window_id, line.amount) for line in lines
     )
-    db.execute(
-        "INSERT OR REPLACE INTO operation VALUES (?, 'open', 1, ?)",
-        (ask.operation, now + ask.lease_ms / 1000),
-    )
+    _remember(db, ask.operation, "open", now + ask.lease_ms / 1000)
     for position, (hold, line) in enumerate(zip(holds, lines, strict=True)):
-        _add(db, hold, held=hold.amount)
+        add(db, now, hold, held=hold.amount)
         db.execute(
-            "INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO hold (operation, position, budget, window_id, amount, at_risk)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (ask.operation, position, hold.budget, hold.window_id, hold.amount, line.at_risk),
         )
     return Grant(ask.operation, verdict.option, holds, seen)
 
 
 def settle(
-    db: sqlite3.Connection, now: float, *, settlement: Settlement, line: str | None, keep: int
+    db: sqlite3.Connection, now: float, *, settlement: Settlement, line: str | None, keep: Keep
 ) -> None:
-    """Replace an operation's hold by its charges; *line* goes to the journal of *keep* lines."""
-    state = _state(db, settlement.operation)
-    if state == "settled":
-        return
-    _drop_hold(db, settlement.operation)
-    for charge in settlement.charges:
-        _add(db, charge, settled=charge.amount)
-    db.execute(
-        "INSERT OR REPLACE INTO operation VALUES (?, 'settled', 1, ?)",
-        (settlement.operation, now + RETAIN_S),
-    )
-    if settlement.output is not None:
-        model, tokens = settlement.output
-        db.execute(
-            "INSERT INTO output VALUES (?, ?, 1)"
-            " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1",
-            (model, output_bucket(tokens)),
-        )
-    if line is not None:
-        row = db.execute("INSERT INTO journal (at, record) VALUES (?, ?)", (now, line)).lastrowid
-        db.execute("DELETE FROM journal WHERE id <= ?", ((row or 0) - keep,))
+    """Replace an operation's hold by its charges; *line* goes to the journal."""
+    if state_of(db, settlement.operation) != "settled":
+        drop(db, now, settlement.operation)
+        for charge in settlement.charges:
+            add(db, now, charge, settled=charge.amount)
+        settled(db, now, settlement.operation)
+        if settlement.output is not None:
+            model, tokens = settlement.output
+            db.execute(
+                "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
+                " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1",
+                (model, output_bucket(tokens)),
+            )
+        if line is not None:
+            db.execute("INSERT INTO journal (at, record) VALUES (?, ?)", (now, line))
+    forget(db, now, keep)
 
 
 def renew(
@@ -71,12 +71,12 @@ def renew(
 ) -> None:
     """Extend the lease of each operation and note its progress, one amount a hold."""
     for operation, amounts in progress.items():
-        if _state(db, operation) != "open":
+        if state_of(db, operation) != "open":
             continue
         db.execute(
             "UPDATE operation SET lease_until = ? WHERE id = ?", (now + lease_ms / 1000, operation)
         )
-        if len(amounts) != len(_holds(db, operation)):
+        if len(amounts) != len(holds_of(db, operation)):
             continue
         for position, amount in enumerate(amounts):
             db.execute(
@@ -98,14 +98,14 @@ def extend(
     amounts: Sequence[int],
 ) -> None:
     """Raise an operation's holds to *amounts*; never lowers, never refuses."""
-    if _state(db, operation) != "open":
+    if state_of(db, operation) != "open":
         return
-    holds = _holds(db, operation)
+    holds = holds_of(db, operation)
     if len(amounts) != len(holds):
         return
-    for position, (hold, amount) in enumerate(zip(holds, amounts, strict=True)):
+    for position, ((hold, _), amount) in enumerate(zip(holds, amounts, strict=True)):
         if amount > hold.amount:
-            _add(db, hold, held=amount - hold.amount)
+            add(db, now, hold, held=amount - hold.amount)
             db.execute(
                 "UPDATE hold SET amount = ? WHERE operation = ? AND position = ?",
                 (amount, operation, position),
@@ -116,7 +116,7 @@ def balances(
     db: sqlite3.Connection, now: float, *, budgets: Sequence[tuple[str, Window]]
 ) -> tuple[Balance, ...]:
     """What the current window of each budget holds."""
-    _expire(db, now)
+    expire(db, now)
     return tuple(_balance(db, key, window, now) for key, window in budgets)
 
 
@@ -125,93 +125,107 @@ def outputs(db: sqlite3.Connection, now: float, *, model: str) -> dict[int, int]
     return dict(db.execute("SELECT bucket, seen FROM output WHERE model = ?", (model,)).fetchall())
 
 
-def claim_alert(
-    db: sqlite3.Connection,
-    now: float,
-    *,
-    budget: str,
-    window_id: str,
-    threshold: int,
-) -> bool:
-    """True for the first claim of this alert in this window."""
-    claim = (budget, window_id, threshold)
-    known = "SELECT 1 FROM alert WHERE budget = ? AND window_id = ? AND threshold = ?"
-    if db.execute(known, claim).fetchone():  # the usual answer, and it needs no write lock
-        return False
-    return db.execute("INSERT OR IGNORE INTO alert VALUES (?, ?, ?)", claim).rowcount == 1
-
-
-def journal(db: sqlite3.Connection, now: float) -> list[str]:
-    """The lines of the journal, oldest first."""
-    return [line for (line,) in db.execute("SELECT record FROM journal ORDER BY id")]
-
-
-def _state(db: sqlite3.Connection, operation: str) -> str | None:
+def state_of(db: sqlite3.Connection, operation: str) -> str | None:
+    """``open | unconfirmed | settled``; None where nobody remembers it."""
     row = db.execute("SELECT state FROM operation WHERE id = ?", (operation,)).fetchone()
     return row[0] if row else None
 
 
-def _holds(db: sqlite3.Connection, operation: str) -> list[Charge]:
-    rows = db.execute(
-        "SELECT budget, window_id, amount FROM hold WHERE operation = ? ORDER BY position",
-        (operation,),
-    )
-    return [Charge(*row) for row in rows]
-
-
 def _balance(db: sqlite3.Connection, key: str, window: Window, now: float) -> Balance:
+    raised, frozen = db.execute(
+        "SELECT raised, frozen FROM account WHERE budget = ?", (key,)
+    ).fetchone() or (None, 0)
     span = window.at(now)
     if window.rolling is not None:
-        return _rolling_balance(db, key, window.rolling, span, now)
+        ends_at, figures = _rolling_sum(db, key, window.rolling, now)
+        return Balance(key, span.id, ends_at or span.ends_at, *figures, raised, bool(frozen))
     row = db.execute(
         "SELECT settled, unconfirmed, held FROM balance WHERE budget = ? AND window_id = ?",
         (key, span.id),
     ).fetchone()
-    return Balance(key, span.id, span.ends_at, *(row or (0, 0, 0)))
+    settled, unconfirmed, held = row or (0, 0, 0)
+    return Balance(key, span.id, span.ends_at, settled, unconfirmed, held, raised, bool(frozen))
 
 
-def _rolling_balance(
-    db: sqlite3.Connection, key: str, rolling: Rolling, current: Span, now: float
-) -> Balance:
+def _rolling_sum(
+    db: sqlite3.Connection, key: str, rolling: Rolling, now: float
+) -> tuple[float | None, tuple[int, int, int]]:
+    """When the oldest of what counts leaves the window; and settled, unconfirmed, held."""
     starts = rolling.starts(now)
-    oldest, *sums = db.execute(
+    oldest, settled, unconfirmed, held = db.execute(
         "SELECT min(window_id), ifnull(sum(settled), 0), ifnull(sum(unconfirmed), 0),"
         " ifnull(sum(held), 0) FROM balance WHERE budget = ? AND window_id BETWEEN ? AND ?"
         " AND (settled OR unconfirmed OR held)",
         (key, rolling.slice(starts[0]).id, rolling.slice(starts[-1]).id),
     ).fetchone()
     first = slice_of(oldest) if oldest else None
-    ends_at = rolling.slice(first[1]).ends_at if first else current.ends_at
-    return Balance(key, current.id, ends_at, *sums)
+    ends_at = rolling.slice(first[1]).ends_at if first else None
+    return ends_at, (settled, unconfirmed, held)
 
 
-def _add(
-    db: sqlite3.Connection, charge: Charge, *, held: int = 0, settled: int = 0, unconfirmed: int = 0
+def add(
+    db: sqlite3.Connection,
+    now: float,
+    charge: Charge,
+    *,
+    held: int = 0,
+    settled: int = 0,
+    unconfirmed: int = 0,
 ) -> None:
+    """Change what a window holds; this counts as its use."""
+    if not (held or settled or unconfirmed):
+        return
     db.execute(
-        "INSERT INTO balance VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
+        "INSERT INTO balance (budget, window_id, settled, unconfirmed, held)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
         " settled = settled + excluded.settled,"
         " unconfirmed = unconfirmed + excluded.unconfirmed,"
         " held = held + excluded.held",
         (charge.budget, charge.window_id, settled, unconfirmed, held),
     )
+    until = forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0)
+    if until is not None:
+        db.execute(
+            "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
+            " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
+            " WHERE excluded.until > until",
+            (charge.budget, charge.window_id, until),
+        )
 
 
-def _drop_hold(db: sqlite3.Connection, operation: str) -> None:
+def settled(db: sqlite3.Connection, now: float, operation: str) -> None:
+    """Remember that an operation has had its last word."""
+    _remember(db, operation, "settled", now + RETAIN_S)
+
+
+def _remember(db: sqlite3.Connection, operation: str, state: str, until: float) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO operation (id, state, sent, lease_until) VALUES (?, ?, 1, ?)",
+        (operation, state, until),
+    )
+
+
+def drop(db: sqlite3.Connection, now: float, operation: str) -> None:
     """Take back what an operation holds, or what was booked for it as unconfirmed."""
-    state = _state(db, operation)
+    state = state_of(db, operation)
     if state is None:
         return
     if state != "settled":
-        rows = db.execute(
-            "SELECT budget, window_id, amount, at_risk FROM hold WHERE operation = ?", (operation,)
-        ).fetchall()
-        for budget, window_id, amount, at_risk in rows:
+        for hold, at_risk in holds_of(db, operation):
             if state == "open":
-                _add(db, Charge(budget, window_id, amount), held=-amount)
+                add(db, now, hold, held=-hold.amount)
             else:
-                _add(db, Charge(budget, window_id, amount), unconfirmed=-at_risk)
+                add(db, now, hold, unconfirmed=-at_risk)
     _forget(db, operation)
+
+
+def holds_of(db: sqlite3.Connection, operation: str) -> list[tuple[Charge, int]]:
+    """What an operation holds, and what of each is at risk."""
+    rows = db.execute(
+        "SELECT budget, window_id, amount, at_risk FROM hold WHERE operation = ? ORDER BY position",
+        (operation,),
+    )
+    return [(Charge(*hold), at_risk) for *hold, at_risk in rows]
 
 
 def _forget(db: sqlite3.Connection, operation: str) -> None:
@@ -219,23 +233,20 @@ def _forget(db: sqlite3.Connection, operation: str) -> None:
     db.execute("DELETE FROM operation WHERE id = ?", (operation,))
 
 
-def _expire(db: sqlite3.Connection, now: float) -> None:
+def expire(db: sqlite3.Connection, now: float) -> None:
     """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
     late = db.execute(
         "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ?", (now,)
     ).fetchall()
     for operation, sent in late:
         if not sent:
-            _drop_hold(db, operation)
+            drop(db, now, operation)
             continue
-        rows = db.execute(
-            "SELECT budget, window_id, amount, at_risk FROM hold WHERE operation = ?", (operation,)
-        ).fetchall()
-        for budget, window_id, amount, at_risk in rows:
-            _add(db, Charge(budget, window_id, amount), held=-amount, unconfirmed=at_risk)
+        for hold, at_risk in holds_of(db, operation):
+            add(db, now, hold, held=-hold.amount, unconfirmed=at_risk)
         db.execute(
             "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
-            (now + RETAIN_S, operation),
+            (now + UNCONFIRMED_S, operation),
         )
     forgotten = db.execute(
         "SELECT id FROM operation WHERE state IN ('settled', 'unconfirmed') AND lease_until < ?"

@@ -15,6 +15,7 @@ from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
 from aden.core.window import Window
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
+from aden.metering.alerts import ClaimedAlert
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
 from aden.metering.repeats import Repeated
@@ -194,11 +195,10 @@ class Settler:
                     message = step.message or (
                         f"budget {match.budget.name or match.budget.id!r} is {used:.0f} % used"
                     )
-                    claim = f"{match.key}:{balance.window_id}:{step.at:g}"
                     event = AlertEvent(
-                        step.level, message, claim, match.budget.id, used, call.attribution
+                        step.level, message, "", match.budget.id, used, call.attribution
                     )
-                    claimed = self._raise_once(step.at, balance)
+                    claimed = ClaimedAlert(self._meter, balance, round(step.at * 1000))
                     self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
 
     def _standing_alerts(self, call: Call) -> None:
@@ -210,32 +210,14 @@ class Settler:
             message = alert.message or "a rule of the policy matches"
             digest = hashlib.sha256(f"{alert.level} {message}".encode()).hexdigest()[:16]
             alone = Balance(f"rule|{digest}", day.id, day.ends_at)
-            event = AlertEvent(
-                alert.level, message, f"{alone.budget}:{day.id}", attribution=call.attribution
-            )
-            self._meter.dispatcher.put(self._raise_once(0, alone), event, self._meter.on_alert)
-
-    def _raise_once(self, at: float, balance: Balance) -> "_ClaimedAlert":
-        return _ClaimedAlert(self._meter, balance.budget, balance.window_id, round(at * 1000))
-
-
-class _ClaimedAlert:
-    """Claims an alert in the ledger, on the emitters' thread, and raises it if it was free."""
-
-    def __init__(self, meter: "Meter", budget: str, window_id: str, threshold: int) -> None:
-        self._meter = meter
-        self._claim = (budget, window_id, threshold)
-
-    def __call__(self, event: object) -> object:
-        assert isinstance(event, AlertEvent)
-        if self._meter.on_alert is None or not self._meter.ledger.claim_alert(*self._claim):
-            return None
-        return self._meter.on_alert(event)
+            event = AlertEvent(alert.level, message, attribution=call.attribution)
+            claimed = ClaimedAlert(self._meter, alone, 0)
+            self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
 
 
 def _used_after(budget: Budget, balance: Balance, billed: Bill) -> float:
     """Per cent of the budget used with this call, as far as its reserve could see."""
-    return budget.percent_used(balance.spent + billed.amounts.of(budget.limit.unit))
+    return gate.percent_used(budget, balance, billed.amounts.of(budget.limit.unit))
 
 
 def _balance(call: Call, key: str) -> Balance | None:

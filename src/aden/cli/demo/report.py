@@ -13,7 +13,7 @@ from aden.testing import Bill, BillItem
 
 def print_report(ledger: Ledger, budgets: Path, bill: Bill | None) -> None:
     """Print spend by model and job, the budget, the provider's bill beside ours, refusals."""
-    calls = ledger.journal()
+    calls = list(ledger.journal())
     _group("by model", calls, lambda call: call.model)
     _group("by job", calls, lambda call: f"{call.attribution.session_id} (process {call.pid})")
     _budget(ledger, budgets)

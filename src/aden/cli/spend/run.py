@@ -37,7 +37,7 @@ def run_spend(chosen: argparse.Namespace) -> int:
     until = moment(chosen.until, "--until", now, zone)
     ledger = ledger_here(chosen.ledger)
     try:
-        records = ledger.journal()
+        records = ledger.journal(since)  # booked since then; a call is seen before it is booked
         if chosen.focus:
             within = (record for record in records if since <= record.at < until)
             write_focus(within, chosen.account, sys.stdout)

@@ -2,16 +2,23 @@
 --
 -- KEYS[1] is the ledger's base, such as {aden:main}. All other keys are derived from it, so all lie
 -- in its hash slot:
---   base                  hash: schema
+--   base                  hash: schema (the oldest whose programs may use it), version (its own)
 --   base:balances         hash: <length of budget>:<budget>:<window> to 'settled unconfirmed held'
 --   base:op:<id>          an operation, packed (see `read`)
 --   base:leases           sorted set: open operations by the second at which their lease ends
 --   base:kept             sorted set: settled and unconfirmed ones by when they are forgotten; one
 --                         that is only there is settled
 --   base:abandoned:<id>   attempts of this operation up to this one count no more
+--   base:unconfirmed      sorted set: unconfirmed operations by when they were booked
+--   base:ages             sorted set: 'b' and a balance's field, 'a' and an alert's, by when it is
+--                         to be forgotten
 --   base:outputs          hash: <bucket>:<model> to how often it was seen
---   base:alerts           hash: alert to the claim that won it
+--   base:accounts         hash: budget to 'raised frozen epoch', where an operator ordered something
+--   base:alerts           hash: <length of budget>:<budget>:<threshold>:<window> to 'until raised
+--                         claim id'; one number alone is schema 1's: raised
 --   base:journal          stream: finished calls
+--   base:audit            stream: what operators ordered
+--   base:order:<id>       the answer to an order, for ten minutes
 --
 -- Amounts are integers below 2**53, which doubles hold exactly. Times are unix seconds. ARGV[1] is
 -- the time in tests, else empty: then the server's counts.
@@ -20,7 +27,12 @@ local BASE = KEYS[1]
 local BALANCES = BASE .. ':balances'
 local LEASES = BASE .. ':leases'
 local KEPT = BASE .. ':kept'
-local RETAIN_S = 86400
+local UNCONFIRMED = BASE .. ':unconfirmed'
+local AGES = BASE .. ':ages'
+local ACCOUNTS = BASE .. ':accounts'
+local DAY_S = 86400
+local RETAIN_S, UNCONFIRMED_S, KEEP_S = DAY_S, 35 * DAY_S, 66 * DAY_S -- as in rules
+local SLICES = 30 -- as in core.window
 local EXPIRE_OPEN = 1000 -- holds of dead processes that one call books
 local EXPIRE_KEPT = 200 -- forgotten operations that one call deletes
 
@@ -28,17 +40,33 @@ local function exact(seconds)
   return string.format('%.17g', seconds)
 end
 
+local clock_read
+
 local function clock()
-  if ARGV[1] ~= '' then
-    return tonumber(ARGV[1])
+  if not clock_read and ARGV[1] ~= '' then
+    clock_read = tonumber(ARGV[1])
+  elseif not clock_read then
+    local now = redis.call('TIME')
+    clock_read = tonumber(now[1]) + tonumber(now[2]) / 1000000
   end
-  local now = redis.call('TIME')
-  return tonumber(now[1]) + tonumber(now[2]) / 1000000
+  return clock_read
+end
+
+-- From when on what is booked in a window now is kept no more (rules.forget_at); nil: never.
+local function forget_at(window, now, unconfirmed)
+  if window == 'total' then
+    return nil
+  end
+  local seconds, start = string.match(window, '^rolling:(%d+):(%d+)$')
+  if seconds and not unconfirmed then
+    return tonumber(start) + math.ceil(tonumber(seconds) / SLICES) + 2 * tonumber(seconds)
+  end
+  return (math.floor((now + KEEP_S) / DAY_S) + 1) * DAY_S
 end
 
 -- Balances: each is read once, and those that changed are written together by `save`.
 
-local balances, changed = {}, {}
+local balances, changed, ages = {}, {}, {}
 
 local function field_of(budget, window)
   return #budget .. ':' .. budget .. ':' .. window
@@ -77,6 +105,8 @@ local function add(budget, window, column, amount)
   end
   balances[field][column] = balances[field][column] + amount
   changed[field] = true
+  local until_ = forget_at(window, clock(), column == 'unconfirmed' and amount > 0)
+  ages[field] = until_ and math.max(until_, ages[field] or 0)
 end
 
 local function figures(balance)
@@ -95,6 +125,9 @@ local function save()
   end
   if #pairs_to_set > 0 then
     redis.call('HSET', BALANCES, unpack(pairs_to_set))
+  end
+  for field, until_ in pairs(ages) do
+    redis.call('ZADD', AGES, 'GT', string.format('%.0f', until_), 'b' .. field)
   end
 end
 
@@ -118,6 +151,7 @@ local function forget(id)
   redis.call('DEL', operation_key(id))
   redis.call('ZREM', LEASES, id)
   redis.call('ZREM', KEPT, id)
+  redis.call('ZREM', UNCONFIRMED, id)
 end
 
 -- Take back what an operation holds, or what was booked for it as unconfirmed, and forget it.
@@ -141,8 +175,8 @@ local function drop(id)
   forget(id)
 end
 
-local function keep(id, now)
-  redis.call('ZADD', KEPT, exact(now + RETAIN_S), id)
+local function keep(id, until_)
+  redis.call('ZADD', KEPT, exact(until_), id)
 end
 
 -- Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent.
@@ -159,7 +193,8 @@ local function expire(now)
       end
       operation.state = 'unconfirmed'
       write(id, operation)
-      keep(id, now)
+      keep(id, now + UNCONFIRMED_S)
+      redis.call('ZADD', UNCONFIRMED, exact(now), id)
     else
       drop(id)
     end
@@ -169,6 +204,16 @@ local function expire(now)
   for _, id in ipairs(old) do
     forget(id)
   end
+end
+
+-- What an operator ordered for a budget.
+local function as_marks(told)
+  local raised, frozen, epoch = string.match(told or '- 0 0', '(%S+) (%S+) (%S+)')
+  return { raised = tonumber(raised), frozen = frozen == '1', epoch = tonumber(epoch) }
+end
+
+local function marks_of(budget)
+  return as_marks(redis.call('HGET', ACCOUNTS, budget))
 end
 
 -- Budgets that are asked about stand in ARGV from a place on: how many, then of each its name and
@@ -207,8 +252,8 @@ local function add_window(budget, windows, now)
   budget.fields[1] = field_of(budget.name, budget.window)
 end
 
--- The sum over what counts, and what the asker is told: tag, settled, unconfirmed, held, and of a
--- window that rolls when the oldest of it stops counting.
+-- The sum over what counts, and what the asker is told: tag, settled, unconfirmed, held, when the
+-- oldest of it stops counting ('-' but for a window that rolls), raised ('-' or limit), frozen.
 local function sum_up(budget)
   local sum = { settled = 0, unconfirmed = 0, held = 0 }
   local ends_at
@@ -222,18 +267,19 @@ local function sum_up(budget)
     end
   end
   budget.balance = sum
-  budget.told = budget.tag .. ' ' .. figures(sum)
-  if budget.ends then
-    budget.told = budget.told .. string.format(' %d', ends_at or budget.current_end)
-  end
+  local ends = budget.ends and string.format('%d', ends_at or budget.current_end) or '-'
+  local raised = budget.marks.raised and string.format('%.0f', budget.marks.raised) or '-'
+  local frozen = budget.marks.frozen and '1' or '0'
+  budget.told = table.concat({ budget.tag, figures(sum), ends, raised, frozen }, ' ')
 end
 
 -- Read those budgets; returns them and the place behind them.
 local function read_budgets(place, now)
   local count = tonumber(ARGV[place])
-  local budgets, unread = {}, {}
+  local budgets, unread, names = {}, {}, {}
   for i = 1, count do
-    local budget = { name = ARGV[place + 2 * i - 1], fields = {} }
+    names[i] = ARGV[place + 2 * i - 1]
+    local budget = { name = names[i], fields = {} }
     local windows = ARGV[place + 2 * i]
     local seconds, width = string.match(windows, '^~ (%d+) (%d+)$')
     if seconds then
@@ -249,7 +295,9 @@ local function read_budgets(place, now)
     budgets[i] = budget
   end
   load(unread)
-  for _, budget in ipairs(budgets) do
+  local marks = count > 0 and redis.call('HMGET', ACCOUNTS, unpack(names)) or {}
+  for i, budget in ipairs(budgets) do
+    budget.marks = as_marks(marks[i])
     sum_up(budget)
   end
   return budgets, place + 1 + 2 * count

@@ -6,30 +6,37 @@
 -- its windows, settled, unconfirmed and held, as they were without this operation.
 
 -- The one rule (rules.choose). Differences, not sums: they stay exact where a limit is 2**53.
-local function fits(line, balance, held)
-  if line.amount == 0 or not line.enforce then
-    return true
+local function fits(line, budget, held)
+  local balance, limit, below = budget.balance, line.limit, line.below
+  local raised = budget.marks.raised
+  if raised and raised > limit then
+    -- The same share of the raised limit; beyond 2**53 it may be off by one of the smallest unit.
+    below = below and limit > 0 and math.ceil(below * raised / limit)
+    limit = raised
   end
-  local on_step = not line.below or balance.settled + balance.unconfirmed < line.below
-  return on_step and line.amount <= line.limit - balance.settled - balance.unconfirmed - held
+  local on_step = not below or balance.settled + balance.unconfirmed < below
+  return on_step and line.amount <= limit - balance.settled - balance.unconfirmed - held
 end
 
 -- nil where the option fits, else the reason and the budget in the way.
 local function obstacle(lines, budgets)
-  local blocking, hard
+  local frozen, blocking, hard
   for _, line in ipairs(lines) do
-    local balance = budgets[line.budget].balance
-    if not fits(line, balance, balance.held) then
-      blocking = blocking or line
-      if not fits(line, balance, 0) then
-        hard = hard or line
+    if line.amount > 0 and line.enforce then
+      local budget = budgets[line.budget]
+      if budget.marks.frozen then
+        frozen = frozen or line
+      elseif not fits(line, budget, budget.balance.held) then
+        blocking = blocking or line
+        hard = hard or (not fits(line, budget, 0) and line or nil)
       end
     end
   end
-  if hard then
+  if frozen then
+    return 'policy', frozen.budget
+  elseif hard then
     return 'exhausted', hard.budget
-  end
-  if blocking then
+  elseif blocking then
     return 'busy', blocking.budget
   end
   return nil
@@ -42,7 +49,7 @@ local function choose(options, budgets)
     if not reason then
       return index
     end
-    if not refusal or refusal == 'exhausted' then
+    if refusal ~= 'busy' then
       refusal, in_the_way = reason, budget
     end
   end

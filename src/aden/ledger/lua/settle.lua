@@ -1,22 +1,79 @@
 -- Replace an operation's hold by its charges; the first word stays.
 -- ARGV: time, operation, '' or <bucket>:<model> of its output, journal's line or '', how many lines
--- the journal keeps, then budget, window, amount of each charge.
+-- the journal keeps, for how many seconds, then budget, window, amount of each charge.
+
+local JOURNAL = BASE .. ':journal'
+local FORGET = 50 -- of a kind, with one call: a night's worth must not hold up everybody
+
+local function settle(id, now)
+  drop(id)
+  for i = 7, #ARGV, 3 do
+    add(ARGV[i], ARGV[i + 1], 'settled', tonumber(ARGV[i + 2]))
+  end
+  save()
+  keep(id, now + RETAIN_S)
+  if ARGV[3] ~= '' then
+    redis.call('HINCRBY', BASE .. ':outputs', ARGV[3], 1)
+  end
+  if ARGV[4] ~= '' then
+    redis.call('XADD', JOURNAL, '*', 'record', ARGV[4], 'at', exact(now))
+  end
+end
+
+local function forget_old_windows_and_alerts(now)
+  local old = redis.call('ZRANGEBYSCORE', AGES, '-inf', '(' .. exact(now), 'LIMIT', 0, FORGET)
+  for _, member in ipairs(old) do
+    local field = string.sub(member, 2)
+    if string.sub(member, 1, 1) == 'a' then
+      redis.call('HDEL', BASE .. ':alerts', field)
+      redis.call('ZREM', AGES, member)
+    else
+      load({ field })
+      if balances[field].held ~= 0 then -- a call that has been open all the time
+        redis.call('ZADD', AGES, 'GT', string.format('%.0f', forget_at('', now)), member)
+      else
+        redis.call('HDEL', BALANCES, field)
+        redis.call('ZREM', AGES, member)
+      end
+    end
+  end
+end
+
+local function is_older(entry, than)
+  local booked = tonumber(entry[2][4]) or tonumber(string.match(entry[1], '%d+')) / 1000
+  return booked < than
+end
+
+local function forget_old_lines(now)
+  local too_many = math.min(redis.call('XLEN', JOURNAL) - tonumber(ARGV[5]), FORGET)
+  if too_many > 0 then
+    for _, entry in ipairs(redis.call('XRANGE', JOURNAL, '-', '+', 'COUNT', too_many)) do
+      redis.call('XDEL', JOURNAL, entry[1])
+    end
+  end
+  local than = now - tonumber(ARGV[6])
+  local count = 1
+  while count > 0 do
+    local oldest = redis.call('XRANGE', JOURNAL, '-', '+', 'COUNT', count)
+    count = count == 1 and FORGET or 0
+    if not oldest[1] or not is_older(oldest[1], than) then
+      return
+    end
+    for _, entry in ipairs(oldest) do
+      if is_older(entry, than) then
+        redis.call('XDEL', JOURNAL, entry[1])
+      end
+    end
+  end
+end
 
 local now = clock()
 local id = ARGV[2]
-if not read(id) and redis.call('ZSCORE', KEPT, id) then
-  return 0
+if read(id) or not redis.call('ZSCORE', KEPT, id) then
+  settle(id, now)
 end
-drop(id)
-for i = 6, #ARGV, 3 do
-  add(ARGV[i], ARGV[i + 1], 'settled', tonumber(ARGV[i + 2]))
-end
-save()
-keep(id, now)
-if ARGV[3] ~= '' then
-  redis.call('HINCRBY', BASE .. ':outputs', ARGV[3], 1)
-end
+forget_old_windows_and_alerts(now)
 if ARGV[4] ~= '' then
-  redis.call('XADD', BASE .. ':journal', 'MAXLEN', ARGV[5], '*', 'record', ARGV[4])
+  forget_old_lines(now)
 end
 return 1

@@ -1,5 +1,6 @@
 -- Schema 1 of the SQLite ledger. Amounts are integers in the budget's unit (nano-dollars for money).
--- A semicolon ends a statement here, also in a comment.
+-- A semicolon ends a statement here, also in a comment. What stands here never changes: a newer
+-- schema only adds tables and indexes, so that processes of the one before go on beside it.
 CREATE TABLE IF NOT EXISTS balance (
   budget      TEXT    NOT NULL,
   window_id   TEXT    NOT NULL,

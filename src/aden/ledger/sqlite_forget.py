@@ -1,0 +1,56 @@
+"""What a SQLite ledger forgets: windows, alerts and lines of long ago, a few with each call.
+
+A night's worth of them must not stall one call, and none is left over where as many come as go.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from aden.ledger.rules import forget_at
+
+PRUNE = 50
+"""How many rows of a kind one transaction deletes."""
+
+
+class Keep(NamedTuple):
+    """The bounds of the journal."""
+
+    calls: int
+    seconds: float
+
+
+def forget(db: sqlite3.Connection, now: float, keep: Keep) -> None:
+    """Let go of what is old."""
+    _forget_windows(db, now)
+    db.execute(
+        "DELETE FROM alert_claim WHERE (budget, window_id, threshold, epoch) IN (SELECT budget,"
+        " window_id, threshold, epoch FROM alert_claim WHERE forget_at < ? LIMIT ?)",
+        (now, PRUNE),
+    )
+    (last,) = db.execute("SELECT max(id) FROM journal").fetchone()
+    db.execute(
+        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <= ? LIMIT ?)",
+        ((last or 0) - keep.calls, PRUNE),
+    )
+    db.execute(
+        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < ? LIMIT ?)",
+        (now - keep.seconds, PRUNE),
+    )
+
+
+def _forget_windows(db: sqlite3.Connection, now: float) -> None:
+    late = db.execute(
+        "SELECT budget, window_id, ifnull(held, 0) FROM balance_age LEFT JOIN balance"
+        " USING (budget, window_id) WHERE until < ? LIMIT ?",
+        (now, PRUNE),
+    ).fetchall()
+    for budget, window_id, held in late:
+        if held:  # a call that has been open all the time
+            db.execute(
+                "UPDATE balance_age SET until = ? WHERE budget = ? AND window_id = ?",
+                (forget_at(window_id, now, unconfirmed=True), budget, window_id),
+            )
+            continue
+        gone = (budget, window_id)
+        db.execute("DELETE FROM balance WHERE budget = ? AND window_id = ?", gone)
+        db.execute("DELETE FROM balance_age WHERE budget = ? AND window_id = ?", gone)

@@ -1,0 +1,115 @@
+"""A budget's alert is claimed, raised and acknowledged, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import aden
+from aden.core.record import AlertEvent
+from aden.ledger import Reset
+from aden.ledger.memory import MemoryLedger
+from aden.ledger.protocol import Balance
+from aden.metering.alerts import ClaimedAlert
+from aden.testing.clock import FixedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from house import House
+
+BALANCE = Balance("all", "day:2026-09-22", None)
+LEASE_S = 31
+HOURS_S = 7_200
+
+
+class Alerts:
+    """One alert, crossed again and again; what its handler was told."""
+
+    def __init__(self, house: House, handler: Callable[[AlertEvent], object]) -> None:
+        self.clock = FixedClock()
+        self.meter = house.meter
+        self.meter.ledger = MemoryLedger(self.clock)
+        self.meter.on_alert = self.told
+        self.handler = handler
+        self.ids: list[str] = []
+
+    def told(self, event: AlertEvent) -> object:
+        """The user's ``on_alert``."""
+        self.ids.append(event.id)
+        return self.handler(event)
+
+    def cross(self, after_s: float = 0) -> None:
+        """A call settles above the threshold."""
+        self.clock.advance(after_s)
+        claimed = ClaimedAlert(self.meter, BALANCE, 80_000)
+        self.meter.dispatcher.put(claimed, AlertEvent("info", "80 %"), self.meter.on_alert)
+        aden.flush()
+        assert self.meter.dispatcher.flush(5)
+
+
+def nothing(event: AlertEvent) -> None:
+    """A handler that is content."""
+
+
+def bang(event: AlertEvent) -> None:
+    """A handler that raises."""
+    raise RuntimeError("bang")
+
+
+async def later(event: AlertEvent) -> None:
+    """An async handler."""
+    await asyncio.sleep(0)
+
+
+async def late_bang(event: AlertEvent) -> None:
+    """An async handler that raises."""
+    await asyncio.sleep(0)
+    raise RuntimeError("bang")
+
+
+@pytest.mark.parametrize("handler", [nothing, bang, later, late_bang])
+def test_an_alert_is_told_once_whatever_its_handler_does(
+    handler: Callable[[AlertEvent], Any], instrumented: Callable[..., House]
+) -> None:
+    """One that raises has been told; a reset tells it anew, under another id."""
+    alerts = Alerts(instrumented(), handler)
+    alerts.cross()
+    alerts.cross(LEASE_S)
+    alerts.cross(HOURS_S)
+    assert alerts.ids == ["all:day:2026-09-22:80"]
+
+    alerts.meter.ledger.order(Reset("all", "day:2026-09-22", who="ann", why="a test"))
+    alerts.cross()
+    assert alerts.ids == ["all:day:2026-09-22:80", "all:day:2026-09-22:80:1"]
+
+
+def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
+    instrumented: Callable[..., House],
+) -> None:
+    """A process that dies in the middle, or an async handler that is cancelled."""
+    cut_off = True
+
+    async def slow(event: AlertEvent) -> None:
+        if cut_off:
+            raise asyncio.CancelledError
+
+    alerts = Alerts(instrumented(), slow)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(claimed_by_hand(alerts))
+    alerts.cross(5)
+    assert len(alerts.ids) == 1
+
+    cut_off = False
+    alerts.cross(LEASE_S)
+    alerts.cross(LEASE_S)
+
+    assert alerts.ids == ["all:day:2026-09-22:80"] * 2
+
+
+async def claimed_by_hand(alerts: Alerts) -> None:
+    """What the dispatcher does, in this test's own loop, so that it can be cut off."""
+    result: Any = ClaimedAlert(alerts.meter, BALANCE, 80_000)(AlertEvent("info", "80 %"))
+    await result
