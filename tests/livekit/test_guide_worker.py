@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from control_plane import SUCCESS, ControlPlane
-from otlp_sink import OTLPSink, Seen
 from workers import ROOT, Home, Worker, wait_until
 
 from aden.core.record import CallRecord
 from aden.testing import Bill, OpenAIServer
+from otlp_sink import OTLPSink, Seen
 
 EXAMPLE = ROOT / "examples" / "livekit_voice_agent.py"
 JOBS = ("AJ_one", "AJ_two")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
-from otlp_sink import OTLPSink
 from workers import PROGRAMS, Home, Worker, lives, wait_until
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing import OpenAIServer
+from otlp_sink import OTLPSink
 
 LEASE_S = 60
 EXPORT_EVERY_S = 1.0

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from control_plane import ControlPlane
 from lane_kit import Lane
-from otlp_sink import OTLPSink
 from workers import OURS, PROGRAMS, Home, Worker, wait_until
 
 import aden
@@ -15,6 +14,7 @@ import aden.livekit
 from aden import RequestCancelledError
 from aden.runtime import current_runtime
 from aden.testing import OpenAIServer
+from otlp_sink import OTLPSink
 
 BROKEN = [
     pytest.param("ADEN_BUDGETS", "{tmp}/nowhere.toml", "ADEN_BUDGETS", id="no budgets file"),

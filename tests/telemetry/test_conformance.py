@@ -11,7 +11,6 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.util.genai.handler import TelemetryHandler
-from otel_kit import Sdk
 
 from aden.core.money import NanoUSD
 from aden.core.record import CallRecord
@@ -20,6 +19,7 @@ from aden.core.usage import Usage
 from aden.telemetry.call_span import CallSpan
 from aden.telemetry.spans import NO_ANSWER, Answer
 from aden.telemetry.telemetry import Telemetry
+from otel_kit import Sdk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
