@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aden.face import uninstrument as uninstrument
     from aden.instrumentor import AdenInstrumentor as AdenInstrumentor
     from aden.options import MeterOptions as MeterOptions
+    from aden.pricing.override import priced as priced
 
 _HOME = {
     "ANY": "aden.budgets.scope",
@@ -57,6 +58,7 @@ _HOME = {
     "create_console_emitter": "aden.emitters",
     "flush": "aden.face",
     "instrument": "aden.face",
+    "priced": "aden.pricing.override",
     "requests": "aden.core.limit",
     "seconds": "aden.core.limit",
     "tokens": "aden.core.limit",

@@ -26,6 +26,7 @@ class MeterOptions:
         before_request: Asked before each request, sync or async; see `BeforeRequestResult`.
         budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names.
         rules: What happens to requests whatever budget they count against; see `Rule`.
+        prices: Path of a TOML file with your own prices (``ADEN_PRICES``).
         ledger: Where spend is booked, ``memory:``, ``sqlite:///absolute/path``, ``redis://…`` or
             ``rediss://…`` (``ADEN_LEDGER``); with budgets the default is a file in the user's
             state directory.
@@ -51,6 +52,7 @@ class MeterOptions:
     before_request: Hook | None = None
     budgets: Sequence[Budget] | None = None
     rules: Sequence[Rule] | None = None
+    prices: str | None = None
     ledger: str | None = None
     mode: Mode | None = None
     fail_open: bool | None = None
@@ -93,6 +95,7 @@ _MILLISECONDS = "milliseconds from 0 to 60000"
 _TYPES: Mapping[str, tuple[type, str]] = {
     "api_key": (str, "a string"),
     "server_url": (str, "a string"),
+    "prices": (str, "the path of a TOML file"),
     "ledger": (str, "a string such as sqlite:///absolute/path"),
     "budgets": (Sequence, "a list of Budget objects"),
     "rules": (Sequence, "a list of Rule objects"),

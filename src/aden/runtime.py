@@ -30,6 +30,8 @@ from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
+from aden.pricing import PriceBook
+from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
 from aden.telemetry.content import MAX_CHARS, ContentOptions
 from aden.telemetry.telemetry import Telemetry
@@ -184,6 +186,8 @@ def _compose(
     if bool(url) != bool(key):
         missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
+    path = options.prices or settings.prices_path
+    prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
     policy, reads_budgets = _policy(options, settings)
     ledger = _ledger(options, settings, reads_budgets, old)
     providers = _providers(url, key, otel, old)
@@ -197,6 +201,7 @@ def _compose(
         hook_is_async=is_async(options.before_request),
         emit_metric=options.emit_metric,
         on_alert=options.on_alert,
+        prices=prices,
     )
     meter.prices.find("openai", "gpt-4o")  # load the price table now, not in the first request
     current = policy()

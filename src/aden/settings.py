@@ -16,6 +16,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_API_KEY": "Bearer key of an Aden server.",
     "ADEN_API_URL": "Base URL of an Aden server; telemetry goes to its /v1/traces and /v1/metrics.",
     "ADEN_BUDGETS": "Path of a TOML file with [[budget]] tables.",
+    "ADEN_PRICES": "Path of a TOML file with [[price]] tables, above all other prices.",
     "ADEN_LEDGER": "Where spend is booked: memory:, sqlite:///absolute/path or redis(s)://….",
     "ADEN_LEDGER_REACH": "Refuse to start on a ledger that reaches less: process, host or fleet.",
     "ADEN_MODE": "enforce, observe or off, for all budgets.",
@@ -37,6 +38,7 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     api_url: str | None = None
     budgets_path: str | None = None
+    prices_path: str | None = None
     ledger: str | None = None
     ledger_reach: str | None = None
     mode: str | None = None
@@ -62,6 +64,7 @@ class Settings:
             api_key=_text(env, "ADEN_API_KEY"),
             api_url=_text(env, "ADEN_API_URL"),
             budgets_path=_text(env, "ADEN_BUDGETS"),
+            prices_path=_text(env, "ADEN_PRICES"),
             ledger=_text(env, "ADEN_LEDGER"),
             ledger_reach=_one_of(env, "ADEN_LEDGER_REACH", reach),
             mode=_one_of(env, "ADEN_MODE", mode),

@@ -29,6 +29,7 @@ PUBLIC = [
     "create_console_emitter",
     "flush",
     "instrument",
+    "priced",
     "requests",
     "seconds",
     "tokens",

@@ -32,8 +32,8 @@ def test_a_price_is_looked_up_once_and_remembered_even_when_there_is_none() -> N
 
 
 def test_a_name_that_only_begins_like_a_known_one_is_unknown() -> None:
-    """No prefix matching: gpt-4oxyz is not gpt-4o, a fine-tune is not its base."""
-    for model in ("gpt-4oxyz", "gpt-4o-secret", "ft:gpt-4o:acme", "g", "", "gpt-4o" * 2000):
+    """No prefix matching: gpt-4oxyz is not gpt-4o, a fine-tune without a rate is not its base."""
+    for model in ("gpt-4oxyz", "gpt-4o-secret", "ft:gpt-4.1:acme", "ft:", "g", "", "gpt-4o" * 2000):
         assert BOOK.find("openai", model) is None
 
 

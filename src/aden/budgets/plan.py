@@ -12,7 +12,7 @@ from aden.core.limit import MAX_COUNT, Amounts, amounts
 from aden.core.request import Request, reasons
 from aden.core.usage import Usage
 from aden.ledger.protocol import Ask, Line, Option
-from aden.pricing import Price, PriceBook
+from aden.pricing import Price, Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def plan(
     request: Request,
     attribution: Attribution,
     policy: Policy,
-    prices: PriceBook,
+    prices: Prices,
     estimate: Outputs,
 ) -> Plan:
     """List the ways to send a request in the order in which they are to be tried."""
@@ -117,26 +117,14 @@ def takes(target: Quote, request: Request) -> bool:
     return window is None or target.input_tokens <= window
 
 
-def quote(request: Request, model: str, prices: PriceBook, estimate: Estimate) -> Quote:
+def quote(request: Request, model: str, prices: Prices, estimate: Estimate) -> Quote:
     """Price one way to send the request."""
-    price = asking_price(request, model, prices)
     usage = estimate.usage(request)
+    price = prices.price(request, model, usage)
     sent = amounts(price.cost(usage), usage)
     prompt = Usage(usage.input_tokens)
     at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
     return Quote(model, price, estimate.input_tokens, usage.output_tokens or 0, sent, at_risk)
-
-
-def asking_price(request: Request, model: str, prices: PriceBook) -> Price:
-    """The price before the answer is there: of an endpoint that nobody knows, a floor."""
-    if request.unlisted:
-        return prices.floor(request.provider)
-    return price_of(request.provider, model, prices)
-
-
-def price_of(provider: str, model: str, prices: PriceBook) -> Price:
-    """The known price, or the provider's dearest rates with source ``floor``."""
-    return prices.find(provider, model) or prices.floor(provider)
 
 
 def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decision | None:

@@ -33,6 +33,8 @@ class Request:
     unlisted: bool = False
     """True where nobody knows what the endpoint bills: whatever its model costs elsewhere, its
     price is unknown until the answer tells a usage."""
+    service_tier: str | None = None
+    """The service tier that the request asks for, which may have rates of its own."""
     server_address: str | None = None
     server_port: int | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)

@@ -33,6 +33,8 @@ class Attempt:
     finish_reasons: tuple[str, ...] = ()
     answer: Answer = NO_ANSWER
     """What else the answer said, for its span and metrics."""
+    service_tier: str | None = None
+    """The service tier in which it was answered, where the provider says so."""
 
     def saw_chunk(self) -> bool:
         """Note that a chunk arrived; True for the first."""

@@ -16,6 +16,7 @@ from aden.core.request import Request
 from aden.errors import RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Reach
 from aden.metering.attempt import Attempt
+from aden.pricing.override import price_in_force
 from aden.telemetry.content import Content
 from aden.telemetry.spans import NO_SPAN, SpanHandle
 
@@ -62,6 +63,7 @@ class Call:
         "params",
         "plan",
         "policy",
+        "prices",
         "quote",
         "reach",
         "request",
@@ -88,6 +90,8 @@ class Call:
         self.policy = policy
         self.lane = lane
         self.reach = reach
+        self.prices = price_in_force()
+        """The price of the block in which the call began, above every table."""
         self.started_at = time.time()
         self.started = time.perf_counter()
         self.conversation = (request.provider, request.model, attribution.session_id or "")

@@ -107,7 +107,7 @@ class Meter:
             call.request,
             call.attribution,
             policy,
-            self.prices,
+            call.prices or self.prices,
             lambda model: self._estimate(call, model),
         )
         self.scopes.saw(policy, call.request, call.attribution)
@@ -304,7 +304,9 @@ class Meter:
         model = call.decision.model or call.request.model
         known = {each.model: each for each in call.plan.quotes}
         if model not in known:
-            known[model] = quote(call.request, model, self.prices, self._estimate(call, model))
+            known[model] = quote(
+                call.request, model, call.prices or self.prices, self._estimate(call, model)
+            )
         if model != call.request.model and not takes(known[model], call.request):
             self._keep_model(call, model)
             model = call.request.model

@@ -1,15 +1,14 @@
 """What a finished call cost: each attempt at the price of the model that it asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from aden.budgets.plan import asking_price, price_of
 from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts, amounts
 from aden.core.money import NanoUSD
 from aden.core.usage import Usage
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
-from aden.pricing import Price, PriceBook
+from aden.pricing import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +26,17 @@ class Bill:
         return self.amounts.usd
 
 
-def bill(call: Call, estimator: InputEstimator, prices: PriceBook) -> Bill:
+def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
     """Price what the call used."""
     usage, cost, sources = Usage(), 0, []
     for attempt in call.attempts:
         used = _used(attempt, call, estimator)
-        price = _price(attempt, prices)
+        sent = attempt.request
+        price = (call.prices or prices).price(
+            sent, sent.model, used, attempt.service_tier, told=attempt.outcome == "reported"
+        )
+        if price.source == "bridge":
+            used = replace(used, estimated=True)
         usage, cost = usage + used, cost + price.cost(used)
         sources.append(price.source)
     if not sources:
@@ -44,13 +48,6 @@ def bill(call: Call, estimator: InputEstimator, prices: PriceBook) -> Bill:
 def reserved_output(call: Call) -> int:
     """Output tokens that were reserved for the model that is sent."""
     return call.quote.output_tokens if call.quote else 0
-
-
-def _price(attempt: Attempt, prices: PriceBook) -> Price:
-    """A usage that was told is priced by the model; what is guessed as it was reserved."""
-    if attempt.outcome == "reported":
-        return price_of(attempt.request.provider, attempt.request.model, prices)
-    return asking_price(attempt.request, attempt.request.model, prices)
 
 
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator) -> Usage:

@@ -1,138 +1,208 @@
-"""Prices by (provider, model): looked up once, then kept."""
+"""Prices by name: a user's own, then the speech table, then genai-prices; looked up, then kept."""
 
-import functools
-import logging
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
-from aden.pricing.price import Price, Rate, Tier, Unit, nano_per
+from aden.core.request import Request
+from aden.core.usage import Usage
+from aden.errors import ConfigurationError
+from aden.pricing import genai
+from aden.pricing.names import Spelling, provider_id, spellings
+from aden.pricing.price import Price, Rate, Unit, nano_per
+from aden.pricing.rows import TIERS, Row
+from aden.pricing.table import bridges, price_of_row, speech_table
+from aden.pricing.unknown import UnknownPrices, host_of
+from aden.pricing.user_prices import UserPrices
 
-logger = logging.getLogger("aden.pricing")
+MAX_REMEMBERED = 10_000
+MAX_NAME = 512
+"""No model has a longer name; one that does has no price."""
+LOOK_AGAIN_S = 3600.0
+"""Some prices change with the date and the hour, so what was found is not kept for ever."""
 
-_MILLION, _HOUR_MS = 1_000_000, 3_600_000
-_GENAI_PRICES_KEYS: dict[Unit, tuple[str, int]] = {
-    "input": ("input_mtok", _MILLION),
-    "cached": ("cache_read_mtok", _MILLION),
-    "cache_write": ("cache_write_mtok", _MILLION),
-    "cache_write_1h": ("cache_write_1h_mtok", _MILLION),
-    "audio_input": ("input_audio_mtok", _MILLION),
-    "cached_audio": ("cache_audio_read_mtok", _MILLION),
-    "image_input": ("input_image_mtok", _MILLION),
-    "cached_image": ("cache_image_read_mtok", _MILLION),
-    "output": ("output_mtok", _MILLION),
-    "reasoning": ("output_reasoning_mtok", _MILLION),
-    "audio_output": ("output_audio_mtok", _MILLION),
-    "image_output": ("output_image_mtok", _MILLION),
-    "speech": ("audio_hours", _HOUR_MS),
-    "speech_input": ("input_audio_hours", _HOUR_MS),
-    "speech_output": ("output_audio_hours", _HOUR_MS),
-    "characters": ("input_mchars", _MILLION),
-    "requests": ("requests_kcount", 1000),
+NO_PRICES = UserPrices()
+_FLOOR_UNITS: Mapping[Unit, tuple[Unit, ...]] = {
+    "input": ("input",),
+    "output": ("output",),
+    "speech": ("speech", "speech_input", "speech_output"),
+    "session": ("session",),
+    "characters": ("characters",),
 }
-"""The key of each unit's rate, and how many of the unit it is for."""
-
-# Provider names by the OpenTelemetry conventions, where genai-prices uses another id.
-_PROVIDER_IDS = {
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "aws.bedrock": "aws",
-    "mistral_ai": "mistral",
-    "x_ai": "x-ai",
-    "together_ai": "together",
-}
+_DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
+"""gpt-image-1 in high quality: 6,240 output tokens at $40 a million
+(https://developers.openai.com/api/docs/guides/image-generation)."""
 
 
 class PriceBook:
     """Looks up prices and remembers what it found, also that there was nothing."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Price | None] = {}
-        self._floors: dict[str, Price] = {}
+    def __init__(self, user: UserPrices = NO_PRICES) -> None:
+        """*user* stands above every other table.
 
-    def find(self, provider: str, model: str) -> Price | None:
-        """The price of a model, or None where nobody knows it."""
-        key = (provider, model)
-        if key not in self._known:
-            if len(self._known) > MAX_REMEMBERED:
-                self._known.clear()
-            self._known[key] = _from_genai_prices(provider, model)
-        return self._known[key]
+        Raises:
+            ConfigurationError: A row of it is priced like a model that has no price.
+        """
+        self._user = user
+        self._has_hosts = any(row.host for row in user.table.rows.values())
+        self._known: dict[tuple[str, str, str | None, str | None], Price | None] = {}
+        self._floors: dict[str, Price] = {}
+        self._kept_until = time.monotonic() + LOOK_AGAIN_S
+        self._unknown = UnknownPrices(lambda provider: genai.names(provider_id(provider)))
+        for row in user.table.rows.values():
+            if row.same_as is not None and self._alias(row, row.same_as, row.tier) is None:
+                name = f"ADEN_PRICES: same_as of {row.model}"
+                allowed = "a model whose price is known, such as openai/gpt-4o"
+                raise ConfigurationError(name, row.same_as, allowed)
+
+    def price(
+        self,
+        request: Request,
+        model: str,
+        usage: Usage | None = None,
+        tier: str | None = None,
+        *,
+        told: bool = False,
+    ) -> Price:
+        """What a request to *model* costs, for the units in which *usage* is known.
+
+        Its source is ``bridge`` where other units than the provider's have to do, and ``floor``
+        where nobody knows a price: then it is the provider's dearest known rates. So it is for an
+        endpoint that nobody has listed, until the provider has *told* a usage.
+        """
+        host = host_of(request) if self._has_hosts and request.server_address else None
+        known = self.find(request.provider, model, tier or request.service_tier, host)
+        if request.unlisted and not told and (known is None or known.source != "user"):
+            return self.floor(request.provider)
+        if known is None:
+            floor = self.floor(request.provider)
+            self._unknown.no_price(request, model, floor)
+            return floor
+        if usage is None:
+            return known
+        if (fitting := known.fitting(usage)) is None:
+            self._unknown.other_unit(request, model, known)
+            return self.floor(request.provider)
+        return fitting
+
+    def find(
+        self, provider: str, model: str, tier: str | None = None, host: str | None = None
+    ) -> Price | None:
+        """The price of a model, or None where nobody knows it.
+
+        Args:
+            provider: By the OpenTelemetry conventions, or as LiveKit shows it.
+            model: As the caller asked for it.
+            tier: The provider's service tier; those without rates of their own are the standard.
+            host: Host and port of the base URL, for a user's prices of his own machines.
+        """
+        key = (provider, model, tier if tier in TIERS else None, host)
+        if time.monotonic() > self._kept_until or len(self._known) > MAX_REMEMBERED:
+            self._known.clear()
+            self._kept_until = time.monotonic() + LOOK_AGAIN_S
+        try:
+            return self._known[key]
+        except KeyError:
+            found = self._find(*key) if 0 < len(model) <= MAX_NAME else None
+            self._known[key] = found
+            return found
+
+    def providers_first(self, *first: str) -> tuple[str, ...]:
+        """Every provider with a price, these ones first."""
+        return tuple(dict.fromkeys((*first, "unknown", *sorted(self._providers()))))
 
     def floor(self, provider: str) -> Price:
         """The dearest known rates of a provider: what an unknown model is taken to cost at least.
 
-        Of all providers, where the provider itself is unknown.
+        Of all providers, where the provider itself is unknown or bills in other units.
         """
-        if provider not in self._floors:
-            self._floors[provider] = _dearest(provider)
-        return self._floors[provider]
+        name = provider_id(provider)
+        if name not in self._floors:
+            own = dict(_dearest(self._all_rates(name)))
+            missing = [unit for unit in _FLOOR_UNITS if unit not in own]
+            others = dict(_dearest(self._all_rates(None))) if missing else {}
+            rates = {unit: others[unit] for unit in missing if unit in others}
+            self._floors[name] = Price({"images": _DEAREST_IMAGE, **rates, **own}, "floor")
+        return self._floors[name]
+
+    def _find(self, provider: str, model: str, tier: str | None, host: str | None) -> Price | None:
+        name = provider_id(provider)
+        tried = tuple(spellings(name, model, self._providers()))
+        for row, spelling in self._user_rows(name, tried, tier, host):
+            return self._from_user(row, name, spelling, tier)
+        listed = _listed(tried, tier)
+        factor = self._user.factor(name)
+        return listed.times(factor) if listed and factor is not None else listed
+
+    def _user_rows(
+        self, provider: str, tried: tuple[Spelling, ...], tier: str | None, host: str | None
+    ) -> Iterator[tuple[Row, Spelling]]:
+        """The rows of a user that match: of the host before the provider, named before ``*``."""
+        table = self._user.table
+        owners = () if host is None else (host.lower(), host.lower().rpartition(":")[0])
+        for owner in owners:
+            for each in (*tried, Spelling(owner, "*", "any model")):
+                if row := table.row(owner, each.model, tier):
+                    yield row, each
+        for each in (*tried, Spelling(provider, "*", "any model")):
+            if row := table.row(each.provider, each.model, tier):
+                yield row, each
+
+    def _from_user(
+        self, row: Row, provider: str, spelling: Spelling, tier: str | None
+    ) -> Price | None:
+        if row.rates is not None:
+            listed = _listed((spelling._replace(provider=provider), spelling), tier)
+            window = listed.context_tokens if listed else None
+            return replace(price_of_row(row, "user", spelling, tier), context_tokens=window)
+        if row.same_as is not None:
+            return self._alias(row, row.same_as, tier)
+        listed = _listed((spelling._replace(provider=provider), spelling), tier)
+        return listed.times(row.multiplier) if listed and row.multiplier is not None else listed
+
+    def _alias(self, row: Row, same_as: str, tier: str | None) -> Price | None:
+        """The price of the model that a row names, with the row's factor, else the file's."""
+        provider = row.provider or "openai"
+        listed = _listed(tuple(spellings(provider, same_as, self._providers())), tier)
+        if listed is None:
+            return None
+        origin = replace(listed.origin, matched=f"alias of {row.model}")
+        listed = replace(listed, origin=origin)
+        factor = self._user.factor(provider) if row.multiplier is None else row.multiplier
+        return listed if factor is None else listed.times(factor)
+
+    def _providers(self) -> frozenset[str]:
+        rows = (*speech_table().rows.values(), *self._user.table.rows.values())
+        return genai.providers() | {row.provider for row in rows if row.provider}
+
+    def _all_rates(self, provider: str | None) -> Iterator[Mapping[Unit, Rate]]:
+        kinds = [kind for kinds in _FLOOR_UNITS.values() for kind in kinds]
+        yield from genai.all_rates(provider, kinds)
+        for table in (speech_table(), self._user.table):
+            for row in table.of(provider):
+                yield row.rates or {}
 
 
-MAX_REMEMBERED = 10_000
+def _listed(tried: Iterable[Spelling], tier: str | None) -> Price | None:
+    """The price by the speech table, else by genai-prices."""
+    tried = tuple(tried)
+    for each in tried:
+        if row := speech_table().row(each.provider, each.model, tier):
+            return price_of_row(row, "overlay", each, tier)
+    for each in tried:
+        if price := genai.find(each, tier):
+            over = bridges().get((each.provider, each.model), ())
+            return replace(price, bridges=tuple(bridge.over(price) for bridge in over))
+    return None
 
 
-def _from_genai_prices(provider: str, model: str) -> Price | None:
-    provider_id: str | None = _PROVIDER_IDS.get(provider, provider)
-    if provider == "livekit" and "/" in model:  # its gateway names the vendor before the model
-        provider_id, model = model.split("/", 1)
-    if provider_id in ("unknown", "livekit"):
-        provider_id = None  # genai-prices then goes by the model's name
-    try:
-        _, info = _snapshot().find_provider_model(model, None, provider_id, None)
-    except LookupError:
-        return None
-    rates = _rates(info.get_prices(datetime.now(UTC)))
-    return Price(rates, "genai-prices", info.context_window) if rates else None
-
-
-def _rates(model_price: Any) -> dict[Unit, Rate]:
-    rates: dict[Unit, Rate] = {}
-    for unit, (key, count) in _GENAI_PRICES_KEYS.items():
-        value = getattr(model_price, key, None)
-        if value is not None:
-            rates[unit] = _rate(value, count)
-    return rates
-
-
-def _rate(value: Any, count: int) -> Rate:
-    if isinstance(value, Decimal):
-        return Rate(nano_per(value, count))
-    tiers = (Tier(tier.start, nano_per(tier.price, count)) for tier in value.tiers)
-    return Rate(nano_per(value.base, count), tuple(sorted(tiers, key=lambda tier: tier.start)))
-
-
-@functools.cache
-def _snapshot() -> Any:
-    # Imported late: 30,000 lines of data that a process without priced calls never needs.
-    from genai_prices import data_snapshot
-
-    return data_snapshot.get_snapshot()
-
-
-def _dearest(provider: str) -> Price:
-    provider_id = _PROVIDER_IDS.get(provider, provider)
-    providers = _snapshot().providers
-    chosen = [known for known in providers if known.id == provider_id] or providers
-    now = datetime.now(UTC)
-    dearest: dict[Unit, Rate] = {}
-    for prices in _all_rates(chosen, now):
-        for unit in ("input", "output"):
-            rate = prices.get(unit)
-            if rate and (unit not in dearest or _top(rate) > _top(dearest[unit])):
-                dearest[unit] = Rate(_top(rate))
-    return Price(dearest, "floor")
-
-
-def _all_rates(providers: Iterable[Any], now: datetime) -> Iterable[dict[Unit, Rate]]:
-    for provider in providers:
-        for model in provider.models:
-            yield _rates(model.get_prices(now))
-
-
-def _top(rate: Rate) -> int:
-    return max((rate.nano, *(tier.nano for tier in rate.tiers)))
+def _dearest(models: Iterable[Mapping[Unit, Rate]]) -> Iterator[tuple[Unit, Rate]]:
+    dearest: dict[Unit, int] = {}
+    for rates in models:
+        for unit, kinds in _FLOOR_UNITS.items():
+            for kind in kinds:
+                if rate := rates.get(kind):
+                    top = max((rate.nano, *(tier.nano for tier in rate.tiers)))
+                    dearest[unit] = max(dearest.get(unit, 0), top)
+    return ((unit, Rate(nano)) for unit, nano in dearest.items() if nano)

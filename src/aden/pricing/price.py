@@ -1,7 +1,8 @@
 """Rates of one (provider, model) and the one rule that turns a Usage into money."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal, get_args
 
@@ -75,13 +76,38 @@ class Rate:
                 rate = tier.nano
         return rate
 
+    def times(self, factor: Decimal) -> "Rate":
+        """Each step multiplied, rounded up."""
+        steps = tuple(Tier(tier.start, _ceil(tier.nano * factor)) for tier in self.tiers)
+        return Rate(_ceil(self.nano * factor), steps)
+
 
 def nano_per(usd: Decimal, count: int) -> int:
     """*usd* for *count* of a unit as a `Rate` keeps it, rounded up where it is no whole number."""
-    return int((usd * NANO * PER / count).to_integral_value(ROUND_CEILING))
+    return _ceil(usd * NANO * PER / count)
+
+
+def _ceil(value: Decimal) -> int:
+    return int(value.to_integral_value(ROUND_CEILING))
 
 
 _FREE = Rate(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a price was found; for `aden prices`, not for deciding."""
+
+    model: str = ""
+    """The name under which it was found, after the provider's."""
+    matched: str = ""
+    """``exact``, ``dated snapshot`` …"""
+    url: str | None = None
+    as_of: date | None = None
+    tier: str | None = None
+    """The service tier whose rates these are; None: the provider's standard one."""
+    multiplier: Decimal | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +116,12 @@ class Price:
 
     rates: Mapping[Unit, Rate] = field(default_factory=dict)
     source: str = "unknown"
-    """Where the rates come from: ``genai-prices``, ``floor`` …"""
+    """Where the rates come from: ``user | overlay | genai-prices | bridge | floor | override``."""
     context_tokens: int | None = None
     """Most input tokens that the model takes, where known."""
+    origin: Origin = Origin()
+    bridges: "tuple[Price, ...]" = ()
+    """The same price for other units than the provider bills by, the most exact first."""
     _flat: Mapping[Unit, Rate] = field(init=False, repr=False, compare=False)
     """The rate of each unit, with every fallback resolved."""
 
@@ -119,10 +148,33 @@ class Price:
         False where the model costs something, something was used, and none of that has a rate: a
         model priced by the token of which only the seconds are known. Zero would not be true then.
         """
+        if (usage.output_tokens and "output" in self.rates) or (
+            usage.input_tokens and "input" in self.rates
+        ):
+            return True  # as nearly always
         if "requests" in self.rates or not any(rate.nano for rate in self.rates.values()):
             return True
         used = _leaves(usage)
         return not used or any(self._flat[unit] is not _FREE for unit, _ in used)
+
+    def fitting(self, usage: Usage) -> "Price | None":
+        """This price, or what stands in for it where only other units are known; else None."""
+        if self.covers(usage):
+            return self
+        return next((bridge for bridge in self.bridges if bridge.covers(usage)), None)
+
+    def times(self, factor: Decimal) -> "Price":
+        """The same at a discount, or dearer."""
+        return replace(
+            self,
+            rates={unit: rate.times(factor) for unit, rate in self.rates.items()},
+            origin=replace(self.origin, multiplier=factor),
+            bridges=tuple(bridge.times(factor) for bridge in self.bridges),
+        )
+
+    def rate(self, unit: Unit) -> Rate:
+        """The rate of a unit, its own or the one that it falls back on."""
+        return self._flat[unit]
 
     def _resolve(self, unit: Unit) -> Rate:
         while (rate := self.rates.get(unit)) is None:

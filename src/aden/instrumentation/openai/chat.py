@@ -52,6 +52,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         hidden_output=reasons(model) or bool(asked.get("reasoning_effort")),
         pinned=bool(getattr(client, "_azure_deployment", None)),
         effort="reasoning_effort" in asked,
+        service_tier=asked.get("service_tier"),
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),
@@ -78,6 +79,7 @@ def read(attempt: Attempt, response: Any) -> None:
     """Note what a whole response says; an object of the SDK or its JSON."""
     attempt.response_id = get(response, "id") or attempt.response_id
     attempt.response_model = get(response, "model") or attempt.response_model
+    attempt.service_tier = get(response, "service_tier") or attempt.service_tier
     choices = get(response, "choices") or ()
     attempt.finish_reasons = tuple(
         str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
@@ -101,6 +103,7 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
         _feed_choice(attempt, choice)
     usage = get(chunk, "usage")
     if usage is not None:
+        attempt.service_tier = get(chunk, "service_tier") or attempt.service_tier
         _read_usage(attempt, usage)
         return bool(choices) or not hide_usage
     if hide_usage and not isinstance(chunk, Mapping):

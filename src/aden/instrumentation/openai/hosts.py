@@ -1,41 +1,14 @@
-"""Who stands behind a base URL, by the provider names of the GenAI conventions.
-
-Source: ``gen_ai.provider.name`` in
-https://github.com/open-telemetry/semantic-conventions-genai; names that it does not list are the
-host's own.
-"""
+"""Whom an SDK client asks."""
 
 from typing import Any
 
-_HOSTS = {
-    "api.openai.com": "openai",
-    "openai.azure.com": "azure.ai.openai",
-    "cognitiveservices.azure.com": "azure.ai.openai",
-    "services.ai.azure.com": "azure.ai.inference",
-    "models.inference.ai.azure.com": "azure.ai.inference",
-    "api.anthropic.com": "anthropic",
-    "api.deepseek.com": "deepseek",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
-    "api.perplexity.ai": "perplexity",
-    "api.together.xyz": "together_ai",
-    "api.together.ai": "together_ai",
-    "api.x.ai": "x_ai",
-    "api.fireworks.ai": "fireworks",
-    "api.cerebras.ai": "cerebras",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "aiplatform.googleapis.com": "gcp.vertex_ai",
-    "livekit.cloud": "livekit",
-    "openrouter.ai": "openrouter",
-}
+from aden.core.providers import provider_at
 
 
 def provider_of(client: Any, host: str | None) -> str:
     """The provider's name; for a host that nobody knows, whose API the client speaks."""
-    labels = (host or "").lower().split(".")
-    for start in range(len(labels) - 1):
-        if name := _HOSTS.get(".".join(labels[start:])):
-            return name
+    if name := provider_at(host):
+        return name
     return "azure.ai.openai" if "Azure" in type(client).__name__ else "openai"
 
 

@@ -1,0 +1,139 @@
+"""``aden prices MODEL``: what a model costs, and where that stands."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from aden.core.money import NANO
+from aden.core.request import Request
+from aden.pricing import Price, PriceBook
+from aden.pricing.price import PER, Unit
+from aden.pricing.rows import MILLION, MINUTE_MS, TIERS
+from aden.pricing.unknown import snippet
+from aden.pricing.user_prices import load_prices
+from aden.settings import Settings
+
+_SHOWN: Mapping[Unit, tuple[str, int]] = {
+    "speech": ("a minute of speech", MINUTE_MS),
+    "speech_input": ("a minute heard", MINUTE_MS),
+    "speech_output": ("a minute spoken", MINUTE_MS),
+    "session": ("a minute connected", MINUTE_MS),
+    "characters": ("1M characters", MILLION),
+    "images": ("an image", 1),
+    "requests": ("a request", 1),
+}
+_TOKENS = ("1M tokens", MILLION)
+
+
+def add_prices(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("prices", help="explain what a model costs, and how that is known")
+    parser.add_argument("model", help="a model as you ask for it, such as gpt-4o")
+    parser.add_argument("--provider", help="its provider; without: the first that knows the model")
+    parser.add_argument("--tier", choices=TIERS, help="a service tier (default: the standard one)")
+    parser.add_argument("--host", help="host:port of your own server, as in ADEN_PRICES")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_run)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    path = Settings.from_env(os.environ).prices_path
+    book = PriceBook(load_prices(Path(path))) if path else PriceBook()
+    tried = (chosen.provider,) if chosen.provider else book.providers_first("openai")
+    for provider in tried:
+        price = book.find(provider, chosen.model, chosen.tier, chosen.host)
+        if price is not None:
+            print(_json(chosen.model, price) if chosen.json else _text(chosen.model, price))
+            return 0
+    provider = chosen.provider or "openai"
+    floor = book.floor(provider)
+    if chosen.json:
+        print(_json(chosen.model, floor))
+        return 1
+    address, _, port = (chosen.host or "").partition(":")
+    asked = Request(
+        provider,
+        chosen.model,
+        server_address=address or None,
+        server_port=int(port) if port.isdigit() else None,
+    )
+    print(f"No price is known for {chosen.model!r}. Budgets count it at the dearest known rates:\n")
+    print("\n".join(_rates(floor)))
+    print("\nTo price it, put this into the file that ADEN_PRICES names:\n")
+    print(snippet(asked, chosen.model, floor), end="")
+    return 1
+
+
+def _text(model: str, price: Price) -> str:
+    origin = price.origin
+    facts = {
+        "price of": f"{origin.model} ({origin.matched})",
+        "source": f"{price.source}: {origin.url}" if origin.url else price.source,
+        "as of": str(origin.as_of) if origin.as_of else None,
+        "tier": origin.tier,
+        "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
+        "note": origin.note,
+    }
+    lines = [model, *(_rates(price) or ["  free"])]
+    for bridge in price.bridges:
+        lines += ["", "  where only other units are known (estimated):", *_rates(bridge)]
+        lines += [f"  {bridge.origin.url}, {bridge.origin.as_of}"]
+    lines += ["", *(f"{name:<11}{value}" for name, value in facts.items() if value)]
+    return "\n".join(lines)
+
+
+def _rates(price: Price) -> list[str]:
+    lines = []
+    for unit, rate in price.rates.items():
+        words, count = _SHOWN.get(unit, _TOKENS)
+        lines.append(f"  {unit.replace('_', ' '):<15}{_usd(rate.nano, count):>12}  for {words}")
+        lines += [
+            f"  {'':<15}{_usd(tier.nano, count):>12}  above {tier.start:,} input tokens"
+            for tier in rate.tiers
+        ]
+    return lines
+
+
+def _usd(nano: int, count: int) -> str:
+    whole, _, part = _amount(nano, count).partition(".")
+    return f"${whole}.{part:0<2}"
+
+
+def _amount(nano: int, count: int) -> str:
+    amount = Decimal(nano) * count / PER / NANO
+    return f"{amount.quantize(Decimal('1e-9')).normalize():f}"
+
+
+def _json(model: str, price: Price) -> str:
+    origin = price.origin
+    rates = {
+        unit: {
+            "usd": _amount(rate.nano, _SHOWN.get(unit, _TOKENS)[1]),
+            "per": _SHOWN.get(unit, _TOKENS)[0],
+            "above": {
+                str(tier.start): _amount(tier.nano, _SHOWN.get(unit, _TOKENS)[1])
+                for tier in rate.tiers
+            },
+        }
+        for unit, rate in price.rates.items()
+    }
+    return json.dumps(
+        {
+            "asked": model,
+            "model": origin.model or None,
+            "matched": origin.matched or None,
+            "source": price.source,
+            "url": origin.url,
+            "as_of": str(origin.as_of) if origin.as_of else None,
+            "tier": origin.tier,
+            "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
+            "note": origin.note,
+            "context_tokens": price.context_tokens,
+            "rates": rates,
+            "bridges": [json.loads(_json(model, bridge)) for bridge in price.bridges],
+        },
+        indent=2,
+    )

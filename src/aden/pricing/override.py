@@ -1,0 +1,71 @@
+"""A price for the calls of one block, above everything else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from aden.core.money import Amount
+from aden.core.request import Request
+from aden.core.usage import Usage
+from aden.pricing.price import Price
+from aden.pricing.rows import RATE_KEYS, known_keys, read_rates
+
+
+class Prices(Protocol):
+    """What prices a request: a price book, or the price of a block."""
+
+    def price(
+        self,
+        request: Request,
+        model: str,
+        usage: Usage | None = None,
+        tier: str | None = None,
+        *,
+        told: bool = False,
+    ) -> Price:
+        """What a request to *model* costs, for *usage*, which the provider *told* or we guess."""
+
+
+class FixedPrice:
+    """One price, whatever is asked."""
+
+    def __init__(self, price: Price) -> None:
+        self._price = price
+
+    def price(
+        self,
+        request: Request,
+        model: str,
+        usage: Usage | None = None,
+        tier: str | None = None,
+        *,
+        told: bool = False,
+    ) -> Price:
+        """The price of the block."""
+        return self._price
+
+
+_override: ContextVar[FixedPrice | None] = ContextVar("aden_price", default=None)
+
+
+@contextmanager
+def priced(**rates: Amount) -> Iterator[None]:
+    """Calls that begin inside the block cost this, whatever the model: rates as in ADEN_PRICES.
+
+    ``with aden.priced(input_per_1m="0.10", output_per_1m="0.40"):``; without rates they are free.
+
+    Raises:
+        ConfigurationError: A rate has no such name, or is no amount of US dollars.
+    """
+    known_keys("priced", rates, tuple(RATE_KEYS))
+    token = _override.set(FixedPrice(Price(read_rates(rates, "priced"), "override")))
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def price_in_force() -> FixedPrice | None:
+    """The price of the block around, if there is one."""
+    return _override.get()

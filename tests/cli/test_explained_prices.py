@@ -1,0 +1,83 @@
+"""``aden prices``: what a person and a program read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aden.cli import main
+
+
+def test_a_price_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each rate with its unit, where it stands and how it was found."""
+    assert main(["prices", "gpt-4o-2031-01-31"]) == 0
+    shown = capsys.readouterr().out
+    assert "  input                 $2.50  for 1M tokens\n" in shown
+    assert "  cached                $1.25  for 1M tokens\n" in shown
+    assert "price of   openai/gpt-4o (dated snapshot)\n" in shown
+    assert "source     genai-prices: https://" in shown
+
+
+def test_speech_is_found_without_its_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    """And dated."""
+    assert main(["prices", "nova-3"]) == 0
+    shown = capsys.readouterr().out
+    assert "$0.0048  for a minute of speech\n" in shown
+    assert "source     overlay: https://deepgram.com/pricing" in shown
+    assert "as of      20" in shown
+
+
+def test_tiers_steps_and_bridges_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a call may cost besides."""
+    assert main(["prices", "gpt-6.1-terra", "--tier", "flex"]) == 0
+    shown = capsys.readouterr().out
+    assert "$0.50  for 1M tokens\n" in shown
+    assert "$1.00  above 272,000 input tokens\n" in shown
+    assert "tier       flex\n" in shown
+    assert main(["prices", "gpt-4o-transcribe"]) == 0
+    shown = capsys.readouterr().out
+    assert "where only other units are known (estimated)" in shown
+    assert "$0.006  for a minute heard\n" in shown
+
+
+def test_a_user_s_own_price_is_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the file that ADEN_PRICES names."""
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        'multiplier = "0.8"\n[[price]]\nhost = "localhost:11434"\nmodel = "*"\nfree = true\n'
+    )
+    monkeypatch.setenv("ADEN_PRICES", str(path))
+    assert main(["prices", "gpt-4o"]) == 0
+    shown = capsys.readouterr().out
+    assert "$2.00  for 1M tokens\n" in shown
+    assert "multiplier 0.8\n" in shown
+    assert main(["prices", "llama3", "--host", "localhost:11434"]) == 0
+    shown = capsys.readouterr().out
+    assert "  free\n" in shown
+    assert "source     user\n" in shown
+    path.write_text("multiplier = 7e9")
+    assert main(["prices", "gpt-4o"]) == 2
+    assert "multiplier=7000000000.0 is not valid" in capsys.readouterr().err
+
+
+def test_without_a_price_it_says_what_counts_and_how_to_price_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With an exit code for scripts."""
+    assert main(["prices", "gtp-4o"]) == 1
+    shown = capsys.readouterr().out
+    assert "No price is known for 'gtp-4o'" in shown
+    assert '[[price]]\nprovider = "openai"\nmodel = "gtp-4o"\ninput_per_1m = "150"\n' in shown
+
+
+def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Amounts are decimal strings: exact."""
+    assert main(["prices", "gpt-4o", "--json", "--tier", "priority"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rates"]["input"] == {"usd": "4.25", "per": "1M tokens", "above": {}}
+    assert (told["model"], told["matched"], told["tier"]) == ("openai/gpt-4o", "exact", "priority")
+    assert told["source"] == "genai-prices"
+    assert main(["prices", "gtp-4o", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["source"] == "floor"

@@ -1,0 +1,103 @@
+"""The speech table: each row whole, dated and sourced; the table looked at of late."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from aden.core.request import Request
+from aden.core.usage import Usage
+from aden.pricing import PriceBook, genai
+from aden.pricing.rows import Row
+from aden.pricing.table import Bridge, bridges, speech_table
+
+BOOK = PriceBook()
+ROWS = list(speech_table().rows.values())
+BRIDGES = [(key, bridge) for key, each in bridges().items() for bridge in each]
+MAX_AGE = timedelta(days=120)
+MAX_ROW_AGE = timedelta(days=365)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def test_somebody_has_looked_at_the_table_within_120_days() -> None:
+    """Else compare it with its sources again, and date the rows that were read."""
+    newest = max(row.as_of for row in ROWS if row.as_of)
+    assert _today() - newest <= MAX_AGE, f"newest row: {newest}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider}/{row.model}/{row.tier}")
+def test_each_row_says_what_where_and_when(row: Row) -> None:
+    """A rate, a page of the provider, a day that is past and not a year ago."""
+    assert row.provider
+    assert row.rates is not None
+    assert row.source
+    assert re.match(r"https://\S+", row.source)
+    assert row.as_of
+    assert timedelta(0) <= _today() - row.as_of <= MAX_ROW_AGE
+    assert row.model == row.model.lower()
+    assert all(rate.nano > 0 for rate in row.rates.values())
+    assert row.rates or row.model == "omni-moderation"
+
+
+@pytest.mark.parametrize(("key", "bridge"), BRIDGES, ids=str)
+def test_each_bridge_stands_on_a_model_that_is_billed_by_the_token(
+    key: tuple[str, str], bridge: Bridge
+) -> None:
+    """And on no rate that the model has itself."""
+    provider, model = key
+    assert provider in genai.providers()
+    price = BOOK.find(provider, model)
+    assert price is not None
+    assert price.bridges
+    assert bridge.unit not in price.rates
+    assert bridge.over(price).rates[bridge.unit].nano > 0
+    assert re.match(r"https://\S+", bridge.source)
+    assert timedelta(0) <= _today() - bridge.as_of <= MAX_ROW_AGE
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "usd", "source"),
+    [
+        ("gpt-4o-transcribe", Usage(audio_input_ms=60_000), 0.006, "bridge"),
+        ("gpt-4o-mini-transcribe", Usage(audio_input_ms=60_000), 0.003, "bridge"),
+        ("gpt-4o-mini-tts", Usage(audio_output_ms=60_000, characters=750), 0.015, "bridge"),
+        ("gpt-4o-mini-tts", Usage(characters=750), 0.0151, "bridge"),
+        ("whisper-1", Usage(audio_input_ms=60_000), 0.006, "genai-prices"),
+        ("tts-1", Usage(characters=1000), 0.015, "genai-prices"),
+        (
+            "gpt-4o-transcribe",
+            Usage(600, 240, audio_input_tokens=600, audio_input_ms=60_000),
+            0.006,
+            "genai-prices",
+        ),
+    ],
+)
+def test_a_minute_costs_what_the_provider_says_it_does(
+    model: str, usage: Usage, usd: float, source: str
+) -> None:
+    """By its unit where that is known; estimated from another one where not; never both."""
+    price = BOOK.price(Request("openai", model), model, usage)
+    assert price.cost(usage) / 1e9 == pytest.approx(usd, rel=0.01)
+    assert price.source == source
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "nano"),
+    [
+        ("deepgram", "nova-3", Usage(audio_input_ms=60_000), 4_800_000),
+        ("deepgram", "aura-2-thalia-en", Usage(characters=1000), 30_000_000),
+        ("elevenlabs", "eleven_flash_v2_5", Usage(characters=1000), 50_000_000),
+        ("assemblyai", "universal-streaming", Usage(session_ms=3_600_000), 150_000_000),
+        ("cartesia", "sonic-3.5", Usage(characters=1_000_000), 50_000_000_000),
+        ("x_ai", "grok-voice-latest", Usage(session_ms=60_000), 80_000_000),
+    ],
+)
+def test_speech_is_priced_as_its_vendor_bills_it(
+    provider: str, model: str, usage: Usage, nano: int
+) -> None:
+    """Where genai-prices knows nothing."""
+    price = BOOK.price(Request(provider, model), model, usage)
+    assert (price.cost(usage), price.source) == (nano, "overlay")
