@@ -75,7 +75,11 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('[[rule]]\naction = "blok"', "block"),
         ('[[rule]]\naction = "block"\nat = 5', "rule 1: key"),
         ('[[rule]]\naction = "throttle"\ndelay_ms = 70_000', "rule 1: Throttle.delay_ms"),
-        ('[[rule]]\naction = "alert"\nat = 0.8\nscope = {}', "did you mean 80?"),
+        ('[[rule]]\naction = "alert"\nat = 0.8\nscope = {}', "rule 1: Alert.at=0.8"),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "alert", at = 0.8}]',
+            "b: ladder",
+        ),
         ('[[rule]]\naction = "alert"\nscope = {customer = "*"}', "not ANY"),
         (CIRCLE, "a chain of models that ends"),
         ('mode = "later"', "later"),
@@ -144,3 +148,15 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     path.write_text("#" * 8_000_001)
     with pytest.raises(ConfigurationError, match="at most 8000000 bytes"):
         load_policy(path, "enforce")
+
+
+def test_the_example_in_the_documentation_is_a_valid_file(tmp_path: Path) -> None:
+    """Every field that it shows is read."""
+    page = (Path(__file__).parents[2] / "docs" / "budgets.md").read_text()
+    path = tmp_path / "budgets.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    policy = load_policy(path, "off")
+    assert policy.mode == "enforce"
+    assert [budget.id for budget in policy.budgets] == ["calls", "rate"]
+    assert len(policy.budgets[0].ladder) == len(policy.rules) == 3
+    assert policy.budgets[1].beyond == "throttle"

@@ -150,6 +150,8 @@ def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
         return step(**{key: entry[key] for key in keys if key in entry})
     except TypeError:
         raise ConfigurationError(name, entry, ", ".join(keys)) from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error.setting}", error.value, error.allowed) from None
 
 
 def _known_keys(name: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
