@@ -88,6 +88,8 @@ class Answer:
     """The bill of the whole answer."""
     step: Step
     form: Form
+    detached: bool = False
+    """Whether it is generated to its end though the client hangs up."""
 
     @property
     def fails(self) -> bool:
@@ -102,6 +104,8 @@ class Answer:
 
     def billed(self, visible: int | None = None) -> BillItem:
         """Return the bill after *visible* tokens (None: all) of all choices were generated."""
+        if self.detached:
+            visible = len(self.tokens())
         if visible is None or isinstance(self.step, Hang):
             return self.item
         return replace(self.item, output_tokens=self.item.reasoning_tokens + visible)

@@ -13,12 +13,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from aden.testing import chat_endpoint
+from aden.testing import chat_endpoint, responses_endpoint
 from aden.testing.bill import as_json, models_json
 from aden.testing.script import Drop, Hang, Status, error_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aden.testing.generated import Answer
     from aden.testing.openai_server import OpenAIServer, _Listener
@@ -52,6 +52,9 @@ def _models(handler: Handler, _found: re.Match[str], _body: dict[str, object] | 
 ROUTES: tuple[tuple[str, re.Pattern[str], Serve], ...] = (
     ("GET", re.compile("/v1/models"), _models),
     ("POST", re.compile(_ROOT + "/chat/completions"), chat_endpoint.serve),
+    ("POST", re.compile(_ROOT + "/responses"), responses_endpoint.serve),
+    ("GET", re.compile(_ROOT + "/responses/([^/]+)"), responses_endpoint.retrieve),
+    ("POST", re.compile(_ROOT + "/responses/([^/]+)/cancel"), responses_endpoint.cancel),
 )
 """(method, path, what serves it); the path's first group is an Azure deployment."""
 
@@ -128,6 +131,11 @@ class Handler(BaseHTTPRequestHandler):
             self._stream(answer)
         else:
             self._answer(answer)
+
+    def send_stream(self, events: Sequence[Mapping[str, object]]) -> None:
+        """Send events that are there already."""
+        self._send_head(200, "text/event-stream; charset=utf-8", transfer_encoding="chunked")
+        self._send_events(*events, last=True)
 
     def _answer(self, answer: Answer) -> None:
         """Send a plain answer, which takes as long as a streamed one."""

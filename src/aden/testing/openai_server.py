@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aden.testing.handler import SeenRequest
+    from aden.testing.responses_endpoint import Stored
     from aden.testing.script import Step
 
 
@@ -47,6 +48,7 @@ class OpenAIServer:
         self.ttft_s = ttft_ms / 1000
         self.interval_s = token_interval_ms / 1000
         self.cache = PromptCache()
+        self.stored: dict[str, Stored] = {}
         self._steps: deque[Step] = deque()
         self.canned: dict[str, object] = {}
         self.seen: deque[SeenRequest] = deque()
