@@ -39,7 +39,7 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden")
 
 FLUSH_TIMEOUT_S = 2.0
-PATCHES = (OPENAI, *LIVEKIT, NEIGHBOURS)
+PATCHES = (OPENAI, LIVEKIT, NEIGHBOURS)
 
 
 @dataclass(frozen=True, slots=True)

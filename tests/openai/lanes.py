@@ -1,4 +1,4 @@
-"""The four clients behind one face, so that each shape of a call is written once.
+"""The clients behind one face, so that each shape of a call is written once.
 
 The sync clients are used inside the running loop of the test, as some programs do.
 """
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from aden.testing import OpenAIServer
 
-KINDS = ("sync", "async", "azure", "async azure")
+KINDS = ("sync", "async", "azure", "async azure", "module")
+_MODULE_DEFAULTS = {
+    name: getattr(openai, name)
+    for name in ("api_key", "base_url", "max_retries", "timeout", "default_headers")
+}
 
 
 def make_client(kind: str, server: OpenAIServer, **options: Any) -> Any:
@@ -30,6 +34,12 @@ def make_client(kind: str, server: OpenAIServer, **options: Any) -> Any:
         "timeout": 10.0,
         "default_headers": {"connection": "close"},
     } | options
+    if kind == "module":
+        openai.base_url = server.base_url + "/"
+        for name, value in options.items():
+            setattr(openai, name, value)
+        openai._reset_client()
+        return openai
     if "azure" in kind:
         make: Any = openai.AsyncAzureOpenAI if "async" in kind else openai.AzureOpenAI
         return make(azure_endpoint=server.azure_endpoint, api_version="2024-10-21", **options)
@@ -44,6 +54,11 @@ class Lane:
         self.is_async = "async" in kind
         self.server = server
         self.client = make_client(kind, server, **options)
+
+    @property
+    def responses(self) -> Any:
+        """``client.responses``."""
+        return self.client.responses
 
     @property
     def chat(self) -> Any:
@@ -91,7 +106,12 @@ class Lane:
 
     async def close(self) -> None:
         """Close the client's connections."""
-        await self.get(self.client.close())
+        if self.client is not openai:
+            await self.get(self.client.close())
+            return
+        for name, value in _MODULE_DEFAULTS.items():
+            setattr(openai, name, value)
+        openai._reset_client()
 
 
 async def cancelled_when(ready: Callable[[], bool], work: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shapes import (
+    beta,
     by_next,
     cancelled_before_the_answer,
     cancelled_before_the_stream,
@@ -19,8 +20,13 @@ from shapes import (
     consumer_raises,
     dropped,
     generator_messages,
+    helper,
+    helper_left,
+    helper_of_a_tool_call,
+    helper_parsed,
     in_a_with_block,
     left_by_break,
+    parsed,
     plain,
     raw_plain,
     raw_stream,
@@ -41,7 +47,7 @@ from shapes import (
     usage_declined,
 )
 
-from aden.testing import Drop, ErrorEvent, Hang, NoUsage, Reason, Status
+from aden.testing import Drop, ErrorEvent, Hang, NoUsage, Reason, Refuse, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,8 +76,30 @@ class Shape:
     interval_ms: float = 0
     """Between two tokens of the server."""
     only_async: bool = False
+    asked: int = 14
+    """Input tokens where they are estimated: 27 bytes, and 7 tokens of framing."""
+    api: str = "chat_completions"
 
 
+HELPER_SHAPES = (
+    Shape("parse", parsed),
+    Shape("beta", beta),
+    Shape("refusal", plain, (Refuse(),)),
+    Shape("helper", helper, end="complete"),
+    Shape("helper of a tool call", helper_of_a_tool_call, end="complete"),
+    Shape("helper, parsed", helper_parsed, end="complete"),
+    Shape("helper of a refusal", helper, (Refuse(),), end="complete"),
+    Shape("helper left", helper_left, end="abandoned", output=2),
+    Shape("helper 429", helper, (Status(429),), error="openai.RateLimitError", output="none"),
+    Shape(
+        "helper cut",
+        helper,
+        (Drop(3),),
+        end="error",
+        error="openai.APIConnectionError",
+        output=3,
+    ),
+)
 PLAIN_SHAPES = (
     Shape("plain", plain),
     Shape("generator as messages", generator_messages),
@@ -178,4 +206,4 @@ BROKEN_SHAPES = (
         only_async=True,
     ),
 )
-SHAPES = PLAIN_SHAPES + STREAM_SHAPES + LEFT_SHAPES + FREE_SHAPES + BROKEN_SHAPES
+SHAPES = PLAIN_SHAPES + HELPER_SHAPES + STREAM_SHAPES + LEFT_SHAPES + FREE_SHAPES + BROKEN_SHAPES

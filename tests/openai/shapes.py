@@ -7,12 +7,13 @@ import gc
 from typing import Any
 
 from lanes import Lane, cancelled_when
+from pydantic import BaseModel
 
 QUESTION = [{"role": "user", "content": "Say hello in 12 tokens."}]
 REQUEST: dict[str, Any] = {"model": "gpt-4o", "messages": QUESTION, "max_tokens": 40}
 STREAM: dict[str, Any] = REQUEST | {"stream": True}
 ASKED: dict[str, Any] = STREAM | {"stream_options": {"include_usage": True}}
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "book",
@@ -30,7 +31,7 @@ def seen(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         fields = {
             name: field
-            for name, field in value.to_dict().items()
+            for name, field in value.to_dict(warnings=False).items()
             if name not in ("id", "created", "_request_id")
         }
         return type(value).__name__, fields
@@ -131,6 +132,63 @@ async def consumer_raises(lane: Lane) -> Any:
     async with lane.within(await lane.create(**STREAM)) as stream:
         await lane.take(stream, 2)
         raise LookupError("the consumer's own")
+
+
+class City(BaseModel):
+    """What a parsed answer is about."""
+
+    name: str
+    people: int
+
+
+async def parsed(lane: Lane) -> Any:
+    """``parse`` into a pydantic model."""
+    answer = await lane.get(lane.chat.parse(**REQUEST, response_format=City))
+    return seen(answer), answer.choices[0].message.parsed
+
+
+async def beta(lane: Lane) -> Any:
+    """``client.beta.chat``."""
+    return seen(await lane.get(lane.client.beta.chat.completions.create(**REQUEST)))
+
+
+async def helper(lane: Lane) -> Any:
+    """``stream()``: events, then the final completion."""
+    async with lane.within(lane.chat.stream(**REQUEST)) as stream:
+        events = await lane.all(stream)
+        final = await lane.get(stream.get_final_completion())
+        return type(stream), [each.type for each in events], seen(events[-1]), seen(final)
+
+
+async def helper_of_a_tool_call(lane: Lane) -> Any:
+    """``stream()`` with a tool."""
+    messages = [{"role": "user", "content": "Please call the tool."}]
+    tool = TOOL | {"function": {**TOOL["function"], "strict": True}}
+    async with lane.within(lane.chat.stream(**REQUEST | {"messages": messages}, tools=[tool])) as s:
+        return [each.type for each in await lane.all(s)], seen(await lane.get(final(s)))
+
+
+def final(stream: Any) -> Any:
+    """The completion at a helper's end."""
+    return stream.get_final_completion()
+
+
+async def helper_parsed(lane: Lane) -> Any:
+    """``stream()`` into a pydantic model, through ``beta.chat``."""
+    chat = lane.client.beta.chat.completions
+    async with lane.within(chat.stream(**REQUEST, response_format=City)) as stream:
+        return (await lane.get(final(stream))).choices[0].message.parsed
+
+
+async def helper_left(lane: Lane) -> Any:
+    """``stream()``, left at the second word."""
+    words = 0
+    async with lane.within(lane.chat.stream(**REQUEST)) as stream:
+        async for event in lane.each(stream):
+            words += event.type == "content.delta" and bool(event.delta)
+            if words == 2:
+                break
+    return stream._response.is_closed
 
 
 async def raw_plain(lane: Lane) -> Any:

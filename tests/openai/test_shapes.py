@@ -1,4 +1,4 @@
-"""Each shape of a call, bare and instrumented, by each of the four clients."""
+"""Each shape of a call, bare and instrumented, by each of the clients."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import response_shapes
 import shapes
 from lanes import KINDS, Lane
 from opentelemetry.trace import StatusCode
+from response_table import RESPONSE_SHAPES
 from shape_table import FREE_SHAPES, SHAPES, Shape
 
 from aden.testing import OpenAIServer
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from aden.testing import BillItem
     from house import House
 
+REQUESTS = (shapes.REQUEST, shapes.STREAM, shapes.ASKED, response_shapes.REQUEST)
 CASES = [
     pytest.param(shape, kind, id=f"{kind}: {shape.name}")
     for kind in KINDS
-    for shape in SHAPES
+    for shape in SHAPES + RESPONSE_SHAPES
     if ("async" in kind or not shape.only_async)
     and not ("azure" in kind and shape in FREE_SHAPES)  # as without Azure, to the last line
 ]
@@ -56,14 +59,14 @@ async def test_a_call_looks_as_without_us_and_is_booked_once(
     shape: Shape, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
     """The program sees what it sees bare; one record, one span, one charge stand behind it."""
-    requests = copy.deepcopy((shapes.REQUEST, shapes.STREAM, shapes.ASKED))
+    requests = copy.deepcopy(REQUESTS)
     bare = await outcome(shape, kind, server)
     server.bill = type(server.bill)()
     house = instrumented()
     with house.parent() as parent:
         ours = await outcome(shape, kind, server)
     assert ours == bare
-    assert requests == (shapes.REQUEST, shapes.STREAM, shapes.ASKED)
+    assert requests == REQUESTS
     assert server.wait_idle()
     record, span = house.one_call()
     assert span.parent is not None
@@ -90,7 +93,7 @@ def check_record(shape: Shape, record: CallRecord, billed: tuple[BillItem, ...])
         wanted = {"reserved": 40, "text": 14}.get(str(shape.output), shape.output)
         assert usage.estimated
         assert usage.output_tokens == wanted
-        assert usage.input_tokens == 14  # 27 bytes, and 7 tokens of framing
+        assert usage.input_tokens == shape.asked
 
 
 def check_span(shape: Shape, span: ReadableSpan, record: CallRecord) -> None:
@@ -100,6 +103,7 @@ def check_span(shape: Shape, span: ReadableSpan, record: CallRecord) -> None:
     assert span.name == "chat gpt-4o"
     assert span.status.status_code is (StatusCode.ERROR if failed else StatusCode.UNSET)
     assert attributes.get("error.type") == shape.error
+    assert attributes["openai.api.type"] == shape.api
     assert attributes.get("aden.stream.end") == shape.end
     assert attributes["aden.attempts"] == shape.attempts
     assert attributes["aden.usage.estimated"] is record.usage.estimated

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from aden.core.request import Request
+from aden.core.usage import Usage
 
 BYTES_PER_TOKEN = 4.0
 """Typical for English (https://platform.openai.com/tokenizer: "~4 characters")."""
@@ -16,6 +17,8 @@ MAX_BYTES_PER_DELTA = 6
 """A stream with longer pieces, on average, has several tokens in each."""
 COLD_OUTPUT_TOKENS = 1024
 """Output reserved for a model of which too few answers were seen."""
+COLD_UNSEEN_TOKENS = 4096
+"""Input that the provider keeps, where nobody here has seen what it last came to."""
 MAX_CONVERSATIONS = 4096
 
 
@@ -42,10 +45,11 @@ class InputEstimator:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reports: OrderedDict[tuple[str, ...], _Reported] = OrderedDict()
+        self._kept: OrderedDict[str, int] = OrderedDict()
 
     def report(self, conversation: tuple[str, ...], request: Request, tokens: int) -> None:
-        """Note what the provider counted for a request."""
-        if request.input_chars <= 0 or tokens <= 0:
+        """Note what the provider counted for a request that was sent whole."""
+        if request.input_chars <= 0 or tokens <= 0 or request.unseen_input:
             return
         with self._lock:
             for key in (conversation, conversation[:2]):
@@ -55,6 +59,18 @@ class InputEstimator:
                 self._reports.move_to_end(key)
             while len(self._reports) > MAX_CONVERSATIONS:
                 self._reports.popitem(last=False)
+
+    def keep(self, request: Request, response_id: str | None, usage: Usage) -> None:
+        """Note how much the provider will put in front of a request that continues this one."""
+        hidden = usage.reasoning_tokens or 0  # it is not read again
+        tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0) - hidden
+        with self._lock:
+            for name in (response_id, request.conversation_id):
+                if name is not None:
+                    self._kept[name] = tokens
+                    self._kept.move_to_end(name)
+            while len(self._kept) > MAX_CONVERSATIONS:
+                self._kept.popitem(last=False)
 
     def likely(self, conversation: tuple[str, ...], request: Request) -> int:
         """The best guess at a request's input tokens."""
@@ -71,13 +87,17 @@ class InputEstimator:
         with self._lock:
             known = self._reports.get(conversation)
             cousin = self._reports.get(conversation[:2])
+            name = request.previous_response_id or request.conversation_id or ""
+            unseen = self._kept.get(name, COLD_UNSEEN_TOKENS) if request.unseen_input else None
+        if unseen is not None:
+            known = None
         if known is not None and request.input_chars >= known.size:
             ratio = min(highest, known.bytes_per_token)
             text = _ceil((request.input_chars - known.size) / ratio)
             return max(1, known.tokens + text + request.input_extra_tokens - known.extra)
         # Another conversation with this model, or this one cut: only the ratio carries over.
         ratio = min(highest, cousin.bytes_per_token) if cousin is not None else cold
-        return _ceil(request.input_chars / ratio) + request.input_extra_tokens
+        return _ceil(request.input_chars / ratio) + request.input_extra_tokens + (unseen or 0)
 
 
 def output_tokens(deltas: int, size: int) -> int:

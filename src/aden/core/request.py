@@ -35,6 +35,12 @@ class Request:
     price is unknown until the answer tells a usage."""
     service_tier: str | None = None
     """The service tier that the request asks for, which may have rates of its own."""
+    previous_response_id: str | None = None
+    """The response that this request continues; the provider puts it in front of the input."""
+    conversation_id: str | None = None
+    """The conversation, kept by the provider, that this request is a part of."""
+    unseen_input: bool = False
+    """True where the model reads more than what is sent: such a continuation, a stored prompt."""
     server_address: str | None = None
     server_port: int | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)

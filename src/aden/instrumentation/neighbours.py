@@ -29,7 +29,6 @@ def _leaving(wrapped: Callable[..., Any], _instrumentor: Any, args: Any, kwargs:
 
 
 NEIGHBOURS = Patches(
-    _MODULE,
     (
         Patch(_MODULE, "BaseInstrumentor.instrument", _coming),
         Patch(_MODULE, "BaseInstrumentor.uninstrument", _leaving),

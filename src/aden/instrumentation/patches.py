@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import wrapt
@@ -32,23 +33,29 @@ class Link(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
 
 class Patches:
-    """Applies a table of patches when its library is imported, and takes them back."""
+    """Applies a table of patches, each when its module is imported, and takes them back.
 
-    def __init__(self, trigger: str, table: tuple[Patch, ...]) -> None:
-        self.trigger = trigger
+    An SDK may import its parts when they are first used: no module stands for all.
+    """
+
+    def __init__(self, table: tuple[Patch, ...]) -> None:
         self.table = table
         self._wanted = False
         self._registered = False
 
     def apply(self) -> None:
-        """Wrap now if the library is imported, else as soon as it is."""
+        """Wrap what is imported now, and the rest as soon as it is."""
         self._wanted = True
-        if not self._registered:
-            self._registered = True
+        modules = dict.fromkeys(patch.module for patch in self.table)
+        if self._registered:
+            for module in modules:
+                if module in sys.modules:
+                    self._patch(module)
+            return
+        self._registered = True
+        for module in modules:
             # Runs the hook at once where the module is there already.
-            wrapt.register_post_import_hook(self._on_import, self.trigger)
-        else:
-            self._on_import_if_loaded()
+            wrapt.register_post_import_hook(partial(self._imported, module), module)
 
     def undo(self) -> None:
         """Take every wrapper out; bound copies pass through because no meter is active."""
@@ -71,14 +78,14 @@ class Patches:
         """Names that this version of the library does not have."""
         return tuple(f"{p.module}.{p.name}" for p in self.table if _locate(p) is None)
 
-    def _on_import_if_loaded(self) -> None:
-        if self.trigger in sys.modules:
-            self._on_import(None)
+    def _imported(self, name: str, _module: Any) -> None:
+        if self._wanted:
+            self._patch(name)
 
-    def _on_import(self, _module: Any) -> None:
-        if not self._wanted:
-            return
+    def _patch(self, module: str) -> None:
         for patch in self.table:
+            if patch.module != module:
+                continue
             place = _locate(patch)
             if place is None:
                 logger.warning(
@@ -90,9 +97,7 @@ class Patches:
                 place.put_on_top()
 
     def _places(self) -> list["_Place"]:
-        if self.trigger not in sys.modules:
-            return []
-        places = (_locate(patch) for patch in self.table)
+        places = (_locate(patch) for patch in self.table if patch.module in sys.modules)
         return [place for place in places if place is not None and place.ours is not None]
 
 

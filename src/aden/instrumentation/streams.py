@@ -54,6 +54,10 @@ class StreamMeter:
         if self._ended:
             return
         self._ended = True
+        if self._attempt.failure is not None:
+            how = "error"
+        elif how == "abandoned" and self._attempt.over:
+            how = "complete"
         self._attempt.ended_unknown()
         if self._attempt.request.stream:
             self._call.stream_end = how
@@ -132,6 +136,14 @@ def observe_stream(stream: Any, metered: StreamMeter) -> None:
     iterator = AsyncMeteredIterator if hasattr(stream, "__anext__") else MeteredIterator
     stream._iterator = iterator(stream._iterator, metered)
     stream._aden_stream = metered
+
+
+def closing_helper(wrapped: Callable[..., Any], helper: Any, args: Any, kwargs: Any) -> Any:
+    """Wrapper of ``close`` of what the SDK's ``stream()`` gives: it closes the response only."""
+    metered = vars(helper._raw_stream).get("_aden_stream")
+    if metered is not None:
+        metered.end("abandoned")
+    return wrapped(*args, **kwargs)
 
 
 def closing(wrapped: Callable[..., Any], stream: Any, args: Any, kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from aden.core.estimate import output_tokens, text_size
+from aden.core.failure import ReportedFailure
 from aden.core.request import Request
 from aden.core.usage import COUNTS, Usage
 from aden.telemetry.spans import NO_ANSWER, Answer
@@ -28,6 +29,12 @@ class Attempt:
     """UTF-8 bytes of the content seen."""
     silent: bool = False
     """True where it was sent, waited for, and no answer began: what was generated is unknown."""
+    at_work: bool = False
+    """True where the provider works on in the background, whoever listens."""
+    over: bool = False
+    """True where the provider has said its last word, though the caller may not have read it."""
+    failure: ReportedFailure | None = None
+    """The provider's own word that it failed."""
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -79,7 +86,7 @@ class Attempt:
             return self.usage
         seen = output_tokens(self.deltas, self.size)
         unseen = not self.request.stream and not self.size
-        if unseen or self.silent or self.request.hidden_output:
+        if unseen or self.silent or self.at_work or self.request.hidden_output:
             seen = max(seen, reserved_output)
         estimate = Usage(likely_input, seen, estimated=True)
         reported = {

@@ -117,6 +117,17 @@ class Call:
         return self.state == "sent"
 
     @property
+    def at_work(self) -> bool:
+        """True while the provider works on in the background and its result can be fetched."""
+        last = self.attempts[-1] if self.attempts else None
+        return last is not None and last.at_work and last.response_id is not None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What failed, where the caller was told by a well-formed answer or by its framework."""
+        return self.error or (self.attempts[-1].failure if self.attempts else None)
+
+    @property
     def delay_s(self) -> float:
         """Seconds by which the decision delays the request."""
         return self.decision.delay_ms / 1000

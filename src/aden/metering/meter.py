@@ -23,6 +23,7 @@ from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
+from aden.metering.background import Background
 from aden.metering.call import Call, Lane
 from aden.metering.complaints import Complaints
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
@@ -59,6 +60,7 @@ class Meter:
     """Hand out everything that this process still holds, within the configured time."""
     on_their_way: "weakref.WeakSet[Call]" = field(default_factory=weakref.WeakSet)
     """Calls that are sent and not settled."""
+    background: Background = field(default_factory=Background)
     leases: LeaseKeeper = field(init=False)
     reserver: Reserver = field(init=False)
     scopes: ScopeWatch = field(default_factory=ScopeWatch)
@@ -258,15 +260,27 @@ class Meter:
         call.span.sending(call.model)
 
     def settle(self, call: Call, error: BaseException | None = None) -> None:
-        """Book the call, show it, hand it out. Idempotent; never raises."""
-        self.on_their_way.discard(call)
-        self.settler.settle(call, error)
+        """Book the call, show it, hand it out. Idempotent; never raises.
+
+        Where the provider works on in the background, that waits until its result is fetched.
+        """
+        if call.at_work and call.state == "sent":
+            call.error = error or call.error
+            given_up = self.background.keep(call)
+            if given_up is not None:
+                self._settle_now(given_up)
+        else:
+            self._settle_now(call, error)
 
     def settle_all(self) -> None:
         """The process ends: what is still open will not be read to its end. Never raises."""
         for call in list(self.on_their_way):
             call.stream_end = call.stream_end or "abandoned"
-            self.settle(call)
+            self._settle_now(call)
+
+    def _settle_now(self, call: Call, error: BaseException | None = None) -> None:
+        self.on_their_way.discard(call)
+        self.settler.settle(call, error)
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
         """Count a leg that could not be evaluated, and say so once a minute."""

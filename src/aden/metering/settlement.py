@@ -11,6 +11,7 @@ from aden.budgets import gate
 from aden.budgets.budget import Budget
 from aden.budgets.ladder import Alert
 from aden.budgets.plan import counts
+from aden.core.failure import error_type
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
 from aden.core.window import Window
@@ -42,7 +43,7 @@ class Settler:
             call.state = "settled"
         self._meter.leases.drop(call.id)
         try:
-            self._settle(call, error or call.error)
+            self._settle(call, error or call.failure)
         except Exception:
             self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
             self._settle_hold(call)
@@ -103,9 +104,9 @@ class Settler:
         for attempt in call.attempts:
             attempt.ended_unknown()
             if attempt.outcome == "reported" and attempt.usage.input_tokens:
-                meter.estimator.report(
-                    call.conversation, attempt.request, attempt.usage.input_tokens
-                )
+                tokens = attempt.usage.input_tokens
+                meter.estimator.report(call.conversation, attempt.request, tokens)
+                meter.estimator.keep(attempt.request, attempt.response_id, attempt.usage)
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
@@ -170,7 +171,7 @@ class Settler:
             stream_end=call.stream_end,
             ttft_ms=ttft,
             latency_ms=(time.perf_counter() - call.started) * 1000,
-            error_type=type(error).__qualname__ if error else None,
+            error_type=error_type(error) if error else None,
             budget_id=match.budget.id if match else None,
             percent_used=used,
             reach=call.reach if match else None,

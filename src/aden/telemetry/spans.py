@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode
 
+from aden.core.failure import error_type
 from aden.core.record import CallRecord
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, of_record
@@ -106,7 +107,7 @@ class FrameworkSpan:
             names.REQUEST_MODEL: record.model,
         }
         if error is not None:
-            self._written[names.ERROR_TYPE] = type(error).__qualname__
+            self._written[names.ERROR_TYPE] = error_type(error)
             quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, str(error))))
         self.write()
 

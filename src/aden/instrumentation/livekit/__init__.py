@@ -9,22 +9,13 @@ from aden.instrumentation.patches import Patch, Patches
 _LLM = "livekit.agents.llm.llm"
 _FALLBACK = "livekit.agents.llm.fallback_adapter"
 
-LIVEKIT = (
-    Patches(
-        _LLM,
-        (
-            Patch(_LLM, "LLMStream.__init__", llm.made),
-            Patch(_LLM, "LLMStream._main_task", llm.main_task),
-            Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
-        ),
-    ),
-    Patches(
-        _FALLBACK,
-        (Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),),
-    ),
-    Patches(
-        "livekit.agents.job",
-        (Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),),
-    ),
+LIVEKIT = Patches(
+    (
+        Patch(_LLM, "LLMStream.__init__", llm.made),
+        Patch(_LLM, "LLMStream._main_task", llm.main_task),
+        Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
+        Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),
+        Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),
+    )
 )
 """Everything of LiveKit that Aden wraps and unwraps."""

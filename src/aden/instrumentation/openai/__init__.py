@@ -1,15 +1,17 @@
 """The openai SDK: which functions are wrapped, and with what."""
 
-from aden.instrumentation.openai import attempts, backstop, chat
+from aden.instrumentation.openai import attempts, background, backstop, chat, responses
 from aden.instrumentation.openai.create import async_create, create
 from aden.instrumentation.openai.taking import closing_raw, parsing
 from aden.instrumentation.patches import Patch, Patches
-from aden.instrumentation.streams import closing
+from aden.instrumentation.streams import closing, closing_helper
 
 _CHAT = "openai.resources.chat.completions.completions"
+_RESPONSES = "openai.resources.responses.responses"
+_CHAT_STREAM = "openai.lib.streaming.chat._completions"
+_RESPONSE_STREAM = "openai.lib.streaming.responses._responses"
 
 OPENAI = Patches(
-    _CHAT,
     (
         Patch(_CHAT, "Completions.create", create(chat.ENDPOINT)),
         Patch(_CHAT, "AsyncCompletions.create", async_create(chat.ENDPOINT)),
@@ -17,10 +19,22 @@ OPENAI = Patches(
         Patch(_CHAT, "AsyncCompletions.parse", async_create(chat.ENDPOINT)),
         Patch("openai._base_client", "SyncAPIClient.request", backstop.request),
         Patch("openai._base_client", "AsyncAPIClient.request", backstop.arequest),
+        Patch(_RESPONSES, "Responses.create", create(responses.ENDPOINT)),
+        Patch(_RESPONSES, "AsyncResponses.create", async_create(responses.ENDPOINT)),
+        Patch(_RESPONSES, "Responses.parse", create(responses.ENDPOINT)),
+        Patch(_RESPONSES, "AsyncResponses.parse", async_create(responses.ENDPOINT)),
+        Patch(_RESPONSES, "Responses.retrieve", background.fetch),
+        Patch(_RESPONSES, "AsyncResponses.retrieve", background.afetch),
+        Patch(_RESPONSES, "Responses.cancel", background.fetch),
+        Patch(_RESPONSES, "AsyncResponses.cancel", background.afetch),
         Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
         Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),
         Patch("openai._streaming", "AsyncStream.close", closing),
+        Patch(_CHAT_STREAM, "ChatCompletionStream.close", closing_helper),
+        Patch(_CHAT_STREAM, "AsyncChatCompletionStream.close", closing_helper),
+        Patch(_RESPONSE_STREAM, "ResponseStream.close", closing_helper),
+        Patch(_RESPONSE_STREAM, "AsyncResponseStream.close", closing_helper),
         Patch("openai._legacy_response", "LegacyAPIResponse.parse", parsing),
         Patch("openai._response", "APIResponse.parse", parsing),
         Patch("openai._response", "AsyncAPIResponse.parse", parsing),

@@ -232,8 +232,11 @@ def _joined(
 
 
 def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A copy whose messages can be read twice; an iterator would be spent by measuring it."""
-    messages = kwargs.get("messages")
-    if isinstance(messages, Iterable) and not isinstance(messages, list | tuple | str | Mapping):
-        return {**kwargs, "messages": list(messages)}
-    return dict(kwargs)
+    """A copy in which all can be read twice; an iterator would be spent by measuring it."""
+    return {name: _concrete_value(name, value) for name, value in kwargs.items()}
+
+
+def _concrete_value(name: str, value: Any) -> Any:
+    if name not in ("messages", "tools") or isinstance(value, list | tuple | str | Mapping):
+        return value
+    return list(value) if isinstance(value, Iterable) else value

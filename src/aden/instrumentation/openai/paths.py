@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from aden.instrumentation.openai import chat
+from aden.instrumentation.openai import chat, responses
 from aden.instrumentation.openai.endpoint import Endpoint
 
 Standing = Literal["gated", "backstopped", "free"]
@@ -22,12 +22,12 @@ BILLING_VERBS = ("post", "put", "patch")
 
 GATED: Mapping[str, Endpoint] = {
     "/chat/completions": chat.ENDPOINT,
+    "/responses": responses.ENDPOINT,
+    "/responses/compact": responses.ENDPOINT,
 }
 """What it bills for is known: usage is read and priced."""
 
 BACKSTOPPED: Mapping[str, str] = {
-    "/responses": "read as far as its usage is told",
-    "/responses/compact": "a model call; read as far as its usage is told",
     "/decisions": "a model call; read as far as its usage is told",
     "/batches": "bills when the batch has run, by its lines",
     "/fine_tuning/jobs": "bills the tokens of the training",

@@ -1,0 +1,219 @@
+"""The Responses API: a request described, a response read, an event read. Pure functions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aden.core.failure import ReportedFailure
+from aden.core.request import Request, Scalar, reasons
+from aden.core.usage import Usage, token_count
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
+from aden.instrumentation.openai.parameters import (
+    get,
+    given,
+    is_given,
+    metadata_of,
+    strip_metadata,
+)
+from aden.metering.attempt import Attempt
+from aden.telemetry.spans import Answer
+
+_PARAMETERS = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "max_output_tokens": "gen_ai.request.max_tokens",
+    "previous_response_id": "gen_ai.request.previous_response.id",
+}
+_UNSEEN_INPUT = ("previous_response_id", "conversation", "prompt")
+"""Parameters that name input which the provider keeps."""
+_AT_WORK = ("queued", "in_progress")
+_CALLS = ("function_call", "custom_tool_call", "computer_call")
+"""Tool calls that the caller answers."""
+_SOUND = "response.audio.delta"
+_FINISH_REASONS = {"max_output_tokens": "length"}
+"""The conventions' words for what the API calls otherwise."""
+
+
+def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
+    """What is asked, as far as deciding, pricing and showing need it."""
+    asked = given(kwargs)
+    host, port = address_of(client)
+    model = str(asked.get("model") or "")
+    size, extra = _measure_input(asked)
+    effort = get(asked.get("reasoning"), "effort")
+    return Request(
+        provider=provider_of(client, host),
+        model=model,
+        stream=bool(asked.get("stream")),
+        input_chars=size,
+        input_extra_tokens=extra,
+        max_output_tokens=token_count(asked.get("max_output_tokens")),
+        hidden_output=reasons(model) or bool(effort),
+        pinned=bool(getattr(client, "_azure_deployment", None)),
+        effort=effort is not None,
+        service_tier=_text(asked.get("service_tier")),
+        previous_response_id=_text(asked.get("previous_response_id")),
+        conversation_id=_conversation(asked),
+        unseen_input=any(name in asked for name in _UNSEEN_INPUT),
+        server_address=host,
+        server_port=port,
+        metadata=metadata_of(asked),
+        span_attributes=_span_attributes(asked, effort),
+    )
+
+
+def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
+    """What is sent: the decided model. Usage comes without being asked for."""
+    sent = dict(kwargs)
+    if is_given(sent.get("model")):
+        sent["model"] = model
+    strip_metadata(sent)
+    return sent, False
+
+
+def read(attempt: Attempt, response: Any) -> None:
+    """Note what a response object says, by whatever way it came; an object or its JSON."""
+    attempt.response_id = _text(get(response, "id")) or attempt.response_id
+    attempt.response_model = _text(get(response, "model")) or attempt.response_model
+    status = get(response, "status")
+    if tier := _text(get(response, "service_tier")):
+        said = {"openai.response.service_tier": tier}
+        attempt.service_tier, attempt.answer = tier, Answer(said, said)
+    attempt.at_work = status in _AT_WORK and bool(get(response, "background"))
+    attempt.over = status not in _AT_WORK
+    if not attempt.over:
+        return
+    output = _items(get(response, "output"))
+    attempt.finish_reasons = _finish_reasons(response, status, output)
+    if status == "failed":
+        attempt.failure = _failure(get(response, "error"))
+    _read_usage(attempt, get(response, "usage"))
+    if attempt.outcome != "reported" and not attempt.deltas:
+        for item in output:
+            attempt.saw_text("".join(_texts(item)))
+
+
+def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
+    """Note what an event says; the caller sees each."""
+    kind = get(event, "type")
+    if not isinstance(kind, str):
+        return True
+    if kind.endswith(".delta"):
+        delta = get(event, "delta")
+        if isinstance(delta, str) and delta and kind != _SOUND:
+            attempt.saw_text(delta)
+    elif (response := get(event, "response")) is not None:
+        read(attempt, response)
+    elif kind == "response.output_item.added":
+        name = get(get(event, "item"), "name")
+        if isinstance(name, str) and name:
+            attempt.saw_text(name)
+    elif kind == "error":
+        attempt.failure = _failure(get(event, "error") or event)
+    return True
+
+
+def _read_usage(attempt: Attempt, usage: Any) -> None:
+    if usage is None:
+        return
+    prompt = get(usage, "input_tokens_details")
+    output = get(usage, "output_tokens_details")
+    attempt.saw_usage(
+        Usage(
+            input_tokens=token_count(get(usage, "input_tokens")),
+            output_tokens=token_count(get(usage, "output_tokens")),
+            cached_tokens=token_count(get(prompt, "cached_tokens")),
+            cache_write_tokens=token_count(get(prompt, "cache_write_tokens")),
+            reasoning_tokens=token_count(get(output, "reasoning_tokens")),
+        )
+    )
+
+
+def _finish_reasons(response: Any, status: Any, output: Sequence[Any]) -> tuple[str, ...]:
+    """Why it stopped, in the conventions' words, each once."""
+    if status in ("failed", "cancelled"):
+        return ("error",)
+    if status == "incomplete":
+        reason = get(get(response, "incomplete_details"), "reason") or status
+        return (_FINISH_REASONS.get(str(reason), str(reason)),)
+    kinds = [get(item, "type") for item in output]
+    found = [
+        "tool_calls" if kind in _CALLS else "stop" for kind in kinds if kind in ("message", *_CALLS)
+    ]
+    return tuple(dict.fromkeys(found)) or (("stop",) if status == "completed" else ())
+
+
+def _failure(error: Any) -> ReportedFailure:
+    code = get(error, "code") or get(error, "type")
+    return ReportedFailure(str(code or "error"), str(get(error, "message") or ""))
+
+
+def _texts(item: Any) -> Iterable[str]:
+    """Everything of an output item that was generated as text."""
+    for name in ("name", "arguments", "input"):
+        if isinstance(text := get(item, name), str):
+            yield text
+    for part in (*_items(get(item, "content")), *_items(get(item, "summary"))):
+        for name in ("text", "refusal"):
+            if isinstance(text := get(part, name), str):
+                yield text
+
+
+def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
+    """(UTF-8 bytes, tokens that bytes do not show) of everything that is sent to be read."""
+    items = asked.get("input")
+    if isinstance(items, str):
+        items = [items]
+    size, extra = measure_messages(items)
+    if "instructions" in asked:
+        text, tokens = measure_messages([asked["instructions"]])
+        size, extra = size + text, extra + tokens - measure_messages([])[1]
+    size += measure(asked.get("prompt"))[0]
+    for name in ("tools", "text", "text_format"):
+        if name in asked:
+            size += json_size(_schema(asked[name]))
+    return size, extra
+
+
+def _schema(value: Any) -> Any:
+    """A pydantic class stands for its schema."""
+    make = getattr(value, "model_json_schema", None)
+    return make() if callable(make) else value
+
+
+def _conversation(asked: Mapping[str, Any]) -> str | None:
+    named = asked.get("conversation")
+    return _text(named if isinstance(named, str) else get(named, "id"))
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _span_attributes(
+    asked: Mapping[str, Any], effort: object
+) -> dict[str, Scalar | tuple[str, ...]]:
+    attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "responses"}
+    for name, attribute in _PARAMETERS.items():
+        if isinstance(value := asked.get(name), str | int | float):
+            attributes[attribute] = value
+    if isinstance(effort, str):
+        attributes["gen_ai.request.reasoning.level"] = effort
+    if isinstance(tier := asked.get("service_tier"), str) and tier != "auto":
+        attributes["openai.request.service_tier"] = tier
+    if conversation := _conversation(asked):
+        attributes["gen_ai.conversation.id"] = conversation
+    kind = get(get(asked.get("text"), "format"), "type")
+    if kind in ("text", "json_object", "json_schema"):
+        attributes["gen_ai.output.type"] = "text" if kind == "text" else "json"
+    elif "text_format" in asked:
+        attributes["gen_ai.output.type"] = "json"
+    return attributes
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed)
