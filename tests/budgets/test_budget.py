@@ -162,6 +162,18 @@ def test_no_two_scopes_share_a_ledger_key(
         assert len(left.key) < 3 * 3 * 250
 
 
+def test_a_key_can_be_read_and_taken_apart() -> None:
+    """What keys are put together with is escaped, and a long label is a digest."""
+    budget = Budget("b", 1, scope={"customer": ANY})
+    match = matches(budget, REQUEST, Attribution(customer_id="a|b=c,d%e#f\nmünchen 1"))
+    assert match is not None
+    assert match.key == "b|customer=a%7Cb%3Dc%2Cd%25e%23f%0Amünchen 1"
+    match = matches(budget, REQUEST, Attribution(customer_id="x" * 10_000))
+    assert match is not None
+    assert match.key.startswith("b|customer=#")
+    assert len(match.key) == len("b|customer=#") + 64
+
+
 def test_a_model_in_a_scope_may_be_a_pattern() -> None:
     """All the models that fit it share one budget; brackets are no pattern."""
     budget = Budget("b", 1, scope={"customer": ANY, "model": "gpt-4*"})

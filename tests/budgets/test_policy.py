@@ -119,6 +119,17 @@ def test_rules_from_a_percentage_on_chain_through_every_budget(
     assert decision.model == sent
 
 
+def test_a_later_link_of_a_chain_is_not_reached_before_an_earlier_one() -> None:
+    """B goes to C from 50 on, but A goes to B only from 80 on."""
+    rules = [
+        Rule(Degrade(80, "gpt-4.1-mini"), {"model": "gpt-4o"}),
+        Rule(Degrade(50, "gpt-4.1-nano"), {"model": "gpt-4.1-mini"}),
+    ]
+    policy = make_policy([Budget("b", "0.01")], rules=rules)
+    assert _decide(policy, 6_000_000)[0] == ALLOW
+    assert _decide(policy, 8_100_000)[0].model == "gpt-4.1-nano"
+
+
 def test_ladders_of_several_budgets_chain_and_end_also_where_prices_are_equal() -> None:
     """Each names its own cheaper model; two that nobody can price do not block each other."""
     one = Budget("one", "0.01", ladder=[Degrade(50, "gpt-4.1-mini")])
@@ -167,7 +178,8 @@ def test_what_only_looks_like_a_circle_is_none() -> None:
 
 def test_throttle_and_degrade_of_rules_both_apply_and_the_longest_delay_wins() -> None:
     """Of two delays only the longer one is waited for."""
-    rules = [Rule(Throttle(0, 200)), Rule(Throttle(0, 500), {"model": "gpt-4o"}), ALWAYS_DEGRADED]
+    delays = [Rule(Throttle(0, 200)), Rule(Throttle(0, 500), {"model": "gpt-4o"})]
+    rules = [*delays, Rule(Throttle(0, 300)), ALWAYS_DEGRADED]
     decision, _ = _decide(make_policy([], rules=rules))
     assert (decision.action, decision.model, decision.delay_ms) == ("degrade", "gpt-4o-mini", 500)
 
@@ -241,7 +253,14 @@ def test_what_is_only_observed_says_what_would_have_been_decided(where: str) -> 
 
 
 def test_rules_are_observed_with_the_policy() -> None:
-    """A block that is only observed blocks nothing and is reported."""
+    """What is only observed blocks nothing, leads nowhere, and is reported."""
+    policy = make_policy([], "observe", [ALWAYS_DEGRADED, Rule(Throttle(0, 300))])
+    planned = _plan(policy)
+    assert planned.quotes[0].model == "gpt-4o"
+    assert gate.decide(planned, policy, None, ALLOW) == ALLOW
+    observed = gate.observed(planned, policy, None, ALLOW)
+    assert observed is not None
+    assert (observed.action, observed.model, observed.delay_ms) == ("degrade", "gpt-4o-mini", 300)
     policy = make_policy([], "observe", [Rule(Block("no"))])
     planned = _plan(policy)
     assert gate.decide(planned, policy, None, ALLOW) == ALLOW

@@ -207,6 +207,14 @@ def test_a_wrong_field_is_named_by_its_path(path: list[Any], value: object, name
     assert len(str(caught.value)) < 600
 
 
+def test_the_same_throttle_twice_is_one() -> None:
+    """And its budget has the same id in every process, so that the ledger counts it once."""
+    throttle = {"provider": "openai", "requests_per_minute": 60}
+    twice, again = (read_document({"throttles": [throttle] * count}) for count in (2, 1))
+    assert [budget.id for budget in twice.policy.budgets] == ["throttle-b218b3899a31"]
+    assert again.policy.budgets == twice.policy.budgets
+
+
 def test_degradations_in_a_circle_are_refused() -> None:
     """Before they are in force."""
     circle = [

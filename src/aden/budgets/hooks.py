@@ -3,9 +3,9 @@
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from aden.budgets.ladder import MAX_DELAY_MS
+from aden.budgets.ladder import MAX_DELAY_MS, AlertLevel
 from aden.core.attribution import NOBODY, Attribution
 from aden.core.decision import ALLOW, Decision
 
@@ -92,6 +92,8 @@ def read_result(result: object) -> Decision:
     if result.action == "cancel":
         return Decision("block", "hook", "hook", str(result.message))
     if result.action == "alert":
+        if result.level not in get_args(AlertLevel):
+            raise InvalidHookResult(f"an alert of level {result.level!r}, which is none")
         return Decision("alert", "hook", "hook", str(result.message))
     if result.action == "throttle":
         delay_ms = _delay(result)
