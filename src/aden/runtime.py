@@ -203,7 +203,7 @@ def _compose(
         on_alert=options.on_alert,
         prices=prices,
     )
-    meter.prices.find("openai", "gpt-4o")  # load the price table now, not in the first request
+    meter.prices.load()
     current = policy()
     for doubt in unknown_models(current, meter.prices):
         logger.warning("aden: %s", doubt)

@@ -1,5 +1,7 @@
 """What is valid in a policy and probably a mistake."""
 
+from pathlib import Path
+
 import pytest
 
 from aden import ANY, Budget, Degrade, Rule, Throttle
@@ -8,6 +10,7 @@ from aden.budgets.policy import make_policy
 from aden.core.attribution import Attribution
 from aden.core.request import Request
 from aden.pricing import PriceBook
+from aden.pricing.user_prices import load_prices
 
 ASKED = Request("openai", "gpt-4o")
 
@@ -30,6 +33,20 @@ def test_models_that_no_price_knows_are_named_when_a_policy_is_loaded() -> None:
         "budget 'e' degrades to 'gpt-4o-mini', a model that no price knows",
         "rule 1 degrades to 'house-model', a model that no price knows",
     ]
+
+
+def test_a_model_that_the_user_priced_is_no_doubt(tmp_path: Path) -> None:
+    """Whatever provider or host of his it is for."""
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        '[[price]]\nprovider = "openai"\nmodel = "ours"\nper_request = 1\n'
+        '[[price]]\nhost = "localhost:11434"\nmodel = "llama3"\nfree = true\n'
+    )
+    ladder = [Degrade(80, "ours"), Degrade(85, "llama3"), Degrade(90, "nova-3"), Degrade(95, "x")]
+    doubts = unknown_models(
+        make_policy([Budget("b", 1, ladder=ladder)]), PriceBook(load_prices(path))
+    )
+    assert doubts == ["budget 'b' degrades to 'x', a model that no price knows"]
 
 
 def test_a_label_that_no_request_carries_is_named_once(caplog: pytest.LogCaptureFixture) -> None:

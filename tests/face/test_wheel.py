@@ -17,7 +17,8 @@ def test_the_wheel_carries_types_and_data_and_nothing_of_the_tests(tmp_path: Pat
         names = archive.namelist()
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         assert b"aden = aden.cli:main" in archive.read(entry_points)
-    for needed in ("aden/py.typed", "aden/ledger/sql/schema.sql", "aden/ledger/lua/reserve.lua"):
+    data = ("ledger/sql/schema_1.sql", "ledger/lua/reserve.lua", "pricing/speech.toml")
+    for needed in ("aden/py.typed", *(f"aden/{name}" for name in data)):
         assert needed in names
     assert not [name for name in names if name.split("/")[0] not in ("aden", _info(names))]
 

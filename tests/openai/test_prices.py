@@ -62,6 +62,23 @@ def test_a_free_local_model_is_allowed_under_an_exhausted_budget(
     assert seen == [(100.0, False)]
 
 
+def test_a_free_model_passes_where_a_dear_one_was_just_refused(
+    server: OpenAIServer,
+    client: openai.OpenAI,
+    instrumented: Callable[..., House],
+    tmp_path: Path,
+) -> None:
+    """What is remembered of a refusal does not hold for what asks less."""
+    text = _free_here(server).replace('"*"', '"house-model"')
+    house = instrumented(budgets=[Budget("all", 1)], prices=_prices(tmp_path, text))
+    spend(house, 1)
+    for _ in range(3):
+        with pytest.raises(aden.RequestCancelledError):
+            client.chat.completions.create(model="gpt-4o", messages=HELLO)
+        client.chat.completions.create(model="house-model", messages=HELLO)
+    assert len(server.requests) == 3
+
+
 def test_without_a_price_of_its_own_it_is_refused_there(
     client: openai.OpenAI, instrumented: Callable[..., House]
 ) -> None:

@@ -32,6 +32,12 @@ BOOK = PriceBook()
             "dated snapshot",
         ),
         ("aws.bedrock", "us.amazon.nova-lite-v1:0", "aws/amazon.nova-lite-v1:0", "region prefix"),
+        (
+            "aws.bedrock",
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
+            "aws/regional.anthropic.claude-3-5-sonnet-20241022-v2:0",
+            "region prefix",
+        ),
         ("openrouter", "openai/gpt-4o", "openrouter/openai/gpt-4o", "exact"),
         ("livekit", "openai/gpt-4o", "openai/gpt-4o", "provider prefix"),
         ("livekit", "deepgram/nova-3", "deepgram/nova-3", "provider prefix"),

@@ -109,4 +109,7 @@ def _values(wanted: object) -> list[str]:
 
 
 def _is_priced(providers: Iterable[str], model: str, prices: PriceBook) -> bool:
-    return any(prices.find(provider, model) is not None for provider in providers)
+    known = list(providers)
+    if known == ["unknown"]:
+        return prices.knows(model)
+    return any(prices.find(provider, model) is not None for provider in known)

@@ -48,6 +48,7 @@ class PriceBook:
         self._has_hosts = any(row.host for row in user.table.rows.values())
         self._known: dict[tuple[str, str, str | None, str | None], Price | None] = {}
         self._floors: dict[str, Price] = {}
+        self._dearest: Mapping[Unit, Rate] = {}
         self._kept_until = time.monotonic() + LOOK_AGAIN_S
         self._unknown = UnknownPrices(lambda provider: genai.names(provider_id(provider)))
         for row in user.table.rows.values():
@@ -120,11 +121,26 @@ class PriceBook:
         name = provider_id(provider)
         if name not in self._floors:
             own = dict(_dearest(self._all_rates(name)))
-            missing = [unit for unit in _FLOOR_UNITS if unit not in own]
-            others = dict(_dearest(self._all_rates(None))) if missing else {}
-            rates = {unit: others[unit] for unit in missing if unit in others}
-            self._floors[name] = Price({"images": _DEAREST_IMAGE, **rates, **own}, "floor")
+            self._floors[name] = Price({**self._dearest_of_all(), **own}, "floor")
         return self._floors[name]
+
+    def load(self) -> None:
+        """Read the tables now, which takes a tenth of a second, and not in the first request."""
+        self.find("openai", "gpt-4o")
+        self.floor("unknown")
+
+    def knows(self, model: str) -> bool:
+        """Whether any provider, or any host of the user's, has a price for a model."""
+        rows = self._user.table.rows.values()
+        if any(row.host and row.model in (model.lower(), "*") for row in rows):
+            return True
+        return any(self.find(each, model) is not None for each in self.providers_first())
+
+    def _dearest_of_all(self) -> Mapping[Unit, Rate]:
+        if not self._dearest:
+            rates = dict(_dearest(self._all_rates(None)))
+            self._dearest = {"images": _DEAREST_IMAGE, **rates}
+        return self._dearest
 
     def _find(self, provider: str, model: str, tier: str | None, host: str | None) -> Price | None:
         name = provider_id(provider)

@@ -66,9 +66,13 @@ def spellings(provider: str, model: str, providers: Container[str]) -> Iterator[
     if slash and rest and (vendor := _vendor(provider, first, providers)):
         for each in spellings(vendor, rest, providers):
             yield each._replace(matched="provider prefix")
-    if provider == "aws" and (region := _BEDROCK_REGION.fullmatch(model)):
-        for each in spellings(provider, region["name"], providers):
-            yield each._replace(matched="region prefix")
+    if provider == "aws" and not model.startswith("regional."):
+        region = _BEDROCK_REGION.fullmatch(model)
+        name = region["name"] if region else model
+        for other in (name, f"regional.{name}"):
+            if other != model:
+                for each in spellings(provider, other, providers):
+                    yield each._replace(matched="region prefix")
 
 
 def _vendor(provider: str, prefix: str, providers: Container[str]) -> str | None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -182,20 +183,38 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
             if isinstance(text := getattr(item, name, None), str):
                 size += text_size(text)
     size += sum(len(str(getattr(tool, "info", tool))) for tool in tools)
+    host, port = _address(llm)
+    tier = getattr(getattr(llm, "_opts", None), "service_tier", None)
     return Request(
         provider=_provider_of(llm),
         model=str(llm.model),
         stream=True,
         input_chars=size,
         input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages,
+        service_tier=tier if isinstance(tier, str) else None,
+        server_address=host,
+        server_port=port,
     )
+
+
+def _address(llm: Any) -> tuple[str | None, int | None]:
+    """Host and port, where a plugin's name for its provider is the host of its base URL."""
+    label = str(llm.provider or "")
+    if "." not in label and ":" not in label and label != "localhost":
+        return None, None
+    try:
+        parts = urlsplit(f"//{label}")
+        return parts.hostname, parts.port
+    except ValueError:
+        return None, None
 
 
 def _provider_of(llm: Any) -> str:
     """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL."""
+    host, _ = _address(llm)
+    if host is not None:
+        return provider_of(llm, host)
     label = str(llm.provider or "unknown")
-    if "." in label or ":" in label or label == "localhost":
-        return provider_of(llm, label.partition(":")[0])
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
     normalise = getattr(trace_types, "gen_ai_provider_name", None)
     return str((normalise(label) if normalise else None) or label)
