@@ -12,6 +12,7 @@ from guide import spend
 import aden
 from aden import Budget, ConfigurationError, Degrade
 from aden.core.request import Request
+from aden.core.usage import Usage
 from aden.instrumentation.openai import chat
 from aden.metering.attempt import Attempt
 from aden.metering.call import Lane as CallLane
@@ -135,6 +136,18 @@ def test_a_response_s_tier_stands_above_the_request_s(
     else:
         chat.feed(attempt, answer, False)
     assert bill(call, meter.estimator, meter.prices).cost == round(3_500_000 * factor)
+
+
+def test_what_is_priced_in_another_unit_than_its_own_is_marked_as_an_estimate(
+    instrumented: Callable[..., House],
+) -> None:
+    """A transcription of which only the seconds are known."""
+    meter = instrumented().meter
+    call = meter.begin(Request("openai", "gpt-4o-transcribe"), {}, CallLane())
+    call.attempt(call.request).saw_usage(Usage(audio_input_ms=30_000))
+    billed = bill(call, meter.estimator, meter.prices)
+    assert (billed.cost, billed.source, billed.usage.estimated) == (3_000_000, "bridge", True)
+    assert (billed.amounts.of("seconds"), billed.amounts.of("tokens")) == (30_000, 0)
 
 
 def test_a_price_for_a_block_is_that_of_its_calls_however_late_they_end(

@@ -1,6 +1,5 @@
 """What a provider counted for one attempt."""
 
-import math
 from dataclasses import dataclass, fields
 
 
@@ -107,6 +106,6 @@ def milliseconds(seconds: object) -> int | None:
     """
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    if not math.isfinite(seconds) or not 0 <= seconds <= MAX_SECONDS:
+    if not 0 <= seconds <= MAX_SECONDS:  # which is not true of NaN
         return None
     return round(seconds * 1000)

@@ -111,9 +111,7 @@ def _is_exactly(clause: Any, name: str) -> bool:
         if rule in said:
             return name == str(said[rule]).lower()
     if "regex" in said:
-        pattern = str(said["regex"])
-        whole = pattern.startswith("^") and pattern.endswith("$")
-        return whole and re.fullmatch(pattern, name) is not None
+        return re.fullmatch(str(said["regex"]), name) is not None
     if "or_" in said:
         return any(_is_exactly(each, name) for each in said["or_"])
     return all(_is_exactly(each, name) for each in said["and_"])
