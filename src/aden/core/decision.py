@@ -39,6 +39,8 @@ def most_restrictive(left: Decision, right: Decision) -> Decision:
 
     Where both say the same, *right* is kept, so pass the more specific voice there.
     """
+    if right is ALLOW or left is ALLOW:
+        return left if right is ALLOW else right
     if "block" in (left.action, right.action):
         return right if right.action == "block" else left
     winner = right if _rank(right) >= _rank(left) else left

@@ -70,7 +70,7 @@ class CallRecord:
 
     def to_json(self) -> str:
         """One compact line; the journal keeps it."""
-        return json.dumps(self.as_dict(), separators=(",", ":"))
+        return _encode(self.as_dict())
 
     @classmethod
     def from_json(cls, line: str) -> "CallRecord":
@@ -85,6 +85,9 @@ class CallRecord:
         values["observed"] = Decision(**would_be) if would_be else None
         values["finish_reasons"] = tuple(values["finish_reasons"])
         return cls(**values)
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` makes one at each call
 
 
 def _plain(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:

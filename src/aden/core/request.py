@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Scalar = str | int | float | bool
 
@@ -47,6 +47,10 @@ class Request:
     """The request's own metadata, which may carry attribution."""
     span_attributes: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=dict)
     """Request parameters by their ``gen_ai.request.*`` names."""
+
+    def to(self, model: str) -> "Request":
+        """The same request to another model."""
+        return self if model == self.model else replace(self, model=model)
 
 
 _REASONS = re.compile(r"^(.*/)?(o\d|gpt-[5-9](?!.*chat))")

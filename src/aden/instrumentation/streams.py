@@ -38,7 +38,8 @@ class StreamMeter:
         """Take note of a chunk; False where the caller is not to see it."""
         attempt = self._attempt
         try:
-            self.began()
+            if attempt.first_chunk_at is None:
+                self.began()
             visible = self._feed(attempt, chunk)
             seen = output_tokens(attempt.deltas, attempt.size)
             if seen > self._extend_at:

@@ -181,7 +181,8 @@ class Books:
         else:
             span = window.at(now)
             found = self.balances_.get((key, span.id)) or Balance(key, span.id, None)
-            balance = replace(found, ends_at=span.ends_at)
+            ends_at = span.ends_at
+            balance = found if ends_at is None else replace(found, ends_at=ends_at)
         return replace(balance, raised=marks.raised, frozen=marks.frozen) if marks else balance
 
     def _rolling_balance(self, key: str, rolling: Rolling, now: float) -> Balance:
@@ -208,12 +209,9 @@ class Books:
         if not (held or settled or unconfirmed):
             return
         key = (charge.budget, charge.window_id)
-        old = self.balances_.get(key) or Balance(charge.budget, charge.window_id, None)
-        self.balances_[key] = replace(
-            old,
-            held=old.held + held,
-            settled=old.settled + settled,
-            unconfirmed=old.unconfirmed + unconfirmed,
+        old = self.balances_.get(key) or Balance(*key, None)
+        self.balances_[key] = Balance(
+            *key, None, old.settled + settled, old.unconfirmed + unconfirmed, old.held + held
         )
         self._keep(key, forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0))
 

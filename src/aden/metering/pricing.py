@@ -1,6 +1,8 @@
 """What a finished call cost: each attempt at the price of the model that it asked."""
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts, amounts
@@ -28,7 +30,7 @@ class Bill:
 
 def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
     """Price what the call used."""
-    usage, cost, sources = Usage(), 0, []
+    usages, cost, sources = [], 0, []
     for attempt in call.attempts:
         used = _used(attempt, call, estimator)
         sent = attempt.request
@@ -37,10 +39,12 @@ def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
         )
         if price.source == "bridge":
             used = replace(used, estimated=True)
-        usage, cost = usage + used, cost + price.cost(used)
+        usages.append(used)
+        cost += price.cost(used)
         sources.append(price.source)
     if not sources:
-        return Bill(usage, Amounts(NanoUSD(0), 0, 0), "none")
+        return Bill(Usage(), Amounts(NanoUSD(0), 0, 0), "none")
+    usage = reduce(add, usages)
     source = "floor" if "floor" in sources else sources[-1]
     return Bill(usage, amounts(NanoUSD(cost), usage), source)
 

@@ -122,9 +122,7 @@ def _said(response: Any) -> dict[str, str]:
 
 
 def _feed_choice(attempt: Attempt, choice: Any) -> None:
-    delta = get(choice, "delta")
-    text = "".join(_texts(delta)) if delta is not None else ""
-    if text:
+    if text := "".join(_texts(get(choice, "delta"))):
         attempt.saw_text(text)
     if reason := get(choice, "finish_reason"):
         attempt.finish_reasons = (*attempt.finish_reasons, str(reason))

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -61,7 +60,7 @@ def perform(
     call = _begin(meter, endpoint, client, kwargs)
     try:
         admit(meter, call)
-        sending = Sending(call, replace(call.request, model=call.model))
+        sending = Sending(call, call.request.to(call.model))
         with _on_the_wire(call, sending):
             response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
@@ -83,7 +82,7 @@ async def aperform(
     call = _begin(meter, endpoint, client, kwargs)
     try:
         await aadmit(meter, call)
-        sending = Sending(call, replace(call.request, model=call.model))
+        sending = Sending(call, call.request.to(call.model))
         with _on_the_wire(call, sending):
             response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
@@ -119,7 +118,7 @@ def _deliver(
     except Exception as error:
         if not _degrade_refused(sending, error) or not fall_back(meter, sending.call):
             raise
-    sending.request = replace(sending.request, model=sending.call.model)
+    sending.request = sending.request.to(sending.call.model)
     return _send(endpoint, sending, wrapped, kwargs)
 
 
@@ -132,7 +131,7 @@ async def _adeliver(
     except Exception as error:
         if not _degrade_refused(sending, error) or not await afall_back(meter, sending.call):
             raise
-    sending.request = replace(sending.request, model=sending.call.model)
+    sending.request = sending.request.to(sending.call.model)
     return await _asend(endpoint, sending, wrapped, kwargs)
 
 
@@ -228,7 +227,7 @@ def _joined(
     """Degrade what asks the call's own model; a second model inside a call is left alone."""
     request = _describe(meter, endpoint, client, kwargs)
     model = call.model if request.model == call.request.model else request.model
-    return Sending(call, replace(request, model=model))
+    return Sending(call, request.to(model))
 
 
 def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,14 @@ METADATA_CHARS = 512
 
 def get(value: Any, name: str) -> Any:
     """A field of an SDK object or of its JSON; None where there is none."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value.get(name)
-    return getattr(value, name, None)
+    fields = getattr(value, "__dict__", None)
+    if fields is not None and name in fields:
+        return fields[name]
+    if (extra := getattr(value, "__pydantic_extra__", None)) is not None:
+        return extra.get(name)  # asked for what it lacks, pydantic takes microseconds to say no
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def is_given(value: object) -> bool:
