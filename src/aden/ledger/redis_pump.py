@@ -36,14 +36,19 @@ class Pump:
         self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._todo: deque[Item] = deque()
         self.outage = Outage(shown)
-        self.trips = 0
-        """How many batches were answered."""
+        self._sent_at: float | None = None
         self.offset_s = 0.0
         """How far the server's clock is ahead of ours; learned where it matters."""
 
     def waiting(self) -> int:
         """How much there is to do."""
         return self.inbox.qsize() + len(self._todo)
+
+    def is_stuck(self, for_s: float) -> bool:
+        """Whether the server has failed, or has not answered for so long; else it does answer."""
+        sent_at = self._sent_at
+        waits = sent_at is not None and time.monotonic() - sent_at >= for_s
+        return waits or self.outage.pause_s() is not None
 
     def step(self) -> bool:
         """Wait for something to do and carry out a batch of it; False where it was to stop."""
@@ -121,15 +126,14 @@ class Pump:
         return batch
 
     def _carry_out(self, batch: list[Work]) -> None:
-        for item in batch:
-            if isinstance(item, Question):
-                item.sent = True
+        self._sent_at = time.monotonic()
         try:
             replies = self._link.carry_out([item.call for item in batch if item.call is not None])
         except LinkError as error:
             self._failed(batch, error)
             return
-        self.trips += 1
+        finally:
+            self._sent_at = None
         waiting = self._count_bookings(batch)
         refused: list[Booking] = []
         passing = None

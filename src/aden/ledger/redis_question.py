@@ -30,7 +30,7 @@ class Question(Generic[T]):
     The first word counts: either the thread's answer or the waiting side's "too late".
     """
 
-    __slots__ = ("_box", "call", "ring", "sent", "tries", "trips", "undo", "verb")
+    __slots__ = ("_box", "call", "ring", "tries", "undo", "verb")
 
     def __init__(self, verb: Verb[T], undo: Callable[[], Call] | None = None) -> None:
         self.verb = verb
@@ -39,9 +39,6 @@ class Question(Generic[T]):
         self.call: Call | None = None
         self.ring: Callable[[], object] = _nobody
         """Wakes the one who waits."""
-        self.sent = False
-        self.trips = 0
-        """How many batches were answered when this was asked."""
         self.tries = TRIES
         self._box: dict[str, tuple[T] | LedgerError] = {}
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 BACKLOG_MAX = 10_000
 EXIT_WAIT_S = 2.0
+STUCK = 0.5
+"""Of a deadline: only a server that is silent for so long is why nothing came in time."""
 
 
 class Wire:
@@ -88,7 +90,6 @@ class Wire:
         if pump.outage.is_on:
             question.finish(LedgerUnavailable(f"{self._shown} is down: {pump.outage.why}"))
             return
-        question.trips = pump.trips
         question.call = question.verb.call(at)
         self._put(question)
 
@@ -124,18 +125,18 @@ class Wire:
 
     def _result(self, question: Question[T]) -> T:
         if not question.is_finished:
-            question.finish(self._too_late(question))
+            question.finish(self._too_late())
         return question.result()
 
     def _forsake(self, question: Question[Any]) -> None:
         """Nobody waits for the answer any more; what it granted is taken back."""
-        if not question.finish(self._too_late(question)) and question.undo is not None:
+        if not question.finish(self._too_late()) and question.undo is not None:
             self.soon(question.undo())
 
-    def _too_late(self, question: Question[Any]) -> LedgerError:
-        if not question.sent and self.pump.trips > question.trips:
-            return LedgerSaturated(f"{self._shown}: more is asked of it here than can be sent")
-        return LedgerUnavailable(f"{self._shown} did not answer in time")
+    def _too_late(self) -> LedgerError:
+        if not self._runs() or self.pump.is_stuck(STUCK * self._deadline_s):
+            return LedgerUnavailable(f"{self._shown} did not answer in time")
+        return LedgerSaturated(f"{self._shown} answers, but is asked more from here than it can")
 
     def _put(self, item: Item) -> None:
         self.pump.inbox.put(item)

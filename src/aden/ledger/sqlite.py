@@ -220,7 +220,7 @@ class _Patience:
         if time.monotonic() <= self._deadline:
             return
         if self._store.progress() != self._progress:
-            why = f"{self._url}: no turn within {BUSY_DEADLINE_S:g} s, others had theirs"
+            why = f"{self._url}: no turn within {BUSY_DEADLINE_S:g} s, others are at work"
             raise LedgerSaturated(why) from error
         raise LedgerUnavailable(f"{self._url}: {error}") from error
 
