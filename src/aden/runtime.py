@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aden.budgets.budget import Mode
-from aden.budgets.doubts import unknown_models
+from aden.budgets.doubts import warn_of_models
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
@@ -188,7 +188,7 @@ def _compose(
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
     path = options.prices or settings.prices_path
     prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
-    policy, reads_budgets = _policy(options, settings)
+    policy, reads_budgets = _policy(options, settings, prices)
     ledger = _ledger(options, settings, reads_budgets, old)
     providers = _providers(url, key, otel, old)
     meter = Meter(
@@ -205,8 +205,6 @@ def _compose(
     )
     meter.prices.load()
     current = policy()
-    for doubt in unknown_models(current, meter.prices):
-        logger.warning("aden: %s", doubt)
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),
@@ -235,13 +233,16 @@ def _providers(
         return no_export()
 
 
-def _policy(options: MeterOptions, settings: Settings) -> tuple[Callable[[], Policy], bool]:
+def _policy(
+    options: MeterOptions, settings: Settings, prices: PriceBook
+) -> tuple[Callable[[], Policy], bool]:
     mode = cast("Mode", options.mode or settings.mode or "enforce")
     if options.budgets is not None or options.rules is not None:
         policy = make_policy(options.budgets or (), mode, options.rules or ())
+        warn_of_models(policy, prices)
         return (lambda: policy), bool(policy.budgets)
     if settings.budgets_path:
-        return PolicyFile(Path(settings.budgets_path), mode).current, True
+        return PolicyFile(Path(settings.budgets_path), mode, prices).current, True
     empty = make_policy((), mode)
     return (lambda: empty), False
 

@@ -141,6 +141,18 @@ def test_a_deleted_file_keeps_the_last_good_policy_and_says_so_once(
     assert _limit(watched) == 28
 
 
+def test_a_model_that_no_price_knows_is_said_at_each_edit(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo in a new line is found when it is made."""
+    watched = PolicyFile(path, "enforce")
+    assert "no price knows" not in caplog.text
+    _write(path, _text("29") + 'scope = { model = "gpt-4oo" }\n')
+    assert _limit(watched) == 29
+    watched._reading.join(5)  # type: ignore[union-attr]
+    assert "budget 'calls' is for 'gpt-4oo', a model that no price knows" in caplog.text
+
+
 def test_the_file_is_looked_at_once_a_second_at_most(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,12 @@ def unknown_models(policy: Policy, prices: PriceBook) -> list[str]:
     return list(islice(asked.values(), MAX_SAID))
 
 
+def warn_of_models(policy: Policy, prices: PriceBook) -> None:
+    """Log what `unknown_models` finds in a policy that was just loaded."""
+    for doubt in unknown_models(policy, prices):
+        logger.warning("aden: %s", doubt)
+
+
 class ScopeWatch:
     """Notices labels that scopes name and no request carries; says so once for each policy."""
 

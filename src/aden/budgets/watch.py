@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 from aden.budgets.budget import Mode
+from aden.budgets.doubts import warn_of_models
 from aden.budgets.policy import Policy
 from aden.budgets.policy_file import load_policy
 from aden.errors import ConfigurationError
+from aden.pricing import PriceBook
 
 logger = logging.getLogger("aden.budgets")
 
@@ -30,14 +32,16 @@ class PolicyFile:
     second may be half written: it counts once it has stayed the same for one look.
     """
 
-    def __init__(self, path: Path, mode: Mode) -> None:
+    def __init__(self, path: Path, mode: Mode, prices: PriceBook | None = None) -> None:
         self.path = path
+        self._prices = prices or PriceBook()
         self._mode = mode
         self._lock = threading.Lock()
         self._stamp = _stamp(path)
         self._reading: threading.Thread | None = None
         self._unsettled: _Stamp | None = None
         self._policy = load_policy(path, mode)
+        warn_of_models(self._policy, self._prices)
         self._looked_at = time.monotonic()
 
     def current(self) -> Policy:
@@ -84,6 +88,7 @@ class PolicyFile:
         if stamp == self._stamp:  # nothing newer was read meanwhile
             self._policy = policy
             logger.info("aden: budgets read again from %s (version %s)", self.path, policy.version)
+            warn_of_models(policy, self._prices)
 
 
 def _stamp(path: Path) -> _Stamp | None:
