@@ -38,6 +38,8 @@ def test_tiers_steps_and_bridges_are_shown(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert "where only other units are known (estimated)" in shown
     assert "$0.006  for a minute heard\n" in shown
+    assert main(["prices", "whisper-large-v3", "--provider", "groq"]) == 0
+    assert "at least   10 s a request\n" in capsys.readouterr().out
 
 
 def test_a_user_s_own_price_is_explained(

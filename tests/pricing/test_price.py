@@ -83,6 +83,17 @@ def test_speech_characters_images_sessions_and_requests_are_priced_in_their_own_
     assert by_request.cost(Usage()) == 0
 
 
+def test_short_speech_is_billed_for_the_least_that_its_vendor_bills() -> None:
+    """Groq counts ten seconds for a word, and none where nothing was said."""
+    price = BOOK.find("groq", "whisper-large-v3")
+    assert price is not None
+    ten_seconds = price.cost(Usage(audio_input_ms=10_000))
+    assert ten_seconds > 0
+    assert price.cost(Usage(audio_input_ms=1)) == ten_seconds
+    assert price.cost(Usage(audio_input_ms=11_000)) > ten_seconds
+    assert price.cost(Usage(audio_input_ms=0)) == 0
+
+
 def test_a_price_in_one_unit_is_no_price_for_what_is_known_in_another() -> None:
     """Zero would not be true; for a free model it is."""
     by_token = _price(input=10)

@@ -55,6 +55,7 @@ same_as = "gpt-4o"
 provider = "deepgram"
 model = "nova-3"
 speech_per_hour = "0.20"
+least_seconds = 15
 
 [[price]]
 host = "localhost:11434"
@@ -120,7 +121,9 @@ def test_a_tier_s_own_row_holds_for_it_and_the_other_for_the_rest(book: PriceBoo
 
 
 def test_speech_of_one_s_own_stands_above_the_speech_table(book: PriceBook) -> None:
-    """20 cents an hour."""
+    """20 cents an hour, for fifteen seconds at least."""
+    short = _find(book, "deepgram", "nova-3").cost(Usage(audio_input_ms=100))
+    assert short == _find(book, "deepgram", "nova-3").cost(Usage(audio_input_ms=15_000)) > 0
     assert _find(book, "deepgram", "nova-3").cost(Usage(audio_input_ms=3_600_000)) == 200_000_000
 
 
@@ -216,6 +219,7 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
         (PRICE + "input_per_1M = 1", "key='input_per_1M'", "input_per_1m?"),
         (PRICE + "speech_per_minute = 1\nspeech_per_hour = 60", "speech_per_hour", "one rate"),
         (PRICE + 'free = true\ntier = "cheap"', "tier='cheap'", "batch | fast | flex"),
+        (PRICE + "speech_per_minute = 1\nleast_seconds = -1", "least_seconds=-1", "3600"),
         (PRICE + 'free = true\nas_of = "today"', "as_of='today'", "a date"),
         (PRICE + "input_per_1m = 1\nabove = 3", "above=3", "[[price.above]]"),
         (PRICE + "input_per_1m = 1\nabove = [{input_per_1m = 2}]", "input_tokens=None", "whole"),

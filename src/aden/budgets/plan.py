@@ -134,7 +134,7 @@ def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decis
     for match in matched:
         if match.budget.unknown_price == "refuse" and policy.enforces(match.budget):
             message = f"no price is known for {chosen.model!r}, and budget {match.budget.id!r} "
-            message += "refuses what it cannot price"
+            message += "refuses what it cannot price; ADEN_PRICES can name one"
             return Decision("block", "unpriced", "policy", message, match.budget.id)
     return None
 

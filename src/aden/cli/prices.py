@@ -75,6 +75,7 @@ def _text(model: str, price: Price) -> str:
         "as of": str(origin.as_of) if origin.as_of else None,
         "tier": origin.tier,
         "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
+        "at least": f"{price.least_ms / 1000:g} s a request" if price.least_ms else None,
         "note": origin.note,
     }
     lines = [model, *(_rates(price) or ["  free"])]
@@ -131,6 +132,7 @@ def _json(model: str, price: Price) -> str:
             "tier": origin.tier,
             "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
             "note": origin.note,
+            "least_seconds": price.least_ms / 1000,
             "context_tokens": price.context_tokens,
             "rates": rates,
             "bridges": [json.loads(_json(model, bridge)) for bridge in price.bridges],

@@ -31,7 +31,7 @@ class CallRecord:
     observed: Decision | None = None
     """What would have been decided, where something is only observed; None: nothing is."""
     price_source: str = "none"
-    """Where the price came from: ``genai-prices``, ``floor``, ``unknown`` …"""
+    """Where the price came from: ``override | user | overlay | genai-prices | bridge | floor``."""
     attribution: Attribution = NOBODY
     attempts: int = 0
     """How often the request was sent on the wire."""

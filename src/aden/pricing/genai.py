@@ -41,6 +41,9 @@ _CONTEXTS: Mapping[str, Mapping[str, str]] = {
     "fast": {"service_tier": "fast"},
 }
 _CHEAPER = ("batch", "flex")
+_LEAST_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
+"""Who bills short speech as longer: genai-prices has it in its code, not in its table.
+(https://console.groq.com/docs/speech-to-text: "minimum billed length: 10 seconds")"""
 
 
 def find(spelling: Spelling, tier: str | None) -> Price | None:
@@ -55,7 +58,8 @@ def find(spelling: Spelling, tier: str | None) -> Price | None:
         return None
     url = next(iter(provider.pricing_urls or ()), None)
     origin = Origin(f"{provider.id}/{found.id}", spelling.matched, url, note=_release())
-    price = Price(rates, "genai-prices", found.context_window, origin)
+    least_ms = _LEAST_MS.get((provider.id, found.id), 0)
+    price = Price(rates, "genai-prices", found.context_window, origin, least_ms)
     return price if tier is None else _in_tier(price, provider, found, tier, now)
 
 

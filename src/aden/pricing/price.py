@@ -120,6 +120,8 @@ class Price:
     context_tokens: int | None = None
     """Most input tokens that the model takes, where known."""
     origin: Origin = Origin()
+    least_ms: int = 0
+    """Milliseconds for which a request with speech is billed at least."""
     bridges: "tuple[Price, ...]" = ()
     """The same price for other units than the provider bills by, the most exact first."""
     _flat: Mapping[Unit, Rate] = field(init=False, repr=False, compare=False)
@@ -140,6 +142,8 @@ class Price:
         for unit, count in _leaves(usage):
             rate = self._flat[unit]
             nano += count * (rate.at(total) if rate.tiers else rate.nano)
+        if usage.audio_input_ms and usage.audio_input_ms < self.least_ms:
+            nano += (self.least_ms - usage.audio_input_ms) * self.rate("speech_input").nano
         return NanoUSD(-(-nano // PER))
 
     def covers(self, usage: Usage) -> bool:

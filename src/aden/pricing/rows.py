@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from aden.core.money import MAX_USD, parse_decimal
@@ -61,6 +61,8 @@ class Row:
     """None where the row only changes a price that is known elsewhere."""
     same_as: str | None = None
     multiplier: Decimal | None = None
+    least_ms: int = 0
+    """Milliseconds for which a request with speech is billed at least."""
     voices: bool = False
     """True where models are named after it and a voice: ``aura-2`` and ``aura-2-thalia-en``."""
     source: str | None = None
@@ -69,7 +71,7 @@ class Row:
 
 _ROW_KEYS = (
     *("provider", "host", "model", "tier", "free", "same_as", "multiplier", "voices"),
-    *("source", "as_of", "above"),
+    *("source", "as_of", "above", "least_seconds"),
 )
 
 
@@ -100,6 +102,7 @@ def read_row(table: object, where: str) -> Row:
         rates=_priced(table, where),
         same_as=_text(table, "same_as", where),
         multiplier=read_multiplier(table, where),
+        least_ms=_least_ms(table, where),
         voices=_switch(table, "voices", where),
         source=_text(table, "source", where),
         as_of=_day(table, where),
@@ -169,6 +172,13 @@ def _steps(table: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise ConfigurationError(f"{where}: above", steps, "[[price.above]] tables")
     return steps
+
+
+def _least_ms(table: Mapping[str, Any], where: str) -> int:
+    allowed = "seconds from 0 to 3600"
+    value = table.get("least_seconds", 0)
+    seconds = parse_decimal(value, f"{where}: least_seconds", allowed, Decimal(3600))
+    return int((seconds * 1000).to_integral_value(ROUND_CEILING))
 
 
 def _usd(value: object, setting: str) -> Decimal:

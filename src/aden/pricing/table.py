@@ -65,7 +65,7 @@ def price_of_row(row: Row, source: str, spelling: Spelling, tier: str | None) ->
     origin = Origin(
         f"{owner}/{row.model}", spelling.matched, row.source, row.as_of, row.tier, note=note
     )
-    return Price(row.rates or {}, source, None, origin)
+    return Price(row.rates or {}, source, None, origin, row.least_ms)
 
 
 @dataclass(frozen=True, slots=True)
