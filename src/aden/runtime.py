@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from aden.budgets.budget import Mode
 from aden.budgets.doubts import warn_of_models
+from aden.budgets.note import note_of
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
@@ -205,6 +206,7 @@ def _compose(
     )
     meter.prices.load()
     current = policy()
+    ledger.describe({budget.id: note_of(budget).to_json() for budget in current.budgets})
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),

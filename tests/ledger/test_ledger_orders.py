@@ -337,3 +337,13 @@ def test_a_rolling_window_alerts_again_after_its_own_length(
     assert second is not None
     assert second.id != first.id
     assert TOTAL.rolling is None
+
+
+def test_descriptions_are_kept_by_budget(ledger: Store) -> None:
+    """The latest text of each, however many there are."""
+    ledger.describe({f"b{number}": "old" for number in range(1200)})
+    ledger.describe({"b7": "new", "ünïcode": "{}"})
+    assert ledger.flush(5)
+    found = ledger.descriptions()
+    assert len(found) == 1201
+    assert (found["b7"], found["b8"], found["ünïcode"]) == ("new", "old", "{}")

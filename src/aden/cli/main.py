@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Sequence
 
+from aden.cli.budgets.run import add_budgets
 from aden.cli.demo.command import add_demo
 from aden.cli.prices import add_prices
 from aden.cli.reconcile import add_reconcile
 from aden.cli.spend.run import add_spend
 from aden.errors import ConfigurationError, LedgerError
 
-COMMANDS = (add_demo, add_spend, add_reconcile, add_prices)
+COMMANDS = (add_demo, add_spend, add_budgets, add_reconcile, add_prices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

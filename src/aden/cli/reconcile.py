@@ -131,6 +131,12 @@ def _count(text: str | None, name: str, where: str) -> int:
     return int(text.partition(".")[0])
 
 
+def _first(export: Mapping[Key, Counts]) -> float:
+    """Unix second at which the first day of the export begins."""
+    days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day, _ in export]
+    return min(days).timestamp() if days else 0.0
+
+
 def compare(export: Mapping[Key, Counts], records: Iterable[CallRecord]) -> list[Drift]:
     """Both sides, day by day, over the days that the export has."""
     days = {day for day, _ in export}
@@ -187,7 +193,7 @@ def run_reconcile(chosen: argparse.Namespace) -> int:
     export = read_export(chosen.export)
     ledger = ledger_here(chosen.ledger)
     try:
-        drifts = compare(export, ledger.journal())
+        drifts = compare(export, ledger.journal(_first(export)))
     finally:
         ledger.close()
     print(_json(drifts) if chosen.json else _table(drifts, chosen.tolerance))

@@ -132,6 +132,15 @@ class MemoryLedger:
         with self._turn():
             return iter(list(self.books.audit))
 
+    def describe(self, notes: Mapping[str, str]) -> None:
+        """Keep a text for each budget's id."""
+        self._soon(lambda now: self.books.descriptions.update(notes))
+
+    def descriptions(self) -> Mapping[str, str]:
+        """The latest text of each budget's id."""
+        with self._turn():
+            return dict(self.books.descriptions)
+
     def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
         """The settled calls, oldest first."""
         with self._turn():

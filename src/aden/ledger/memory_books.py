@@ -62,6 +62,7 @@ class Books:
         self.audit: deque[AuditEntry] = deque(maxlen=AUDIT_ENTRIES)
         self.journal: deque[tuple[float, CallRecord]] = deque(maxlen=journal_calls)
         self.outputs: dict[str, dict[int, int]] = {}
+        self.descriptions: dict[str, str] = {}
         self._journal_s = journal_s
         self._leases: list[tuple[float, str]] = []
         self._ages: dict[Key, float] = {}

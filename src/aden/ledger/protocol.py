@@ -208,6 +208,12 @@ class Ledger(Protocol):
         It is read in pages, so a million lines take no memory.
         """
 
+    def describe(self, notes: Mapping[str, str]) -> None:
+        """Keep a text for each budget's id, by which an operator's tools know it. Never raises."""
+
+    def descriptions(self) -> Mapping[str, str]:
+        """The latest text of each budget's id."""
+
     def flush(self, timeout_s: float) -> bool:
         """Carry out what was put off; False where *timeout_s* was not enough."""
 

@@ -169,6 +169,18 @@ class RedisLedger:
         for entries in self._pages("audit", 0.0):
             yield from (orders.audit_of(fields) for _, fields in entries)
 
+    def describe(self, notes: Mapping[str, str]) -> None:
+        """Keep a text for each budget's id."""
+        try:
+            for part in orders.describe(self._given(), notes):
+                self._wire.soon(part)
+        except Exception:
+            logger.exception("aden: %s cannot note what budgets are", self.url)
+
+    def descriptions(self) -> Mapping[str, str]:
+        """The latest text of each budget's id."""
+        return orders.descriptions_of(self._read(orders.descriptions(self._given())))
+
     def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
         """The settled calls, oldest first, read in pages."""
         # With a clock of the test's own, the entries' ids say nothing.

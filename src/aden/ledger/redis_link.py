@@ -29,6 +29,8 @@ VERBS = (
     "acknowledge_alert",
     "balances",
     "claim_alert",
+    "describe",
+    "descriptions",
     "extend",
     "holds",
     "mark_sent",

@@ -1,7 +1,7 @@
 """The arguments of the Redis ledger's scripts for alerts, orders and listings. No I/O."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from aden.ledger.operator import AuditEntry, Confirm, Freeze, Held, Marks, Order, Raise, Row
@@ -47,6 +47,26 @@ def _verb_of(order: "Order") -> tuple[str, bytes]:
         return "freeze", b"1" if order.frozen else b"0"
     assert not isinstance(order, Confirm)
     return "reset", text(order.window_id)
+
+
+def describe(given: float | None, notes: Mapping[str, str]) -> Iterator[Call]:
+    """`Ledger.describe`, some budgets at a time."""
+    words = [(text(name), text(said)) for name, said in notes.items()]
+    for start in range(0, len(words), 500):
+        part = words[start : start + 500]
+        flat = (word for pair in part for word in pair)
+        yield Call("describe", (moment(given), *flat))
+
+
+def descriptions(given: float | None) -> Call:
+    """`Ledger.descriptions`."""
+    return Call("descriptions", (moment(given),))
+
+
+def descriptions_of(flat: Words) -> dict[str, str]:
+    """The texts in the answer."""
+    names = map(_name, flat)
+    return dict(zip(names, names, strict=True))
 
 
 def accounts(given: float | None, cursor: bytes, count: int) -> Call:

@@ -162,6 +162,14 @@ class SqliteLedger:
         """What operators ordered, oldest first."""
         return iter(self._now(orders.audit, reads=True))
 
+    def describe(self, notes: Mapping[str, str]) -> None:
+        """Keep a text for each budget's id."""
+        self._store.soon(partial(orders.describe, notes=dict(notes)))
+
+    def descriptions(self) -> Mapping[str, str]:
+        """The latest text of each budget's id."""
+        return self._now(orders.descriptions, reads=True)
+
     def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
         """The settled calls, oldest first, read in pages."""
         last = 0

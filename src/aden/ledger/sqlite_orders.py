@@ -1,7 +1,7 @@
 """Alerts and operators' orders inside one SQLite transaction; what they mean, `memory_*` says."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aden.ledger.memory_orders import reset_windows
 from aden.ledger.operator import (
@@ -117,6 +117,18 @@ def audit(db: sqlite3.Connection, now: float) -> list[AuditEntry]:
         " FROM audit ORDER BY id"
     )
     return [AuditEntry(*row) for row in rows]
+
+
+def describe(db: sqlite3.Connection, now: float, *, notes: Mapping[str, str]) -> None:
+    """Keep a text for each budget's id; one that is there already is not written again."""
+    known = descriptions(db, now)
+    changed = [(name, text) for name, text in notes.items() if known.get(name) != text]
+    db.executemany("INSERT OR REPLACE INTO description (budget, text) VALUES (?, ?)", changed)
+
+
+def descriptions(db: sqlite3.Connection, now: float) -> dict[str, str]:
+    """The latest text of each budget's id."""
+    return dict(db.execute("SELECT budget, text FROM description"))
 
 
 def journal_page(

@@ -83,7 +83,7 @@ class Report:
 
     def add(self, record: CallRecord) -> None:
         """Count a call where it belongs."""
-        if not self.reads_from <= record.at < self.until:
+        if not reads_from(self.since, self.until, self.zone) <= record.at < self.until:
             return
         self.last_hour += record.cost if record.at >= self.until - 3600 else 0
         self.last_day += record.cost if record.at >= self.until - 86_400 else 0
@@ -92,11 +92,6 @@ class Report:
             key = DIMENSIONS[self.by](record, self.zone)
             self.groups.setdefault(key, Sums()).add(record)
             self.total.add(record)
-
-    @property
-    def reads_from(self) -> float:
-        """The oldest call that matters."""
-        return min(self.since, self.until - 86_400, _month_start(self.until, self.zone))
 
     @property
     def projected_month(self) -> int:
@@ -109,6 +104,11 @@ class Report:
         if self.by == "day":
             return sorted(self.groups.items())
         return sorted(self.groups.items(), key=lambda group: (-group[1].cost, group[0]))
+
+
+def reads_from(since: float, until: float, zone: ZoneInfo) -> float:
+    """Unix second of the oldest call that matters to a report."""
+    return min(since, until - 86_400, _month_start(until, zone))
 
 
 def report(

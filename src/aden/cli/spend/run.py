@@ -1,13 +1,19 @@
 """Read the journal, add it up, print it in the shape that was asked for."""
 
 import argparse
+import contextlib
 import sys
 import time
+from collections.abc import Mapping
 
+from aden.budgets.note import Note
+from aden.cli.budgets.state import notes_of
 from aden.cli.ledgers import ledger_here
 from aden.cli.period import moment, zone_of
-from aden.cli.spend.report import DIMENSIONS, report
+from aden.cli.spend.live import live
+from aden.cli.spend.report import DIMENSIONS, reads_from, report
 from aden.cli.spend.shapes import as_json, table, write_csv, write_focus
+from aden.ledger import Ledger
 
 
 def add_spend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,6 +27,7 @@ def add_spend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     shape = spend.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="for programs")
     shape.add_argument("--csv", action="store_true", help="one line a group")
+    shape.add_argument("--live", action="store_true", help="a bar for each budget, until Ctrl-C")
     shape.add_argument("--focus", action="store_true", help="CSV as FOCUS 1.0, for finance tools")
     spend.add_argument("--account", default="aden", help="BillingAccountId in --focus")
     spend.set_defaults(run=run_spend)
@@ -37,16 +44,41 @@ def run_spend(chosen: argparse.Namespace) -> int:
     until = moment(chosen.until, "--until", now, zone)
     ledger = ledger_here(chosen.ledger)
     try:
-        records = ledger.journal(since)  # booked since then; a call is seen before it is booked
+        if chosen.live:
+            with contextlib.suppress(KeyboardInterrupt):
+                live(ledger, zone)
+            return 0
+        # What was booked since then: a call is seen before it is booked.
+        records = ledger.journal(reads_from(since, until, zone))
         if chosen.focus:
             within = (record for record in records if since <= record.at < until)
             write_focus(within, chosen.account, sys.stdout)
             return 0
         made = report(records, chosen.by, since, until, zone)
+        unconfirmed = _unconfirmed(ledger)
     finally:
         ledger.close()
     if chosen.csv:
         write_csv(made, sys.stdout)
     else:
-        print(as_json(made, None) if chosen.json else table(made, None))
+        print(as_json(made, unconfirmed) if chosen.json else table(made, unconfirmed))
     return 0
+
+
+def _unconfirmed(ledger: Ledger) -> int:
+    """Nano-dollars that were booked for calls whose process died and that nobody has corrected.
+
+    A call is counted once, however many budgets it counts against.
+    """
+    notes = notes_of(ledger)
+    total = 0
+    for held in ledger.holds():
+        if held.state == "unconfirmed":
+            risks = zip(held.holds, held.at_risk, strict=True)
+            total += max((risk for hold, risk in risks if _in_money(notes, hold.budget)), default=0)
+    return total
+
+
+def _in_money(notes: Mapping[str, Note], budget: str) -> bool:
+    note = notes.get(budget.partition("|")[0])
+    return note is None or note.limit.unit == "usd"

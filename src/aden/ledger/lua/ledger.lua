@@ -14,6 +14,7 @@
 --                         to be forgotten
 --   base:outputs          hash: <bucket>:<model> to how often it was seen
 --   base:accounts         hash: budget to 'raised frozen epoch', where an operator ordered something
+--   base:descriptions     hash: budget's id to what a program said of it
 --   base:alerts           hash: <length of budget>:<budget>:<threshold>:<window> to 'until raised
 --                         claim id'; one number alone is schema 1's: raised
 --   base:journal          stream: finished calls
@@ -30,6 +31,7 @@ local KEPT = BASE .. ':kept'
 local UNCONFIRMED = BASE .. ':unconfirmed'
 local AGES = BASE .. ':ages'
 local ACCOUNTS = BASE .. ':accounts'
+local DESCRIPTIONS = BASE .. ':descriptions'
 local DAY_S = 86400
 local RETAIN_S, UNCONFIRMED_S, KEEP_S = DAY_S, 35 * DAY_S, 66 * DAY_S -- as in rules
 local SLICES = 30 -- as in core.window

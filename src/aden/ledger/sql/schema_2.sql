@@ -26,6 +26,12 @@ INSERT INTO alert_claim
     CASE window_id WHEN 'total' THEN NULL ELSE (strftime('%s', 'now') / 86400 + 67) * 86400.0 END
   FROM alert;
 
+-- What programs said of their budgets: limit, unit, window.
+CREATE TABLE description (
+  budget TEXT NOT NULL PRIMARY KEY, -- its id, without the labels of a template
+  text   TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE audit (
   id        INTEGER PRIMARY KEY,
   at        REAL NOT NULL,

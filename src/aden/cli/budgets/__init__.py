@@ -1,0 +1,1 @@
+"""``aden budgets``: how budgets stand, and what an operator may order."""

@@ -1,0 +1,91 @@
+"""Show budgets; carry out what an operator orders."""
+
+import argparse
+
+from aden.cli.budgets import shapes
+from aden.cli.budgets.orders import VERBS, order_of
+from aden.cli.budgets.state import notes_of, standings
+from aden.cli.ledgers import ledger_here
+from aden.ledger import Ledger
+
+
+def add_budgets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command's arguments."""
+    budgets = commands.add_parser(
+        "budgets", help="how budgets stand; reset, raise, freeze, confirm"
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
+    shared.add_argument("--json", action="store_true", help="for programs")
+    verbs = budgets.add_subparsers(dest="verb", metavar="verb")
+    show = verbs.add_parser("show", parents=[shared], help="how each budget stands (the default)")
+    show.add_argument("--all", action="store_true", help="also windows that are over")
+    verbs.add_parser("holds", parents=[shared], help="what is open, and what is unconfirmed")
+    verbs.add_parser("audit", parents=[shared], help="who ordered what, when and why")
+    for verb, meaning in _ORDERS.items():
+        order = verbs.add_parser(verb, parents=[shared], help=meaning)
+        order.add_argument("--why", required=True, help="the reason, for the audit table")
+        order.add_argument("--who", help="default: the user of this process")
+        order.add_argument("operation" if verb == "confirm" else "budget")
+    verbs.choices["reset"].add_argument("--window", help="default: the present one")
+    verbs.choices["raise"].add_argument(
+        "--to", required=True, help="the new limit, in the budget's unit; 'policy' takes it back"
+    )
+    verbs.choices["confirm"].add_argument(
+        "--amount", action="append", help="BUDGET=AMOUNT that it really cost; may be repeated"
+    )
+    for name in ("ledger", "json", "all"):
+        budgets.set_defaults(**{name: None})
+    budgets.set_defaults(run=run_budgets)
+
+
+_ORDERS = {
+    "reset": "begin a budget's window anew",
+    "raise": "let a budget bear more than its policy says",
+    "freeze": "refuse all that costs on a budget",
+    "unfreeze": "let it go on",
+    "confirm": "settle what a dead process left unconfirmed",
+}
+assert tuple(_ORDERS) == VERBS
+
+
+def run_budgets(chosen: argparse.Namespace) -> int:
+    """Carry the command out; 1 where there was nothing to confirm.
+
+    Raises:
+        ConfigurationError: The budget, an amount or the ledger is wrong.
+    """
+    ledger = ledger_here(chosen.ledger)
+    try:
+        if chosen.verb in VERBS:
+            return _carry_out(ledger, chosen)
+        print(_shown(ledger, chosen))
+        return 0
+    finally:
+        ledger.close()
+
+
+def _carry_out(ledger: Ledger, chosen: argparse.Namespace) -> int:
+    done = [ledger.order(order) for order in order_of(ledger, chosen)]
+    if not done or not all(done):
+        print(f"there is nothing to {chosen.verb}")
+        return 1
+    if chosen.verb != "confirm":
+        mine = [each for each in standings(ledger) if each.budget == chosen.budget and each.current]
+        print(shapes.as_json(mine) if chosen.json else shapes.table(mine))
+    return 0
+
+
+def _shown(ledger: Ledger, chosen: argparse.Namespace) -> str:
+    if chosen.verb == "holds":
+        held = ledger.holds()
+        return (
+            shapes.holds_json(held) if chosen.json else shapes.holds_table(held, notes_of(ledger))
+        )
+    if chosen.verb == "audit":
+        done = tuple(ledger.audit())
+        return (
+            shapes.audit_json(done) if chosen.json else shapes.audit_table(done, notes_of(ledger))
+        )
+    found = [each for each in standings(ledger) if each.current or chosen.all]
+    return shapes.as_json(found) if chosen.json else shapes.table(found)

@@ -1,0 +1,149 @@
+"""Budgets, holds and the audit table, for people and for programs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from aden.budgets.note import Note
+from aden.cli.budgets.state import Standing, show
+from aden.ledger.operator import AuditEntry, Held
+
+BAR = 24
+
+
+def table(found: Sequence[Standing]) -> str:
+    """A line with a bar for each budget's window."""
+    if not found:
+        return "no budgets: nothing was booked in this ledger, and no program described any"
+    width = min(44, max(len(each.budget) for each in found))
+    return "\n".join(_line(each, width) for each in found)
+
+
+def _line(each: Standing, width: int) -> str:
+    balance, limit = each.balance, each.limit
+    key = each.budget if len(each.budget) <= width else each.budget[: width - 1] + "…"
+    of = f" of {each.show(limit)}" if limit is not None else ""
+    percent = f"{each.percent:5.1f} %" if each.percent is not None else "       "
+    marks = [
+        f"held {each.show(balance.held)}" if balance.held else "",
+        f"unconfirmed {each.show(balance.unconfirmed)}" if balance.unconfirmed else "",
+        "RAISED" if balance.raised is not None else "",
+        "FROZEN" if balance.frozen else "",
+        each.note.mode if each.note and each.note.mode != "enforce" else "",
+        "" if each.current else "past",
+    ]
+    told = ", ".join(mark for mark in marks if mark)
+    line = f"{key:<{width}}  {balance.window_id:<18} {bar(each)} {percent}  "
+    return f"{line}{each.show(balance.spent)}{of}{'  ' + told if told else ''}"
+
+
+def bar(each: Standing) -> str:
+    """How full a budget is: settled, unconfirmed, held."""
+    limit = each.limit
+    if not limit:
+        return "█" * BAR if limit == 0 else " " * BAR
+    balance = each.balance
+    settled = min(BAR, BAR * balance.settled // limit)
+    spent = min(BAR, BAR * balance.spent // limit)
+    all_ = min(BAR, -(-BAR * (balance.spent + balance.held) // limit))
+    return "█" * settled + "▓" * (spent - settled) + "▒" * (all_ - spent) + "·" * (BAR - all_)
+
+
+def as_json(found: Iterable[Standing]) -> str:
+    """For programs: amounts in the budget's unit, and whole as the ledger keeps them."""
+    return _json(_plain(each) for each in found)
+
+
+def _plain(each: Standing) -> dict[str, object]:
+    balance, note = each.balance, each.note
+    amounts = {
+        "limit": each.limit,
+        "spent": balance.spent,
+        "settled": balance.settled,
+        "unconfirmed": balance.unconfirmed,
+        "held": balance.held,
+    }
+    shown = {
+        name: amount if note is None or amount is None else note.limit.value(amount)
+        for name, amount in amounts.items()
+    }
+    return {
+        "budget": each.budget,
+        "name": note.name if note else None,
+        "window": balance.window_id,
+        "current": each.current,
+        "unit": note.limit.unit if note else None,
+        **shown,
+        "percent_used": each.percent,
+        "raised": balance.raised is not None,
+        "frozen": balance.frozen,
+        "mode": note.mode if note else None,
+        "exact": amounts,
+    }
+
+
+def holds_table(found: Sequence[Held], notes: Mapping[str, Note]) -> str:
+    """A line for each operation that is open or unconfirmed."""
+    if not found:
+        return "nothing is held or unconfirmed"
+    lines = []
+    for held in found:
+        what = ", ".join(
+            f"{hold.budget} {show(notes, hold.budget, hold.amount)}" for hold in held.holds
+        )
+        until = "lease to" if held.state == "open" else "kept to"
+        lines.append(f"{held.operation}  {held.state:<11} {until} {moment(held.until)}  {what}")
+    return "\n".join(lines)
+
+
+def holds_json(found: Iterable[Held]) -> str:
+    """For programs: amounts as the ledger keeps them."""
+    return _json(
+        {
+            "operation": held.operation,
+            "state": held.state,
+            "sent": held.sent,
+            "until": moment(held.until),
+            "holds": {hold.budget: hold.amount for hold in held.holds},
+            "at_risk": dict(zip((h.budget for h in held.holds), held.at_risk, strict=True)),
+        }
+        for held in found
+    )
+
+
+def audit_table(entries: Sequence[AuditEntry], notes: Mapping[str, Note]) -> str:
+    """A line for each order."""
+    if not entries:
+        return "nobody has ordered anything"
+    return "\n".join(
+        f"{moment(entry.at)}  {entry.verb:<9} {entry.budget}  {_change(entry, notes)}"
+        f"by {entry.who}: {entry.why}"
+        for entry in entries
+    )
+
+
+def audit_json(entries: Iterable[AuditEntry]) -> str:
+    """For programs."""
+    return _json(
+        {name: getattr(entry, name) for name in entry.__slots__} | {"at": moment(entry.at)}
+        for entry in entries
+    )
+
+
+def _change(entry: AuditEntry, notes: Mapping[str, Note]) -> str:
+    if entry.before is None and entry.after is None:
+        return ""
+    before, after = (
+        "policy" if amount is None else show(notes, entry.budget, amount)
+        for amount in (entry.before, entry.after)
+    )
+    return f"{before} → {after}  "
+
+
+def moment(at: float) -> str:
+    """A unix second as people and programs read it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _json(rows: Iterable[object]) -> str:
+    return json.dumps(list(rows), indent=2, ensure_ascii=False)

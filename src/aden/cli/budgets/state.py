@@ -1,0 +1,102 @@
+"""How each budget stands: accounts of the ledger, read with what programs said of their budgets."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aden.budgets.note import Note, note_of
+from aden.budgets.policy_file import load_policy
+from aden.errors import ConfigurationError, did_you_mean
+from aden.ledger import Balance, Ledger
+from aden.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One window of one budget."""
+
+    budget: str
+    """The ledger's key: the id, and for a template the label that it was made for."""
+    balance: Balance
+    note: Note | None
+    """None where no program has described this budget; amounts are then whole, without a unit."""
+    current: bool
+    """False for a window that is over."""
+
+    @property
+    def limit(self) -> int | None:
+        """The limit in force, in the budget's own unit."""
+        return None if self.note is None else self.balance.limit(self.note.limit.amount)
+
+    @property
+    def percent(self) -> float | None:
+        """Per cent of the limit that is spent."""
+        limit = self.limit
+        if limit is None:
+            return None
+        return 100.0 * self.balance.spent / limit if limit else 100.0
+
+    def show(self, amount: int) -> str:
+        """An amount of this budget, for people."""
+        return f"{amount}" if self.note is None else self.note.limit.show(amount)
+
+
+def show(notes: Mapping[str, Note], budget: str, amount: int) -> str:
+    """An amount of a budget, for people; whole, where nobody has said what it counts."""
+    note = notes.get(budget.partition("|")[0])
+    return f"{amount}" if note is None else note.limit.show(amount)
+
+
+def standings(ledger: Ledger, now: float | None = None) -> list[Standing]:
+    """Every window of every budget that the ledger knows, and those that are only described."""
+    at = time.time() if now is None else now
+    notes = notes_of(ledger)
+    found: list[Standing] = []
+    seen: set[str] = set()
+    for account in ledger.accounts():
+        name = account.budget.partition("|")[0]
+        seen.add(name)
+        note = notes.get(name)
+        id_now = _window_now(note, at)
+        if id_now and id_now not in {balance.window_id for balance in account.balances}:
+            marked = Balance(account.budget, id_now, None, 0, 0, 0, account.raised, account.frozen)
+            found.append(Standing(account.budget, marked, note, True))
+        for balance in account.balances:
+            current = id_now is None or balance.window_id == id_now
+            found.append(Standing(account.budget, balance, note, current))
+    for name, note in notes.items():
+        if name not in seen and note.mode != "off":
+            empty = Balance(name, _window_now(note, at) or "", None)
+            found.append(Standing(name, empty, note, True))
+    return sorted(found, key=lambda each: (each.budget, each.balance.window_id))
+
+
+def notes_of(ledger: Ledger) -> Mapping[str, Note]:
+    """What is known of budgets: what programs said, and the file of ``ADEN_BUDGETS``."""
+    said = {name: Note.from_json(text) for name, text in ledger.descriptions().items()}
+    notes = {name: note for name, note in said.items() if note is not None}
+    if path := Settings.from_env(os.environ).budgets_path:
+        for budget in load_policy(Path(path), "enforce").budgets:
+            notes[budget.id] = note_of(budget)
+    return notes
+
+
+def known_key(ledger: Ledger, key: str) -> None:
+    """Refuse the key of a budget that nothing was ever booked or said of.
+
+    Raises:
+        ConfigurationError: It is unknown; the message names the nearest ones.
+    """
+    known = {account.budget for account in ledger.accounts()} | set(notes_of(ledger))
+    if key not in known and key.partition("|")[0] not in known:
+        allowed = "a budget that `aden budgets` shows" + did_you_mean(key, known)
+        raise ConfigurationError("budget", key, allowed)
+
+
+def _window_now(note: Note | None, at: float) -> str | None:
+    if note is None:
+        return None
+    rolling = note.window.rolling
+    return rolling.series if rolling else note.window.at(at).id

@@ -1,0 +1,191 @@
+"""`aden budgets`: how budgets stand, and what operators order."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from aden.budgets.budget import Budget
+from aden.budgets.note import Note, note_of
+from aden.cli import main
+from aden.cli.spend.live import live
+from aden.core.limit import tokens
+from aden.core.money import NANO
+from aden.ledger import Ask, Charge, Grant, Line, Option, Settlement
+from aden.ledger.sqlite import SqliteLedger
+from aden.testing.clock import FixedClock
+
+CALLS = Budget("calls", "10", name="Phone calls")
+TOKENS = Budget("tokens", limit=tokens(1000), window="rolling 1h")
+OLD = Budget("monthly", "5", window="month")
+
+
+def spend(ledger: SqliteLedger, budget: Budget, amount: int, *, settle: bool = True) -> str:
+    """One call of a budget; gives its operation."""
+    operation = f"call-{next(_numbers)}"
+    line = Line(budget.id, budget.span, budget.limit.amount, amount, amount)
+    grant = ledger.reserve(Ask(operation, (Option((line,)),)))
+    assert isinstance(grant, Grant)
+    if settle:
+        window = grant.holds[0].window_id
+        ledger.settle(Settlement(operation, (Charge(budget.id, window, amount),)))
+    return operation
+
+
+_numbers = iter(range(10**9))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteLedger]:
+    """The ledger that the commands find."""
+    path = tmp_path / "ledger.db"
+    monkeypatch.setenv("ADEN_LEDGER", f"sqlite://{path}")
+    monkeypatch.delenv("ADEN_BUDGETS", raising=False)
+    opened = SqliteLedger(path)
+    opened.describe({each.id: note_of(each).to_json() for each in (CALLS, TOKENS, OLD)})
+    yield opened
+    opened.close()
+
+
+def shown(*words: str) -> list[dict[str, object]]:
+    """What a command prints as JSON."""
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        assert main(["budgets", *words, "--json"]) == 0
+    found: list[dict[str, object]] = json.loads(out.getvalue())
+    return found
+
+
+def test_budgets_stand_in_their_own_units(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Spent, held and described-only budgets; money as money, tokens as tokens."""
+    spend(ledger, CALLS, 4 * NANO)
+    spend(ledger, CALLS, 1 * NANO, settle=False)
+    spend(ledger, TOKENS, 250)
+
+    assert main(["budgets"]) == 0
+    calls, monthly, counted = capsys.readouterr().out.splitlines()
+    assert "40.0 %  $4.000000 of $10.000000  held $1.000000" in calls
+    assert "█████████▒▒▒············" in calls
+    assert monthly.startswith("monthly")
+    assert "$0.000000 of $5.000000" in monthly
+    assert "25.0 %  250 tokens of 1000 tokens" in counted
+
+
+def test_windows_that_are_over_are_shown_on_demand(tmp_path: Path) -> None:
+    """A month of long ago is past; the present one is empty."""
+    path = tmp_path / "ledger.db"
+    old = SqliteLedger(path, FixedClock(1_700_000_000))
+    old.describe({OLD.id: note_of(OLD).to_json()})
+    spend(old, OLD, NANO)
+    old.close()
+    url = f"sqlite://{path}"
+
+    (now,) = shown("show", "--ledger", url)
+    assert (now["current"], now["spent"]) == (True, 0.0)
+    assert {row["window"] for row in shown("show", "--all", "--ledger", url)} > {now["window"]}
+
+
+def test_an_operator_raises_and_takes_it_back(ledger: SqliteLedger) -> None:
+    """In the budget's own unit; every process bears it from its next request on."""
+    spend(ledger, TOKENS, 900)
+    (row,) = shown("raise", "tokens", "--to", "2000", "--why", "launch")
+    assert (row["limit"], row["percent_used"], row["raised"]) == (2000, 45.0, True)
+    spend(ledger, TOKENS, 900)
+    (row,) = shown("raise", "tokens", "--to", "policy", "--why", "over")
+    assert (row["limit"], row["raised"]) == (1000, False)
+
+
+def test_an_operator_freezes_and_resets(ledger: SqliteLedger) -> None:
+    """Freezing stops what costs; a reset empties the present window."""
+    spend(ledger, CALLS, 3 * NANO)
+    (row,) = shown("freeze", "calls", "--why", "incident")
+    assert row["frozen"]
+    (row,) = shown("unfreeze", "calls", "--why", "mended")
+    assert not row["frozen"]
+    (row,) = shown("reset", "calls", "--why", "test calls")
+    assert row["spent"] == 0.0
+
+
+def test_the_audit_names_who_what_and_why(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each order once, amounts in the budget's unit."""
+    spend(ledger, CALLS, 3 * NANO)
+    main(["budgets", "raise", "calls", "--to", "12.50", "--why", "launch", "--who", "ada"])
+    main(["budgets", "reset", "calls", "--why", "tests", "--who", "bob"])
+    capsys.readouterr()
+
+    assert main(["budgets", "audit"]) == 0
+    raised, reset = capsys.readouterr().out.splitlines()
+    assert "raise     calls  policy → $12.500000  by ada: launch" in raised
+    assert "reset     calls  $3.000000 → $0.000000  by bob: tests" in reset
+    assert [entry["who"] for entry in shown("audit")] == ["ada", "bob"]
+
+
+def test_what_a_dead_process_left_is_confirmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shown as unconfirmed; settled with the amount that it really cost."""
+    clock = FixedClock(1_800_000_000)
+    ledger = SqliteLedger(tmp_path / "ledger.db", clock)
+    ledger.describe({CALLS.id: note_of(CALLS).to_json()})
+    operation = spend(ledger, CALLS, 2 * NANO, settle=False)
+    clock.advance(3600)
+    spend(ledger, CALLS, 0)
+    url = f"sqlite://{tmp_path}/ledger.db"
+
+    assert main(["budgets", "holds", "--ledger", url]) == 0
+    assert f"{operation}  unconfirmed" in capsys.readouterr().out
+    assert main(["spend", "--ledger", url]) == 0
+    assert "unconfirmed  $2.000000" in capsys.readouterr().out
+    order = ["confirm", operation, "--amount", "calls=1.25", "--why", "invoice", "--ledger", url]
+    assert main(["budgets", *order]) == 0
+    (row,) = shown("show", "--ledger", url)
+    assert (row["settled"], row["unconfirmed"]) == (1.25, 0.0)
+    assert main(["budgets", *order]) == 1  # there is nothing left to confirm
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["freeze", "call", "--why", "x"], "did you mean calls?"),
+        (["raise", "tokens", "--to", "1.5", "--why", "x"], "a whole number of tokens"),
+        (["raise", "calls", "--to", "-1", "--why", "x"], "an amount in US dollars"),
+        (["reset", "calls", "--why", " "], "a text that is not empty"),
+        (["confirm", "op", "--amount", "5", "--why", "x"], "BUDGET=AMOUNT"),
+    ],
+)
+def test_a_wrong_order_is_told_and_changes_nothing(
+    ledger: SqliteLedger, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2."""
+    spend(ledger, CALLS, NANO)
+    assert main(["budgets", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert list(ledger.audit()) == []
+
+
+def test_the_live_view_draws_budgets_and_the_pace(ledger: SqliteLedger) -> None:
+    """The fullest first; without a terminal the frames follow each other."""
+    spend(ledger, CALLS, 1 * NANO)
+    spend(ledger, TOKENS, 999)
+    out = io.StringIO()
+    live(ledger, ZoneInfo("UTC"), out, frames=1)
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("tokens")
+    assert lines[1].startswith("calls")
+    assert "last hour  $0.000000  (0 calls)" in out.getvalue()
+
+
+def test_a_note_of_another_version_is_left_out() -> None:
+    """Whatever stands there."""
+    assert Note.from_json(note_of(TOKENS).to_json()) == note_of(TOKENS)
+    for line in ("", "{}", "[]", '{"limit":1}', note_of(TOKENS).to_json().replace("rolling", "x")):
+        assert Note.from_json(line) is None
