@@ -9,7 +9,7 @@ from aden.budgets.policy import Policy, Standing
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import MAX_COUNT, Amounts, amounts
-from aden.core.request import Request, reasons
+from aden.core.request import Request, reasons, task_of
 from aden.core.usage import Usage
 from aden.ledger.protocol import Ask, Line, Option
 from aden.pricing import Price, Prices
@@ -113,6 +113,8 @@ def takes(target: Quote, request: Request) -> bool:
     """Whether a model can take a request that was made for another one, as far as is known."""
     if request.pinned or (request.effort and not reasons(target.model)):
         return False
+    if task_of(target.model) != request.task and target.price.source != "floor":
+        return False
     window = target.price.context_tokens
     return window is None or target.input_tokens <= window
 
@@ -120,9 +122,12 @@ def takes(target: Quote, request: Request) -> bool:
 def quote(request: Request, model: str, prices: Prices, estimate: Estimate) -> Quote:
     """Price one way to send the request."""
     usage = estimate.usage(request)
+    if (carried := request.carries).counted:
+        in_tokens = prices.price(request, model).in_tokens
+        usage = usage.filled(carried) if in_tokens else carried
     price = prices.price(request, model, usage)
     sent = amounts(price.cost(usage), usage)
-    prompt = Usage(usage.input_tokens)
+    prompt = replace(usage, output_tokens=0)
     at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
     return Quote(model, price, estimate.input_tokens, usage.output_tokens or 0, sent, at_risk)
 

@@ -3,7 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from aden.core.usage import Usage
+
+Task = Literal["text", "embedding", "image", "speech", "transcript"]
+"""What a request wants made; a model makes one of them."""
 Scalar = str | int | float | bool
 
 
@@ -16,13 +21,22 @@ class Request:
     model: str
     """The model that the caller asked for; empty where none was named."""
     operation: str = "chat"
+    task: Task = "text"
     stream: bool = False
     input_chars: int = 0
     """Characters (UTF-8 bytes) of everything that the model reads: messages, tools, schema."""
     input_extra_tokens: int = 0
     """Tokens that characters do not show: framing a message, images, audio."""
     max_output_tokens: int | None = None
-    """The request's own cap on the output of one choice; None where it sets none."""
+    """The request's own cap on the output of one choice; None where it sets none. 0 where the
+    endpoint makes no output that is counted."""
+    likely_output_tokens: int | None = None
+    """Output of one choice, where the request shows it better than its model's other answers:
+    a text to be spoken, an image's size."""
+    carries: Usage = field(default_factory=Usage)
+    """What the request itself shows of its usage: characters to be spoken, images, seconds of an
+    uploaded file, and which of its tokens are audio or image; ``estimated`` where that is a
+    guess."""
     pinned: bool = False
     """True where the client's URL, not the request, names the model: it cannot be degraded."""
     effort: bool = False
@@ -51,6 +65,19 @@ class Request:
     def to(self, model: str) -> "Request":
         """The same request to another model."""
         return self if model == self.model else replace(self, model=model)
+
+
+_TASKS: tuple[tuple[Task, re.Pattern[str]], ...] = (
+    ("embedding", re.compile("embed")),
+    ("image", re.compile("image|dall-e")),
+    ("speech", re.compile(r"(^|[-/])tts")),
+    ("transcript", re.compile("whisper|transcri")),
+)
+
+
+def task_of(model: str) -> Task:
+    """What a model makes, by its name."""
+    return next((task for task, name in _TASKS if name.search(model)), "text")
 
 
 _REASONS = re.compile(r"^(.*/)?(o\d|gpt-[5-9](?!.*chat))")

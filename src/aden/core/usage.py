@@ -59,6 +59,19 @@ class Usage:
         tokens = (self.input_tokens, self.output_tokens)
         return tokens != (None, None) or not self.counted
 
+    def filled(self, other: "Usage") -> "Usage":
+        """This, and what *other* knows besides."""
+        known = {name: getattr(self, name) for name in COUNTS}
+        known |= {name: getattr(other, name) for name in COUNTS if known[name] is None}
+        return Usage(estimated=self.estimated or other.estimated, **known)
+
+    @property
+    def units(self) -> "Usage":
+        """The totals that are no tokens, where they are no guess."""
+        if self.estimated:
+            return Usage()
+        return Usage(**{name: getattr(self, name) for name in TOTALS if "tokens" not in name})
+
     def __add__(self, other: "Usage") -> "Usage":
         counts = {name: _add(getattr(self, name), getattr(other, name)) for name in COUNTS}
         return Usage(estimated=self.estimated or other.estimated, **counts)

@@ -72,18 +72,23 @@ class Attempt:
         if self.outcome == "open":
             self.outcome = "free"
 
-    def billed(self, likely_input: int, reserved_output: int) -> Usage:
+    def billed(self, likely_input: int, reserved_output: int, *, in_tokens: bool = True) -> Usage:
         """The usage to settle: the provider's figures, else an estimate, never below them.
 
         Args:
             likely_input: Best guess at the input tokens.
             reserved_output: What was reserved for the output, for what cannot be seen.
+            in_tokens: Whether the model's price is by the token.
         """
         if self.outcome == "free":
             return Usage()
-        tokens = (self.usage.input_tokens, self.usage.output_tokens)
-        if self.outcome == "reported" and (None not in tokens or not self.usage.in_tokens):
-            return self.usage
+        carried = self.request.carries
+        if self.outcome == "reported" and self._complete:
+            return self.usage.filled(carried.units)
+        if carried.counted and not in_tokens:
+            return self.usage.filled(carried)
+        if self.request.max_output_tokens == 0:  # an embedding has no output to be counted
+            return self.usage.filled(Usage(likely_input, estimated=True)).filled(carried)
         seen = output_tokens(self.deltas, self.size)
         unseen = not self.request.stream and not self.size
         if unseen or self.silent or self.at_work or self.request.hidden_output:
@@ -92,4 +97,13 @@ class Attempt:
         reported = {
             name: value for name in COUNTS if (value := getattr(self.usage, name)) is not None
         }
-        return replace(estimate, **reported)
+        return replace(estimate, **reported).filled(carried)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether what the provider counted is the whole bill."""
+        if not self.usage.in_tokens:
+            return True
+        no_output = self.request.max_output_tokens == 0
+        output = self.usage.output_tokens is not None or no_output
+        return self.usage.input_tokens is not None and output

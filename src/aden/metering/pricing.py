@@ -32,9 +32,10 @@ def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
     """Price what the call used."""
     usages, cost, sources = [], 0, []
     for attempt in call.attempts:
-        used = _used(attempt, call, estimator)
-        sent = attempt.request
-        price = (call.prices or prices).price(
+        sent, known = attempt.request, call.prices or prices
+        in_tokens = not sent.carries.counted or known.price(sent, sent.model).in_tokens
+        used = _used(attempt, call, estimator, in_tokens=in_tokens)
+        price = known.price(
             sent, sent.model, used, attempt.service_tier, told=attempt.outcome == "reported"
         )
         if price.source == "bridge":
@@ -54,6 +55,6 @@ def reserved_output(call: Call) -> int:
     return call.quote.output_tokens if call.quote else 0
 
 
-def _used(attempt: Attempt, call: Call, estimator: InputEstimator) -> Usage:
+def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens: bool) -> Usage:
     likely = estimator.likely(call.conversation, attempt.request)
-    return attempt.billed(likely, reserved_output(call))
+    return attempt.billed(likely, reserved_output(call), in_tokens=in_tokens)

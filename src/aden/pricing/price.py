@@ -92,6 +92,7 @@ def _ceil(value: Decimal) -> int:
 
 
 _FREE = Rate(0)
+_TOKENS: tuple[Unit, ...] = ("input", "output", "audio_input", "audio_output", "image_output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,11 @@ class Price:
     def rate(self, unit: Unit) -> Rate:
         """The rate of a unit, its own or the one that it falls back on."""
         return self._flat[unit]
+
+    @property
+    def in_tokens(self) -> bool:
+        """Whether it is by the token. A floor has rates for all units, so it need not be."""
+        return self.source != "floor" and any(unit in self.rates for unit in _TOKENS)
 
     def _resolve(self, unit: Unit) -> Rate:
         while (rate := self.rates.get(unit)) is None:
