@@ -49,12 +49,14 @@ class _Held:
     endpoint: Endpoint
     body: dict[str, Any]
     """What a resource's method would have been called with."""
+    files: frozenset[str]
+    """Which of that is no JSON."""
 
     def send(self, /, **sent: Any) -> Any | Awaitable[Any]:
         """Send the request with *sent* in place of `body`."""
         same = sent.keys() == self.body.keys()
         same = same and all(value is self.body[name] for name, value in sent.items())
-        options = self.options if same else _with_body(self.options, sent)
+        options = self.options if same else _with_body(self.options, sent, self.files)
         return self.wrapped(self.cast_to, options, *self.args, **self.kwargs)
 
 
@@ -76,7 +78,9 @@ def _hold(meter: Meter, wrapped: Any, client: Any, args: Any, kwargs: Any) -> _H
             endpoint = unlisted(name)
             meter.complaints.unlisted(name)
         left = {name: value for name, value in kwargs.items() if name not in _NAMES}
-        return _Held(wrapped, tuple(rest), left, cast_to, options, endpoint, _body(options))
+        files = _files(options.files)
+        body = {**_body(options), **files}
+        return _Held(wrapped, tuple(rest), left, cast_to, options, endpoint, body, frozenset(files))
     except Exception:
         meter.cannot("description", "a request of the client could not be read", trace=True)
         return None
@@ -96,10 +100,23 @@ def _body(options: Any) -> dict[str, Any]:
     return found
 
 
-def _with_body(options: Any, sent: Mapping[str, Any]) -> Any:
+def _files(files: Any) -> dict[str, Any]:
+    """The uploads by their names; a name that is given several times has a list."""
+    found: dict[str, Any] = {}
+    for name, file in files.items() if _is_mapping(files) else files or ():
+        name = str(name)
+        if name.endswith("[]"):
+            found.setdefault(name[:-2], []).append(file)
+        else:
+            found[name] = file
+    return found
+
+
+def _with_body(options: Any, sent: Mapping[str, Any], apart: frozenset[str]) -> Any:
     """A copy of the SDK's options; the retries of the client copy it again."""
     copy = options.model_copy()
-    copy.json_data = {name: sent[name] for name in sent if name not in (_BODY, _HEADERS)}
+    apart |= {_BODY, _HEADERS}
+    copy.json_data = {name: value for name, value in sent.items() if name not in apart}
     copy.extra_json = sent.get(_BODY)
     return copy
 

@@ -56,7 +56,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),
-        span_attributes=_span_attributes(asked),
+        span_attributes=span_attributes(asked),
     )
 
 
@@ -86,7 +86,7 @@ def read(attempt: Attempt, response: Any) -> None:
     )
     said = _said(response)
     attempt.answer = Answer(said, said)
-    _read_usage(attempt, get(response, "usage"))
+    read_usage(attempt, get(response, "usage"))
     if attempt.outcome != "reported":
         for choice in choices:
             attempt.saw_text("".join(_texts(get(choice, "message"))))
@@ -104,7 +104,7 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     usage = get(chunk, "usage")
     if usage is not None:
         attempt.service_tier = get(chunk, "service_tier") or attempt.service_tier
-        _read_usage(attempt, usage)
+        read_usage(attempt, usage)
         return bool(choices) or not hide_usage
     if hide_usage and not isinstance(chunk, Mapping):
         # Asked for usage, the provider says "usage": null in every other chunk.
@@ -139,7 +139,8 @@ def _texts(delta: Any) -> Iterable[str]:
                 yield text
 
 
-def _read_usage(attempt: Attempt, usage: Any) -> None:
+def read_usage(attempt: Attempt, usage: Any) -> None:
+    """Note a usage object; None where there is none."""
     if usage is None:
         return
     prompt = get(usage, "prompt_tokens_details")
@@ -166,7 +167,8 @@ def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
     return size, extra
 
 
-def _span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
+def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
+    """The request's parameters by the conventions' names."""
     attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "chat_completions"}
     for name, attribute in _PARAMETERS.items():
         value = asked.get(name)

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from aden.instrumentation.openai import chat, responses
+from aden.instrumentation.openai import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    responses,
+    speech,
+    transcripts,
+)
 from aden.instrumentation.openai.endpoint import Endpoint
 
 Standing = Literal["gated", "backstopped", "free"]
@@ -24,6 +32,14 @@ GATED: Mapping[str, Endpoint] = {
     "/chat/completions": chat.ENDPOINT,
     "/responses": responses.ENDPOINT,
     "/responses/compact": responses.ENDPOINT,
+    "/completions": completions.ENDPOINT,
+    "/embeddings": embeddings.ENDPOINT,
+    "/images/generations": images.ENDPOINT,
+    "/images/edits": images.ENDPOINT,
+    "/images/variations": images.ENDPOINT,
+    "/audio/speech": speech.ENDPOINT,
+    "/audio/transcriptions": transcripts.ENDPOINT,
+    "/audio/translations": transcripts.ENDPOINT,
 }
 """What it bills for is known: usage is read and priced."""
 

@@ -11,6 +11,8 @@ from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.streams import StreamMeter, observe_stream
 
+_READABLE = ("json", "text/")
+"""Content types that are kept to be read; a sound tells nothing."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """More than that is not kept to be read; the call is then estimated."""
 
@@ -32,9 +34,12 @@ class RawMeter:
         self._body = bytearray()
         self._encoding = http_response.headers.get("content-encoding")
         self._response_class = type(http_response)
+        self._kind = http_response.headers.get("content-type") or "application/json"
+        self._kept = any(kind in self._kind for kind in _READABLE)
         if http_response.is_closed:  # read in whole before we saw it
             self._encoding = None
-            self._body += http_response.content
+            if self._kept:
+                self._body += http_response.content
             self.end("complete")
         else:
             http_response.stream = _Observed(http_response.stream, self)
@@ -48,7 +53,7 @@ class RawMeter:
 
     def feed(self, data: bytes) -> None:
         """The caller has read a piece of the body."""
-        if self._handed_over or len(self._body) > MAX_BODY_BYTES:
+        if self._handed_over or not self._kept or len(self._body) > MAX_BODY_BYTES:
             return
         self._body += data
         if self._sending.request.stream:
@@ -87,8 +92,9 @@ class RawMeter:
                 self._body[:] = whole.content
             if self._sending.request.stream:
                 self._read_events()
-            else:
-                self._endpoint.note(self._sending, json.loads(self._body))
+            elif self._kept:
+                whole = json.loads(self._body) if "json" in self._kind else bytes(self._body)
+                self._endpoint.note(self._sending, whole)
 
     def _read_events(self) -> None:
         *lines, rest = self._body.split(b"\n")

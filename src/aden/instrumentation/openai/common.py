@@ -1,0 +1,45 @@
+"""What the endpoints beside chat have in common: how they are described and rewritten."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aden.core.request import Request, Scalar
+from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.parameters import given, is_given, metadata_of, strip_metadata
+from aden.metering.attempt import Attempt
+
+Attributes = Mapping[str, Scalar | tuple[str, ...]]
+
+
+def described(
+    kwargs: Mapping[str, Any], client: Any, operation: str, attributes: Attributes, **facts: Any
+) -> Request:
+    """A request with what all endpoints share: provider, model, server, metadata."""
+    asked = given(kwargs)
+    host, port = address_of(client)
+    model = asked.get("model")
+    return Request(
+        provider=provider_of(client, host),
+        model=model if isinstance(model, str) else "",
+        operation=operation,
+        pinned=bool(getattr(client, "_azure_deployment", None)) or not isinstance(model, str),
+        server_address=host,
+        server_port=port,
+        metadata=metadata_of(asked),
+        span_attributes=attributes,
+        **facts,
+    )
+
+
+def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
+    """What is sent: the decided model."""
+    sent = dict(kwargs)
+    if is_given(sent.get("model")):
+        sent["model"] = model
+    strip_metadata(sent)
+    return sent, False
+
+
+def unseen(_attempt: Attempt, _chunk: Any, _hide: bool) -> bool:
+    """Reads no chunk: the endpoint does not stream."""
+    return True

@@ -1,0 +1,81 @@
+"""``completions``, the endpoint before chat: a prompt is continued."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aden.core.request import Request, Scalar
+from aden.core.usage import token_count
+from aden.instrumentation.openai import chat
+from aden.instrumentation.openai.common import described
+from aden.instrumentation.openai.embeddings import measure
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.parameters import get, given
+from aden.metering.attempt import Attempt
+
+DEFAULT_MAX_TOKENS = 16
+"""Of each choice, where the request sets none
+(https://platform.openai.com/docs/api-reference/completions/create)."""
+
+
+def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
+    """What is asked."""
+    asked = given(kwargs)
+    size, tokens = measure(asked.get("prompt"))
+    prompts = _count(asked.get("prompt"))
+    made = max(token_count(asked.get("n")) or 1, token_count(asked.get("best_of")) or 1)
+    limit = token_count(asked.get("max_tokens"))
+    request = described(
+        kwargs,
+        client,
+        "text_completion",
+        _attributes(asked),
+        stream=bool(asked.get("stream")),
+        input_chars=size,
+        input_extra_tokens=tokens,
+        max_output_tokens=DEFAULT_MAX_TOKENS if limit is None else limit,
+        choices=made * prompts,
+    )
+    return replace(request, model=request.model or str(asked.get("model") or ""))
+
+
+def _attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
+    attributes = chat.span_attributes(asked)
+    attributes.pop("openai.api.type", None)  # has no value for this endpoint
+    return attributes
+
+
+def _count(prompt: Any) -> int:
+    """How many prompts there are: each is continued."""
+    several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
+    return len(prompt) if several else 1
+
+
+def read(attempt: Attempt, response: Any) -> None:
+    """Note what a whole response says."""
+    attempt.response_id = get(response, "id") or attempt.response_id
+    attempt.response_model = get(response, "model") or attempt.response_model
+    choices = get(response, "choices") or ()
+    attempt.finish_reasons = tuple(
+        str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
+    )
+    chat.read_usage(attempt, get(response, "usage"))
+    if attempt.outcome != "reported":
+        for choice in choices:
+            _saw_text(attempt, choice)
+
+
+def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
+    """Note what a chunk says; False for the usage chunk that only we asked for."""
+    for choice in get(chunk, "choices") or ():
+        _saw_text(attempt, choice)
+    # A chunk of chat, but for its texts.
+    return chat.feed(attempt, chunk, hide_usage)
+
+
+def _saw_text(attempt: Attempt, choice: Any) -> None:
+    if isinstance(text := get(choice, "text"), str) and text:
+        attempt.saw_text(text)
+
+
+ENDPOINT = Endpoint(describe, chat.rewrite, read, feed)

@@ -1,0 +1,85 @@
+"""``audio.transcriptions`` and ``translations``: billed by the second, or by the token."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aden.core.estimate import text_size
+from aden.core.request import Request
+from aden.core.usage import Usage, milliseconds, token_count
+from aden.instrumentation.openai.common import described, rewrite
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.openai.uploads import duration
+from aden.metering.attempt import Attempt
+
+AUDIO_TOKENS_PER_S = 10
+"""Of what is heard (https://platform.openai.com/docs/guides/realtime-costs)."""
+TEXT_TOKENS_PER_S = 5
+"""Of what is said, by a fast speaker: 200 words a minute."""
+
+
+def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
+    """What is asked: a file to be heard."""
+    seconds, exact = duration(kwargs.get("file"))
+    prompt = kwargs.get("prompt")
+    heard = round(seconds * AUDIO_TOKENS_PER_S)
+    return described(
+        kwargs,
+        client,
+        "generate_content",
+        {"gen_ai.output.type": "text"},
+        task="transcript",
+        stream=kwargs.get("stream") is True,
+        input_chars=text_size(prompt) if isinstance(prompt, str) else 0,
+        input_extra_tokens=heard,
+        likely_output_tokens=round(seconds * TEXT_TOKENS_PER_S) + 8,
+        carries=Usage(
+            audio_input_ms=milliseconds(seconds),
+            audio_input_tokens=heard,
+            estimated=not exact,
+        ),
+    )
+
+
+def read(attempt: Attempt, response: Any) -> None:
+    """Note the usage; a plain text has none, and says how much was heard by its length only."""
+    if not _read_usage(attempt, get(response, "usage")):
+        _read_duration(attempt, get(response, "duration"))
+    if attempt.outcome != "reported":
+        text = response if isinstance(response, str) else get(response, "text")
+        if isinstance(response, bytes):
+            text = response.decode("utf-8", "replace")
+        if isinstance(text, str):
+            attempt.saw_text(text)
+
+
+def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
+    """Note a piece of the text, or the usage of the last event."""
+    if isinstance(delta := get(chunk, "delta"), str) and delta:
+        attempt.saw_text(delta)
+    _read_usage(attempt, get(chunk, "usage"))
+    return True
+
+
+def _read_usage(attempt: Attempt, usage: Any) -> bool:
+    if usage is None:
+        return False
+    if get(usage, "type") == "duration":
+        return _read_duration(attempt, get(usage, "seconds"))
+    heard = get(usage, "input_token_details")
+    attempt.saw_usage(
+        Usage(
+            input_tokens=token_count(get(usage, "input_tokens")),
+            output_tokens=token_count(get(usage, "output_tokens")),
+            audio_input_tokens=token_count(get(heard, "audio_tokens")),
+        )
+    )
+    return attempt.outcome == "reported"
+
+
+def _read_duration(attempt: Attempt, seconds: object) -> bool:
+    attempt.saw_usage(Usage(audio_input_ms=milliseconds(seconds)))
+    return attempt.outcome == "reported"
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed)
