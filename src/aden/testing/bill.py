@@ -53,7 +53,18 @@ RATES: Mapping[str, Rates] = {
     "gpt-4o": Rates(2_500, 1_250, 10_000),  # 2.50 / 1.25 / 10.00
     "gpt-4o-mini": Rates(150, 75, 600),  # 0.15 / 0.075 / 0.60
     "o1": Rates(15_000, 7_500, 60_000),  # 15.00 / 7.50 / 60.00
+    "gpt-3.5-turbo-instruct": Rates(1_500, 1_500, 2_000),  # 1.50 / - / 2.00
+    "text-embedding-3-small": Rates(20, 20, 0),  # 0.02 / - / -
+    "gpt-4o-mini-tts": Rates(600, 600, 12_000),  # 0.60 / - / 12.00
+    "gpt-4o-mini-transcribe": Rates(1_250, 1_250, 5_000),  # 1.25 / - / 5.00
+    "gpt-image-1-mini": Rates(2_000, 200, 8_000),  # 2.00 / 0.20 / 8.00
 }
+
+MEDIA_RATES: Mapping[str, int] = {"gpt-4o-mini-transcribe": 3_000, "gpt-image-1-mini": 2_500}
+"""Nano-US-dollars per input token that is audio or image (USD 3.00 and 2.50 a million)."""
+
+UNIT_RATES: Mapping[str, int] = {"tts-1": 15_000, "whisper-1": 100}
+"""Nano-US-dollars per character (USD 15 a million) and per millisecond (USD 0.006 a minute)."""
 
 _SNAPSHOTS = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
 
@@ -258,11 +269,19 @@ class BillItem:
     """The client's ``x-stainless-retry-count``: 0 for the first try; None without the header."""
     metadata: Mapping[str, object] | None = None
     """The request's ``metadata``, if it had one."""
+    media_tokens: int = 0
+    """Prompt tokens that are audio or image."""
+    units: int = 0
+    """Characters or milliseconds, of a model that bills by them."""
     nano_usd: int | None = field(init=False)
     """Nano-US-dollars; None if the server has no price for the model."""
 
     def __post_init__(self) -> None:
         price = nano_usd(self.model, self.input_tokens, self.cached_tokens, self.output_tokens)
+        if price is not None and self.media_tokens:
+            price += self.media_tokens * (MEDIA_RATES[self.model] - RATES[self.model].input)
+        if self.model in UNIT_RATES:
+            price = self.units * UNIT_RATES[self.model]
         object.__setattr__(self, "nano_usd", price)
 
     @property

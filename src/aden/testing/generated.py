@@ -54,6 +54,15 @@ class Choice:
         return "".join(self.pieces[:1]), "".join(self.pieces[1:])
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A whole answer that is no JSON."""
+
+    kind: str
+    """Its content type."""
+    payload: bytes
+
+
 class Form(Protocol):
     """How an endpoint puts an answer into JSON."""
 
@@ -90,6 +99,8 @@ class Answer:
     form: Form
     detached: bool = False
     """Whether it is generated to its end though the client hangs up."""
+    tokens_a_piece: int = 1
+    """Output tokens of each piece; an image is sent in few."""
 
     @property
     def fails(self) -> bool:
@@ -108,7 +119,9 @@ class Answer:
             visible = len(self.tokens())
         if visible is None or isinstance(self.step, Hang):
             return self.item
-        return replace(self.item, output_tokens=self.item.reasoning_tokens + visible)
+        return replace(
+            self.item, output_tokens=self.item.reasoning_tokens + visible * self.tokens_a_piece
+        )
 
     def tokens(self) -> list[tuple[int, int]]:
         """Return (choice, position) of every visible token in the order of generation."""

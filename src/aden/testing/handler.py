@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from aden.testing import chat_endpoint, responses_endpoint
+from aden.testing import chat_endpoint, media_endpoints, responses_endpoint, text_endpoints
 from aden.testing.bill import as_json, models_json
+from aden.testing.form_data import read_form
+from aden.testing.generated import Body
 from aden.testing.script import Drop, Hang, Status, error_json
 
 if TYPE_CHECKING:
@@ -55,6 +57,20 @@ ROUTES: tuple[tuple[str, re.Pattern[str], Serve], ...] = (
     ("POST", re.compile(_ROOT + "/responses"), responses_endpoint.serve),
     ("GET", re.compile(_ROOT + "/responses/([^/]+)"), responses_endpoint.retrieve),
     ("POST", re.compile(_ROOT + "/responses/([^/]+)/cancel"), responses_endpoint.cancel),
+    ("POST", re.compile(_ROOT + "/completions"), text_endpoints.completions),
+    ("POST", re.compile(_ROOT + "/embeddings"), text_endpoints.embeddings),
+    ("POST", re.compile(_ROOT + "/moderations"), text_endpoints.moderations),
+    (
+        "POST",
+        re.compile(_ROOT + "/images/(?:generations|edits|variations)"),
+        media_endpoints.images,
+    ),
+    ("POST", re.compile(_ROOT + "/audio/speech"), media_endpoints.speech),
+    (
+        "POST",
+        re.compile(_ROOT + "/audio/(?:transcriptions|translations)"),
+        media_endpoints.transcripts,
+    ),
 )
 """(method, path, what serves it); the path's first group is an Azure deployment."""
 
@@ -103,8 +119,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _read_body(self) -> dict[str, object] | None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        kind = self.headers.get("Content-Type") or ""
         try:
-            body: object = json.loads(raw)
+            body: object = read_form(kind, raw) if "multipart" in kind else json.loads(raw)
         except ValueError:
             body = None
         parsed = body if isinstance(body, dict) else None
@@ -145,10 +162,10 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(answer.step, Drop):
             self.close_connection = True
         elif answer.fails:
-            self.send_json(*answer.form.whole(answer))
+            self._send_whole(*answer.form.whole(answer))
         else:
             with self._booked_whole(answer):
-                self.send_json(*answer.form.whole(answer))
+                self._send_whole(*answer.form.whole(answer))
 
     def _stream(self, answer: Answer) -> None:
         """Send one event for each token, and stop generating when the client has gone."""
@@ -205,6 +222,13 @@ class Handler(BaseHTTPRequestHandler):
         if gone or self.owner.stopping.wait(max(until - time.monotonic(), 0)):
             raise ConnectionAbortedError
 
+    def _send_whole(self, status: int, body: object) -> None:
+        if not isinstance(body, Body):
+            self.send_json(status, body)
+            return
+        self._send_head(status, body.kind, content_length=str(len(body.payload)))
+        self.wfile.write(body.payload)
+
     def send_json(self, status: int, body: object, **headers: str) -> None:
         """Send a JSON body."""
         payload = as_json(body).encode()
@@ -216,8 +240,8 @@ class Handler(BaseHTTPRequestHandler):
     ) -> None:
         """Send server-sent events as one chunk of the transfer encoding."""
         payload = "".join(map(_server_sent, events)).encode() + done
-        end = _LAST_CHUNK if last else b""
-        self.wfile.write(b"%x\r\n%s\r\n%s" % (len(payload), payload, end))
+        chunk = b"%x\r\n%s\r\n" % (len(payload), payload) if payload else b""
+        self.wfile.write(chunk + (_LAST_CHUNK if last else b""))
 
     def _send_head(self, status: int, kind: str, **headers: str) -> None:
         self.send_response(status)

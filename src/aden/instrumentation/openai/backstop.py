@@ -103,8 +103,8 @@ def _body(options: Any) -> dict[str, Any]:
 def _files(files: Any) -> dict[str, Any]:
     """The uploads by their names; a name that is given several times has a list."""
     found: dict[str, Any] = {}
-    for name, file in files.items() if _is_mapping(files) else files or ():
-        name = str(name)
+    for key, file in files.items() if _is_mapping(files) else files or ():
+        name = str(key)
         if name.endswith("[]"):
             found.setdefault(name[:-2], []).append(file)
         else:
