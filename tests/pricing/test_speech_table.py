@@ -84,6 +84,17 @@ def test_a_minute_costs_what_the_provider_says_it_does(
     assert price.source == source
 
 
+def test_a_stream_that_is_billed_while_it_is_open_is_estimated_from_its_speech() -> None:
+    """Where nobody tells how long it was open; else by that alone."""
+    request = Request("assemblyai", "universal-streaming")
+    for usage, source in (
+        (Usage(audio_input_ms=3_600_000), "bridge"),
+        (Usage(audio_input_ms=1000, session_ms=3_600_000), "overlay"),
+    ):
+        price = BOOK.price(request, request.model, usage)
+        assert (price.cost(usage), price.source) == (150_000_000, source)
+
+
 @pytest.mark.parametrize(
     ("provider", "model", "usage", "nano"),
     [
@@ -91,6 +102,8 @@ def test_a_minute_costs_what_the_provider_says_it_does(
         ("deepgram", "aura-2-thalia-en", Usage(characters=1000), 30_000_000),
         ("elevenlabs", "eleven_flash_v2_5", Usage(characters=1000), 50_000_000),
         ("assemblyai", "universal-streaming", Usage(session_ms=3_600_000), 150_000_000),
+        ("rime", "mistv3", Usage(characters=1000), 30_000_000),
+        ("inworld", "inworld-tts-2", Usage(characters=1000), 35_000_000),
         ("cartesia", "sonic-3.5", Usage(characters=1_000_000), 50_000_000_000),
         ("x_ai", "grok-voice-latest", Usage(session_ms=60_000), 80_000_000),
     ],

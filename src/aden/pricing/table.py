@@ -65,7 +65,12 @@ def price_of_row(row: Row, source: str, spelling: Spelling, tier: str | None) ->
     origin = Origin(
         f"{owner}/{row.model}", spelling.matched, row.source, row.as_of, row.tier, note=note
     )
-    return Price(row.rates or {}, source, None, origin, row.least_ms)
+    rates = row.rates or {}
+    bridges: tuple[Price, ...] = ()
+    if "session" in rates and not any(unit.startswith("speech") for unit in rates):
+        # Speech is sent for as long as a stream is open, so one stands in for the other.
+        bridges = (Price({"speech": rates["session"]}, "bridge", None, origin),)
+    return Price(rates, source, None, origin, row.least_ms, bridges)
 
 
 @dataclass(frozen=True, slots=True)
