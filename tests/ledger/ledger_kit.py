@@ -44,13 +44,18 @@ def typical(store: Ledger, model: str) -> int | None:
 
 def another(store: Store, clock: FixedClock, journal_calls: int) -> Store:
     """An empty ledger of the same kind with a shorter journal."""
+    return with_journal(store, clock, journal_calls, 400 * 86_400.0)
+
+
+def with_journal(store: Store, clock: FixedClock, calls: int, seconds: float) -> Store:
+    """An empty ledger of the same kind whose journal is bounded so."""
     if isinstance(store, MemoryLedger):
-        return MemoryLedger(clock, journal_calls=journal_calls)
+        return MemoryLedger(clock, journal_calls=calls, journal_s=seconds)
     if isinstance(store, RedisLedger):
         url = store.url.replace("namespace=", "namespace=another-")
-        return RedisLedger(url, clock, journal_calls=journal_calls, deadline_s=PATIENT_S)
+        return RedisLedger(url, clock, journal_calls=calls, journal_s=seconds, deadline_s=PATIENT_S)
     path = store.path.with_name("short.db")
-    return SqliteLedger(path, clock, journal_calls=journal_calls)
+    return SqliteLedger(path, clock, journal_calls=calls, journal_s=seconds)
 
 
 def line(

@@ -1,7 +1,8 @@
 """The finished call, as emitters, the journal and tables see it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from aden.core.attribution import NOBODY, Attribution
@@ -74,17 +75,30 @@ class CallRecord:
 
     @classmethod
     def from_json(cls, line: str) -> "CallRecord":
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; what a newer aden added is left out."""
         values: dict[str, Any] = json.loads(line)
         who = values["attribution"]
         who["tags"] = tuple(who["tags"])
-        values["attribution"] = Attribution(**who)
-        values["usage"] = Usage(**values["usage"])
-        values["decision"] = Decision(**values["decision"])
+        values["attribution"] = Attribution(**_known(Attribution, who))
+        values["usage"] = Usage(**_known(Usage, values["usage"]))
+        values["decision"] = Decision(**_known(Decision, values["decision"]))
         would_be = values.get("observed")
-        values["observed"] = Decision(**would_be) if would_be else None
+        values["observed"] = Decision(**_known(Decision, would_be)) if would_be else None
         values["finish_reasons"] = tuple(values["finish_reasons"])
-        return cls(**values)
+        return cls(**_known(cls, values))
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Those of *values* that *kind* has a field for."""
+    names = _names(kind)
+    if values.keys() <= names:
+        return values
+    return {name: value for name, value in values.items() if name in names}
+
+
+@cache
+def _names(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` makes one at each call

@@ -61,7 +61,11 @@ class Rolling:
 
         Ids of a window's slices sort like their beginnings.
         """
-        return Span(f"{self.series}:{start:012d}", float(start + self.width + self.seconds))
+        return Span(self.id(start), float(start + self.width + self.seconds))
+
+    def id(self, start: int) -> str:
+        """The id of the slice that begins at *start*."""
+        return f"rolling:{self.seconds}:{start:012d}"
 
     @property
     def series(self) -> str:

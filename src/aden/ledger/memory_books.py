@@ -187,21 +187,21 @@ class Books:
         return replace(balance, raised=marks.raised, frozen=marks.frozen) if marks else balance
 
     def _rolling_balance(self, key: str, rolling: Rolling, now: float) -> Balance:
-        current = rolling.slice(rolling.start(now))
-        balance = Balance(key, current.id, None)
-        for start in rolling.starts(now):
-            span = rolling.slice(start)
-            part = self.balances_.get((key, span.id))
-            if part is None or not (part.settled or part.unconfirmed or part.held):
-                continue
-            balance = replace(
-                balance,
-                ends_at=balance.ends_at or span.ends_at,
-                settled=balance.settled + part.settled,
-                unconfirmed=balance.unconfirmed + part.unconfirmed,
-                held=balance.held + part.held,
-            )
-        return replace(balance, ends_at=balance.ends_at or current.ends_at)
+        current = oldest = rolling.start(now)
+        parts = []
+        for start in reversed(rolling.starts(now)):
+            part = self.balances_.get((key, rolling.id(start)))
+            if part is not None and (part.settled or part.unconfirmed or part.held):
+                parts.append(part)
+                oldest = start
+        return Balance(
+            key,
+            rolling.id(current),
+            rolling.slice(oldest).ends_at,
+            sum(part.settled for part in parts),
+            sum(part.unconfirmed for part in parts),
+            sum(part.held for part in parts),
+        )
 
     def add(
         self, now: float, charge: Charge, *, held: int = 0, settled: int = 0, unconfirmed: int = 0

@@ -1,0 +1,159 @@
+"""Nothing grows for ever: what each store forgets, and what it does not."""
+
+from dataclasses import replace
+
+import pytest
+from ledger_kit import Store, ask, balance, charged, figures, granted, line, with_journal
+
+from aden.core.money import NanoUSD
+from aden.core.record import CallRecord
+from aden.core.usage import Usage
+from aden.core.window import Window
+from aden.ledger import Confirm, Ledger, Settlement
+from aden.ledger.memory import MemoryLedger
+from aden.testing.clock import FixedClock
+
+DAY_S = 86_400.0
+DAY, HOUR = Window("day"), Window("rolling 1h")
+RECORD = CallRecord("r", 0.0, "openai", "gpt-4o", "gpt-4o", Usage(10, 5), NanoUSD(7))
+
+
+def spend(store: Ledger, name: str, window: Window) -> str:
+    """Reserve and settle; the window that it was booked in."""
+    grant = granted(store.reserve(ask(name, line(amount=10, window=window))))
+    store.settle(Settlement(name, grant.holds))
+    return grant.holds[0].window_id
+
+
+def kept(store: Ledger) -> list[str]:
+    """The windows of budget b that are still known."""
+    store.settle(Settlement("a call that costs nothing"))
+    accounts = [account for account in store.accounts() if account.budget == "b"]
+    return [each.window_id for account in accounts for each in account.balances]
+
+
+def test_a_window_is_forgotten_long_after_its_end(ledger: Store, clock: FixedClock) -> None:
+    """66 days after its last use and not before; a total is kept."""
+    day = spend(ledger, "a", DAY)
+    session = spend(ledger, "s", Window("session"))
+    ledger.settle(charged("c", 7))
+    clock.advance(40 * DAY_S)
+    granted(ledger.reserve(ask("t", line(amount=1, window=Window("session")))))
+    ledger.settle(Settlement("t"))
+    assert kept(ledger) == [day, session, "total"]
+    clock.advance(25 * DAY_S)
+    assert kept(ledger) == [day, session, "total"]
+
+    clock.advance(2 * DAY_S)
+
+    assert kept(ledger) == [session, "total"]
+    clock.advance(45 * DAY_S)
+    assert kept(ledger) == ["total"]
+    assert balance(ledger).settled == 7
+
+
+def test_a_slice_is_forgotten_when_it_counts_no_more(ledger: Store, clock: FixedClock) -> None:
+    """A clock that is set back by the window's length may still want it."""
+    clock.set(1_790_000_040)  # where a slice begins
+    spend(ledger, "a", HOUR)
+    for off, left in ((7_320, 10), (7_321, 0)):
+        clock.set(1_790_000_040 + off)
+        ledger.settle(Settlement(f"{off}"))
+        clock.set(1_790_000_040 + 3_600)
+        assert figures(ledger, window=HOUR) == (left, 0, 0)
+
+
+def test_an_open_hold_keeps_its_window(ledger: Store, clock: FixedClock) -> None:
+    """However long its call takes."""
+    quarter_ms = int(90 * DAY_S * 1000)
+    grant = granted(
+        ledger.reserve(ask("a", line(window=HOUR), line("c", window=DAY), lease_ms=quarter_ms))
+    )
+    for _ in range(3):
+        clock.advance(29 * DAY_S)
+        ledger.settle(Settlement("nothing"))
+    assert [held.operation for held in ledger.holds()] == ["a"]
+
+    ledger.settle(Settlement("a", grant.holds))
+
+    assert {account.budget for account in ledger.accounts()} == {"c"}
+    clock.advance(70 * DAY_S)
+    assert kept(ledger) == []
+
+
+def test_the_unconfirmed_can_be_confirmed_for_a_month(ledger: Store, clock: FixedClock) -> None:
+    """Also in a slice that counts no more."""
+    for name in ("a", "c"):
+        granted(ledger.reserve(ask(name, line(amount=10, window=HOUR))))
+    clock.advance(61)
+    assert figures(ledger, window=HOUR) == (0, 20, 0)
+    clock.advance(34 * DAY_S)
+    ledger.settle(Settlement("nothing"))
+    assert ledger.order(Confirm("a", {"b": 7}, who="ann", why="a test"))
+    clock.advance(2 * DAY_S)
+
+    assert not ledger.order(Confirm("c", who="ann", why="a test"))
+    assert ledger.holds() == ()
+
+
+def test_an_alert_is_forgotten_with_its_window(ledger: Store, clock: FixedClock) -> None:
+    """One of a total is not."""
+    for window_id in ("day:2026-09-21", "total"):
+        claim = ledger.claim_alert("b", window_id, 80_000)
+        assert claim is not None
+        ledger.acknowledge_alert(claim)
+    clock.advance(68 * DAY_S)
+    ledger.settle(Settlement("nothing"))
+
+    assert ledger.claim_alert("b", "day:2026-09-21", 80_000) is not None
+    assert ledger.claim_alert("b", "total", 80_000) is None
+
+
+@pytest.mark.parametrize(("calls", "days", "left"), [(4, 400, 4), (100, 3, 3), (0, 400, 0)])
+def test_the_journal_is_bounded_by_number_and_age(
+    ledger: Store, clock: FixedClock, calls: int, days: int, left: int
+) -> None:
+    """The oldest go first."""
+    short = with_journal(ledger, clock, calls, days * DAY_S)
+    for number in range(10):
+        clock.advance(DAY_S)
+        short.settle(Settlement(f"{number}", record=replace(RECORD, id=f"{number}")))
+    clock.advance(0.5)
+    short.settle(Settlement("last", record=replace(RECORD, id="last")))
+
+    ids = [record.id for record in short.journal()]
+    assert ids == [*map(str, range(10)), "last"][11 - left - (1 if days == 3 else 0) :][: left + 1]
+    short.close()
+
+
+def test_a_journal_that_was_longer_is_cut_piece_by_piece(ledger: Store, clock: FixedClock) -> None:
+    """One call does not delete everything."""
+    long = with_journal(ledger, clock, 1_000, DAY_S)
+    for number in range(300):
+        long.settle(Settlement(f"{number}", record=RECORD))
+    assert long.flush(5)
+    assert len(list(long.journal())) == 300
+    clock.advance(2 * DAY_S)
+
+    lengths = []
+    for number in range(300, 308):
+        long.settle(Settlement(f"{number}", record=RECORD))
+        lengths.append(len(list(long.journal())))
+
+    assert lengths[-1] == 8
+    assert lengths[0] >= 250 or isinstance(long, MemoryLedger)
+    long.close()
+
+
+def test_the_journal_is_read_from_a_moment_on(ledger: Store, clock: FixedClock) -> None:
+    """Over several pages; nothing twice, nothing left out."""
+    for number in range(1_203):
+        ledger.settle(Settlement(f"{number}", record=replace(RECORD, id=f"{number}")))
+        clock.advance(1)
+    start = clock() - 1_203
+
+    assert [record.id for record in ledger.journal()] == [str(n) for n in range(1_203)]
+    assert [record.id for record in ledger.journal(start + 600)] == [
+        str(n) for n in range(600, 1_203)
+    ]
+    assert list(ledger.journal(clock() + 1)) == []
