@@ -9,6 +9,7 @@ from pathlib import Path
 import aden
 from aden.core.window import Window
 from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
+from aden.ledger.journal import Keep
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.redis import RedisLedger
 from aden.ledger.sqlite import SqliteLedger
@@ -44,18 +45,18 @@ def typical(store: Ledger, model: str) -> int | None:
 
 def another(store: Store, clock: FixedClock, journal_calls: int) -> Store:
     """An empty ledger of the same kind with a shorter journal."""
-    return with_journal(store, clock, journal_calls, 400 * 86_400.0)
+    return with_journal(store, clock, Keep(journal_calls))
 
 
-def with_journal(store: Store, clock: FixedClock, calls: int, seconds: float) -> Store:
+def with_journal(store: Store, clock: FixedClock, keep: Keep) -> Store:
     """An empty ledger of the same kind whose journal is bounded so."""
     if isinstance(store, MemoryLedger):
-        return MemoryLedger(clock, journal_calls=calls, journal_s=seconds)
+        return MemoryLedger(clock, keep=keep)
     if isinstance(store, RedisLedger):
         url = store.url.replace("namespace=", "namespace=another-")
-        return RedisLedger(url, clock, journal_calls=calls, journal_s=seconds, deadline_s=PATIENT_S)
+        return RedisLedger(url, clock, keep=keep, deadline_s=PATIENT_S)
     path = store.path.with_name("short.db")
-    return SqliteLedger(path, clock, journal_calls=calls, journal_s=seconds)
+    return SqliteLedger(path, clock, keep=keep)
 
 
 def line(

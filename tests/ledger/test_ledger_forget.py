@@ -10,6 +10,7 @@ from aden.core.record import CallRecord
 from aden.core.usage import Usage
 from aden.core.window import Window
 from aden.ledger import Confirm, Ledger, Settlement
+from aden.ledger.journal import Keep
 from aden.ledger.memory import MemoryLedger
 from aden.testing.clock import FixedClock
 
@@ -114,7 +115,7 @@ def test_the_journal_is_bounded_by_number_and_age(
     ledger: Store, clock: FixedClock, calls: int, days: int, left: int
 ) -> None:
     """The oldest go first."""
-    short = with_journal(ledger, clock, calls, days * DAY_S)
+    short = with_journal(ledger, clock, Keep(calls, days * DAY_S))
     for number in range(10):
         clock.advance(DAY_S)
         short.settle(Settlement(f"{number}", record=replace(RECORD, id=f"{number}")))
@@ -128,7 +129,7 @@ def test_the_journal_is_bounded_by_number_and_age(
 
 def test_a_journal_that_was_longer_is_cut_piece_by_piece(ledger: Store, clock: FixedClock) -> None:
     """One call does not delete everything."""
-    long = with_journal(ledger, clock, 1_000, DAY_S)
+    long = with_journal(ledger, clock, Keep(1_000, DAY_S))
     for number in range(300):
         long.settle(Settlement(f"{number}", record=RECORD))
     assert long.flush(5)

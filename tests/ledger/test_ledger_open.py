@@ -10,7 +10,8 @@ from ledger_kit import (
 )
 
 from aden.errors import ConfigurationError
-from aden.ledger import default_ledger_url, open_ledger
+from aden.ledger import default_ledger_url, open_ledger, shown_url
+from aden.ledger.journal import DAY_S, Keep
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.sqlite import SqliteLedger
 
@@ -34,6 +35,23 @@ def test_another_url_is_a_wrong_setting(url: str) -> None:
     """The error says what is allowed."""
     with pytest.raises(ConfigurationError, match=re.escape("memory: | sqlite:///absolute/path")):
         open_ledger(url)
+
+
+def test_a_files_url_may_bound_its_journal(path: Path) -> None:
+    """By number and age; the defaults are 100,000 calls and 400 days."""
+    for query, keep in (("", Keep(100_000, 400 * DAY_S)), ("?journal=5", Keep(5, 400 * DAY_S))):
+        ledger = open_ledger(f"sqlite://{path}{query}")
+        assert isinstance(ledger, SqliteLedger)
+        assert (ledger._keep, ledger.path) == (keep, path)
+        assert ledger.url == f"sqlite://{path}{query}" == shown_url(ledger.url)
+        ledger.close()
+
+
+@pytest.mark.parametrize("query", ["journal=many", "journal_days=0", "journal_day=3", "journal="])
+def test_a_wrong_bound_of_the_journal_is_a_wrong_setting(path: Path, query: str) -> None:
+    """The error shows how it is written."""
+    with pytest.raises(ConfigurationError, match="journal=calls&journal_days=days"):
+        open_ledger(f"sqlite://{path}?{query}")
 
 
 def test_a_ledger_that_reaches_less_than_asked_is_refused(path: Path) -> None:

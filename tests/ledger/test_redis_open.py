@@ -15,6 +15,7 @@ from test_ledger_settle import RECORD
 
 from aden.errors import ConfigurationError, LedgerError
 from aden.ledger import Charge, Settlement, open_ledger, shown_url
+from aden.ledger.journal import Keep
 from aden.ledger.redis import RedisLedger
 from aden.ledger.redis_url import parse
 
@@ -41,9 +42,11 @@ def test_a_redis_ledger_reaches_the_fleet(redis_server: RedisServer) -> None:
 
 def test_what_a_url_says() -> None:
     """Namespace and journal are ours, the rest is the client's."""
-    address = parse("rediss://me:pw@example.com:6380/3?namespace=eu-1&journal=5&ssl_cert_reqs=none")
+    address = parse(
+        "rediss://me:pw@example.com:6380/3?namespace=eu-1&journal=5&journal_days=30&ssl_cert_reqs=none"
+    )
     assert address.client_url == "rediss://me:pw@example.com:6380/3?ssl_cert_reqs=none"
-    assert (address.base, address.journal_calls) == ("{aden:eu-1}", 5)
+    assert (address.base, address.keep) == ("{aden:eu-1}", Keep(5, 30 * 86_400.0))
     assert "pw" not in repr(address)
     assert parse("redis://h").base == "{aden:main}"
 
@@ -65,7 +68,8 @@ def test_what_a_url_says() -> None:
         ("redis://h?namespace=", "letters, digits"),
         ("redis://h?namespace={a}", "letters, digits"),
         ("redis://h?journal=many", "journal is a number"),
-        ("redis://h?socket_timeout=60", "the options namespace, journal, ssl_ca_certs"),
+        ("redis://h?journal_days=0", "journal_days is a number"),
+        ("redis://h?socket_timeout=60", "journal, journal_days, ssl_ca_certs"),
         ("redis://h?ssl_cert_reqs=none", "rediss:// for ssl_cert_reqs"),
         ("rediss://h?ssl_check_hostname=perhaps", "ssl_check_hostname is true | false"),
         ("rediss://h?ssl_cert_reqs=optional", "ssl_cert_reqs is required | none"),

@@ -4,6 +4,7 @@ import os
 
 from aden.errors import ConfigurationError
 from aden.ledger import Ledger, default_ledger_url, open_ledger
+from aden.ledger.open import sqlite_path
 from aden.settings import Settings
 
 
@@ -17,7 +18,7 @@ def ledger_here(url: str | None) -> Ledger:
     if chosen.startswith("memory:"):
         allowed = "a ledger that processes share: sqlite:///absolute/path or redis://…"
         raise ConfigurationError("ledger", chosen, allowed)
-    if chosen.startswith("sqlite:///") and not os.path.exists("/" + chosen[10:].lstrip("/")):
+    if chosen.startswith("sqlite:///") and not sqlite_path(chosen).exists():
         allowed = "a ledger that exists; name it with --ledger or ADEN_LEDGER"
         raise ConfigurationError("ledger", chosen, allowed)
     return open_ledger(chosen)

@@ -1,11 +1,43 @@
-"""The journal's lines: finished calls as JSON, whatever odd value a provider put into one."""
+"""The journal: how long it may become, and its lines: finished calls as JSON."""
 
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from aden.core.record import CallRecord
+from aden.errors import ConfigurationError
 
 logger = logging.getLogger("aden.ledger")
+
+DAY_S = 86_400.0
+OPTIONS = "journal=calls&journal_days=days"
+
+
+class Keep(NamedTuple):
+    """How much of the journal is kept; what is beyond either bound goes, the oldest first."""
+
+    calls: int = 100_000
+    """About a kilobyte each."""
+    seconds: float = 400 * DAY_S
+    """A year and a month."""
+
+
+def read_keep(
+    options: dict[str, str], default: Keep, wrong: Callable[[str], ConfigurationError]
+) -> Keep:
+    """Take the journal's options out of those of a ledger's URL.
+
+    Raises:
+        ConfigurationError: One of them is no number; made by *wrong*.
+    """
+    calls = options.pop("journal", str(default.calls))
+    if not re.fullmatch(r"\d{1,8}", calls, re.ASCII):
+        raise wrong("journal is a number of calls, 0 to 99999999")
+    days = options.pop("journal_days", str(int(default.seconds / DAY_S)))
+    if not re.fullmatch(r"[1-9]\d{0,4}", days, re.ASCII):
+        raise wrong("journal_days is a number of days, 1 to 99999")
+    return Keep(int(calls), int(days) * DAY_S)
 
 
 def line_of(record: CallRecord | None) -> str | None:

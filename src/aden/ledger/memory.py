@@ -13,6 +13,7 @@ from functools import partial
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import LedgerUnavailable
+from aden.ledger.journal import Keep
 from aden.ledger.memory_books import Books
 from aden.ledger.memory_orders import carry_out
 from aden.ledger.operator import Account, AuditEntry, Held, Order, accounts_of
@@ -30,9 +31,6 @@ from aden.ledger.rules import percentile_of
 
 logger = logging.getLogger("aden.ledger")
 
-JOURNAL_CALLS = 100_000
-JOURNAL_S = 400 * 86_400.0
-"""How long a line of the journal is kept: a year and a month."""
 TURN_S = 0.25
 
 
@@ -51,14 +49,13 @@ class MemoryLedger:
         self,
         clock: Callable[[], float] = time.time,
         *,
-        journal_calls: int = JOURNAL_CALLS,
-        journal_s: float = JOURNAL_S,
+        keep: Keep = Keep(),  # noqa: B008 - immutable
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._paused = False
         self._put_off: deque[Callable[[float], None]] = deque()
-        self.books = Books(journal_calls, journal_s)
+        self.books = Books(keep)
         _LEDGERS.add(self)
 
     def reserve(self, ask: Ask) -> Grant | Refusal:

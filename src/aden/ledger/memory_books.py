@@ -11,6 +11,7 @@ from typing import Literal
 
 from aden.core.record import CallRecord
 from aden.core.window import Rolling, Window
+from aden.ledger.journal import Keep
 from aden.ledger.operator import AUDIT_ENTRIES, AuditEntry, Held, Marks
 from aden.ledger.protocol import AlertClaim, Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
@@ -54,16 +55,16 @@ class Alert:
 class Books:
     """Balances, operations, alerts, the journal and the audit table."""
 
-    def __init__(self, journal_calls: int, journal_s: float) -> None:
+    def __init__(self, keep: Keep) -> None:
         self.balances_: dict[Key, Balance] = {}
         self.operations: dict[str, Operation] = {}
         self.marks: dict[str, Marks] = {}
         self.alerts: dict[tuple[str, str, int, int], Alert] = {}
         self.audit: deque[AuditEntry] = deque(maxlen=AUDIT_ENTRIES)
-        self.journal: deque[tuple[float, CallRecord]] = deque(maxlen=journal_calls)
+        self.journal: deque[tuple[float, CallRecord]] = deque(maxlen=keep.calls)
         self.outputs: dict[str, dict[int, int]] = {}
         self.descriptions: dict[str, str] = {}
-        self._journal_s = journal_s
+        self._journal_s = keep.seconds
         self._leases: list[tuple[float, str]] = []
         self._ages: dict[Key, float] = {}
         self._aging: list[tuple[float, Key]] = []

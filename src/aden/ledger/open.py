@@ -3,8 +3,10 @@
 import os
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from aden.errors import ConfigurationError
+from aden.ledger.journal import OPTIONS, Keep, read_keep
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Ledger, Reach
 from aden.ledger.redis_url import ALLOWED as ALLOWED_REDIS
@@ -12,7 +14,8 @@ from aden.ledger.redis_url import is_redis, shown
 from aden.ledger.sqlite import SqliteLedger
 from aden.ledger.sqlite_probe import ADVICE, prove_locks
 
-ALLOWED = f"memory: | sqlite:///absolute/path | {ALLOWED_REDIS}"
+ALLOWED_SQLITE = f"sqlite:///absolute/path[?{OPTIONS}]"
+ALLOWED = f"memory: | {ALLOWED_SQLITE} | {ALLOWED_REDIS}"
 REACHES: tuple[Reach, ...] = ("process", "host", "fleet")
 
 
@@ -27,7 +30,7 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
     if url in ("memory:", "memory://"):
         ledger = MemoryLedger()
     elif url.startswith("sqlite:///"):
-        ledger = _open_sqlite(Path("/" + url.removeprefix("sqlite:///").lstrip("/")))
+        ledger = _open_sqlite(shown_url(url))
     elif is_redis(url):
         ledger = _open_redis(url)
     else:
@@ -52,8 +55,22 @@ def check_reach(ledger: Ledger, required: Reach) -> None:
         raise ConfigurationError("ledger", ledger.url, why)
 
 
-def _open_sqlite(path: Path) -> Ledger:
-    ledger = SqliteLedger(path)
+def sqlite_path(url: str) -> Path:
+    """The file of a SQLite ledger's URL."""
+    return Path("/" + url.removeprefix("sqlite:///").lstrip("/").partition("?")[0])
+
+
+def _open_sqlite(url: str) -> Ledger:
+    path = sqlite_path(url)
+
+    def wrong(hint: str) -> ConfigurationError:
+        return ConfigurationError("ledger", url, f"{ALLOWED_SQLITE}: {hint}")
+
+    options = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+    keep = read_keep(options, Keep(), wrong)
+    if options:
+        raise wrong("no other options")
+    ledger = SqliteLedger(path, url=url, keep=keep)
     if problem := prove_locks(path):
         ledger.close()
         raise ConfigurationError("ledger", ledger.url, f"{ADVICE} ({problem})")

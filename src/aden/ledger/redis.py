@@ -13,8 +13,7 @@ from aden.core.window import Window
 from aden.errors import ConfigurationError, LedgerError
 from aden.ledger import redis_orders as orders
 from aden.ledger import redis_verbs as verbs
-from aden.ledger.journal import line_of, records_of
-from aden.ledger.memory import JOURNAL_S
+from aden.ledger.journal import Keep, line_of, records_of
 from aden.ledger.operator import Account, AuditEntry, Held, Marks, Order, Row, accounts_of
 from aden.ledger.protocol import (
     ALERT_LEASE_MS,
@@ -57,15 +56,13 @@ class RedisLedger:
         url: str,
         clock: Callable[[], float] | None = None,
         *,
-        journal_calls: int | None = None,
-        journal_s: float = JOURNAL_S,
+        keep: Keep | None = None,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         address = parse(url)
         self.url = address.shown
         self._clock = clock
-        self._journal_calls = address.journal_calls if journal_calls is None else journal_calls
-        self._journal_s = journal_s
+        self._keep = address.keep if keep is None else keep
         self._typical: dict[str, int | None] = {}
         self._typical_at = time.monotonic()
         self._wire = Wire(lambda: Link(address, deadline_s), self.url, deadline_s)
@@ -89,8 +86,7 @@ class RedisLedger:
         """Replace an operation's hold by its charges."""
         try:
             line = line_of(settlement.record)
-            keep = (self._journal_calls, self._journal_s)
-            self._wire.soon(verbs.settle(self._given(), settlement, line, *keep))
+            self._wire.soon(verbs.settle(self._given(), settlement, line, self._keep))
         except Exception:
             logger.exception("aden: a settlement cannot be booked in %s", self.url)
 

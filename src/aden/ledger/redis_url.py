@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aden.errors import ConfigurationError
+from aden.ledger.journal import OPTIONS, Keep, read_keep
 
-ALLOWED = "redis[s]://[user:password@]host[:port][/db][?namespace=name&journal=calls]"
+ALLOWED = f"redis[s]://[user:password@]host[:port][/db][?namespace=name&{OPTIONS}]"
 ESCAPES = "/ ? # @ in a password are written %2F %3F %23 %40"
 SCHEMES = ("redis", "rediss")
 TLS_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -20,7 +22,7 @@ TLS_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "ssl_keyfile": (),
 }
 """The client's options for TLS with what they may be; nothing: a path."""
-JOURNAL_CALLS = 20_000
+KEEP = Keep(calls=20_000)
 """About 20 MB of the server's memory."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
@@ -35,7 +37,7 @@ class Address:
     shown: str
     """The same for people, without secrets."""
     namespace: str
-    journal_calls: int
+    keep: Keep
 
     @property
     def base(self) -> str:
@@ -51,7 +53,7 @@ def is_redis(url: str) -> bool:
 def shown(url: str) -> str:
     """*url* without user, password and the values of unknown options, however malformed."""
     place, _, query = re.sub(r"//.*@", "//***@", url, flags=re.DOTALL).partition("?")
-    known = {"namespace", "journal", *TLS_OPTIONS}
+    known = {"namespace", "journal", "journal_days", *TLS_OPTIONS}
     options = parse_qsl(query, keep_blank_values=True)
     kept = [(name, value if name in known else "***") for name, value in options]
     return f"{place}?{urlencode(kept, safe='*:/')}" if kept else place
@@ -76,18 +78,16 @@ def parse(url: str) -> Address:
     namespace = options.pop("namespace", "main")
     if not _NAMESPACE.fullmatch(namespace):
         raise _wrong(url, "namespace is 1 to 64 letters, digits and _ . : -")
-    journal = options.pop("journal", str(JOURNAL_CALLS))
-    if not re.fullmatch(r"\d{1,8}", journal, re.ASCII):
-        raise _wrong(url, "journal is a number of calls, 0 to 99999999")
+    keep = read_keep(options, KEEP, partial(_wrong, url))
     _check_tls(url, parts.scheme, options)
     place = parts._replace(query=urlencode(options)).geturl()
-    return Address(place, shown(url), namespace, int(journal))
+    return Address(place, shown(url), namespace, keep)
 
 
 def _check_tls(url: str, scheme: str, options: dict[str, str]) -> None:
     unknown = sorted(set(options) - set(TLS_OPTIONS))
     if unknown:
-        raise _wrong(url, f"the options namespace, journal, {', '.join(TLS_OPTIONS)}")
+        raise _wrong(url, f"the options namespace, journal, journal_days, {', '.join(TLS_OPTIONS)}")
     if options and scheme != "rediss":
         raise _wrong(url, f"rediss:// for {', '.join(options)}")
     for name, value in options.items():

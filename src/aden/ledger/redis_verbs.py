@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal, Protocol, TypeVar
 
 from aden.core.window import Span, Window
+from aden.ledger.journal import Keep
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Refusal, Settlement
 from aden.ledger.redis_call import Call, Reply
 from aden.ledger.rules import Verdict, output_bucket, percentile_of, retry_after_ms
@@ -138,16 +139,14 @@ class Plain:
         return reply
 
 
-def settle(
-    given: float | None, settlement: Settlement, line: str | None, calls: int, seconds: float
-) -> Call:
+def settle(given: float | None, settlement: Settlement, line: str | None, keep: Keep) -> Call:
     """`Ledger.settle`."""
     output = b""
     if settlement.output is not None:
         model, tokens = settlement.output
         output = number(output_bucket(tokens)) + b":" + text(model)
     words = [moment(given), text(settlement.operation), output]
-    words += (b"" if line is None else text(line), number(calls), moment(seconds))
+    words += (b"" if line is None else text(line), number(keep.calls), moment(keep.seconds))
     for charge in settlement.charges:
         words += (text(charge.budget), text(charge.window_id), number(charge.amount))
     return Call("settle", words)

@@ -20,8 +20,7 @@ from aden.core.window import Window
 from aden.errors import LedgerSaturated, LedgerUnavailable
 from aden.ledger import sqlite_orders as orders
 from aden.ledger import sqlite_verbs as verbs
-from aden.ledger.journal import line_of, records_of
-from aden.ledger.memory import JOURNAL_CALLS, JOURNAL_S
+from aden.ledger.journal import Keep, line_of, records_of
 from aden.ledger.operator import Account, AuditEntry, Held, Order
 from aden.ledger.protocol import (
     ALERT_LEASE_MS,
@@ -35,7 +34,6 @@ from aden.ledger.protocol import (
 )
 from aden.ledger.rules import percentile_of
 from aden.ledger.sqlite_file import is_busy
-from aden.ledger.sqlite_forget import Keep
 from aden.ledger.sqlite_store import RETRY_S, Store, Work
 
 T = TypeVar("T")
@@ -60,12 +58,12 @@ class SqliteLedger:
         path: Path,
         clock: Callable[[], float] = time.time,
         *,
-        journal_calls: int = JOURNAL_CALLS,
-        journal_s: float = JOURNAL_S,
+        url: str | None = None,
+        keep: Keep = Keep(),  # noqa: B008 - immutable
     ) -> None:
-        self.url = f"sqlite://{path}"
+        self.url = url or f"sqlite://{path}"
         self.path = path
-        self._keep = Keep(journal_calls, journal_s)
+        self._keep = keep
         self._typical: dict[str, int | None] = {}
         self._waiting: tuple[int, ThreadPoolExecutor] | None = None
         self._store = Store(path, clock)

@@ -4,19 +4,12 @@ A night's worth of them must not stall one call, and none is left over where as 
 """
 
 import sqlite3
-from typing import NamedTuple
 
+from aden.ledger.journal import Keep
 from aden.ledger.rules import forget_at
 
 PRUNE = 50
 """How many rows of a kind one transaction deletes."""
-
-
-class Keep(NamedTuple):
-    """The bounds of the journal."""
-
-    calls: int
-    seconds: float
 
 
 def forget(db: sqlite3.Connection, now: float, keep: Keep) -> None:

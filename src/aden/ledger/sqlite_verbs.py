@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from aden.core.window import Rolling, Window, slice_of
+from aden.ledger.journal import Keep
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
     RETAIN_S,
@@ -13,7 +14,7 @@ from aden.ledger.rules import (
     output_bucket,
     retry_after_ms,
 )
-from aden.ledger.sqlite_forget import Keep, forget
+from aden.ledger.sqlite_forget import forget
 
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
