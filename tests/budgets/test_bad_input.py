@@ -2,7 +2,7 @@
 
 import pytest
 
-from aden import Budget, ConfigurationError, Degrade, requests, seconds, tokens
+from aden import ANY, Budget, ConfigurationError, Degrade, requests, seconds, tokens
 from aden.budgets import gate
 from aden.budgets.plan import Estimate, Plan, plan
 from aden.budgets.policy import Policy, make_policy
@@ -114,3 +114,12 @@ def test_a_degrade_to_another_providers_model_is_not_for_this_request() -> None:
         decision = _decide(policy, ledger, "one", Request(provider, model))
         sent[provider] = decision.model or decision.reason
     assert sent == {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "x_ai": "exhausted"}
+
+
+def test_a_label_that_is_no_text_does_not_lead_around_a_budget() -> None:
+    """It counts as the text that Python shows for it."""
+    policy = make_policy([Budget("b", 1, scope={"customer": ANY}), Budget("all", 1)])
+    for customer in (["acme"], {"id": 7}, 42):
+        odd = Attribution(customer_id=customer)  # type: ignore[arg-type]
+        keys = [match.key for match in policy.matching(REQUEST, odd)]
+        assert keys == [f"b|customer={customer}", "all"]

@@ -55,7 +55,10 @@ class Policy:
         if self.mode == "off" or not self.budgets:
             return ()
         asking = (request.provider, request.model, attribution)
-        found = self._matched.get(asking)
+        try:
+            found = self._matched.get(asking)
+        except TypeError:  # somebody gave a list where a text belongs; it is matched as a text
+            return self._match(request, attribution)
         if found is None:
             if len(self._matched) >= MAX_REMEMBERED:
                 self._matched.clear()
