@@ -3,15 +3,13 @@
 Imported only where content is captured.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from aden.instrumentation.openai.content_parts import parts_of, plain, read_json
 from aden.instrumentation.openai.parameters import get, is_given
 from aden.telemetry.content import Content
 from aden.telemetry.messages import (
-    FilePart,
     FunctionToolDefinition,
     GenericToolDefinition,
     InputMessage,
@@ -19,7 +17,6 @@ from aden.telemetry.messages import (
     TextPart,
     ToolCallRequestPart,
     ToolCallResponsePart,
-    UriPart,
 )
 
 _FINISHED = {"tool_calls": "tool_call", "function_call": "tool_call"}
@@ -93,7 +90,7 @@ class Gathered:
 def _input(message: Any) -> InputMessage:
     role, name = get(message, "role"), get(message, "name")
     if role == "tool":
-        answer = ToolCallResponsePart(_plain(get(message, "content")), get(message, "tool_call_id"))
+        answer = ToolCallResponsePart(plain(get(message, "content")), get(message, "tool_call_id"))
         parts: list[Any] = [answer]
     else:
         parts = _parts(message)
@@ -107,72 +104,16 @@ def _output(message: Any, reason: Any) -> OutputMessage:
 
 def _parts(message: Any) -> list[Any]:
     parts: list[Any] = [_tool_call(each) for each in get(message, "tool_calls") or ()]
-    content = get(message, "content")
-    if isinstance(content, str):
-        parts.append(TextPart(content))
-    elif isinstance(content, list | tuple):
-        parts += [part for each in content if (part := _part(each)) is not None]
+    parts += parts_of(get(message, "content"))
     if isinstance(refusal := get(message, "refusal"), str):
         parts.append(TextPart(refusal))
     return parts
 
 
-def _part(item: Any) -> Any:
-    """One part of a message; None for a kind that the conventions do not know."""
-    if isinstance(item, str):
-        return TextPart(item)
-    kind, text = get(item, "type"), get(item, "text")
-    if kind == "refusal":
-        text = get(item, "refusal")
-    if kind in ("text", "input_text", "output_text", "refusal"):
-        return TextPart(text) if isinstance(text, str) else None
-    if kind in ("image_url", "input_image"):
-        return _image(item)
-    if kind == "input_audio":
-        return _audio(get(item, "input_audio"))
-    return _file(get(item, "file") or item) if kind in ("file", "input_file") else None
-
-
-def _image(item: Any) -> Any:
-    url = get(item, "image_url")
-    url = url if isinstance(url, str) else get(url, "url")
-    if isinstance(url, str) and url:
-        return _reference(url, "image")
-    file_id = get(item, "file_id")
-    return FilePart(None, "image", file_id) if isinstance(file_id, str) else None
-
-
-def _audio(audio: Any) -> Any:
-    data, kind = get(audio, "data"), get(audio, "format")
-    if not isinstance(data, str):
-        return None
-    mime_type = {"wav": "audio/wav", "mp3": "audio/mpeg"}.get(str(kind))
-    return UriPart(mime_type, "audio", _digest(data))
-
-
-def _file(file: Any) -> Any:
-    file_id, data = get(file, "file_id"), get(file, "file_data")
-    if isinstance(file_id, str) and file_id:
-        return FilePart(None, "document", file_id)
-    return _reference(data, "document") if isinstance(data, str) and data else None
-
-
-def _reference(url: str, modality: str) -> UriPart:
-    """A URL as it is; what is sent inline, by its digest: bytes belong on no span."""
-    if not url.startswith("data:"):
-        return UriPart(None, modality, url)
-    header, _, payload = url.removeprefix("data:").partition(",")
-    return UriPart(header.split(";", 1)[0] or None, modality, _digest(payload))
-
-
-def _digest(data: str) -> str:
-    return "sha256:" + hashlib.sha256(data.encode("utf-8", "replace")).hexdigest()
-
-
 def _tool_call(call: Any) -> ToolCallRequestPart:
     function = get(call, "function") or get(call, "custom")
     arguments = get(function, "arguments") or get(function, "input") or None
-    return ToolCallRequestPart(_read_json(arguments), get(function, "name") or "", get(call, "id"))
+    return ToolCallRequestPart(read_json(arguments), get(function, "name") or "", get(call, "id"))
 
 
 def _tool(tool: Any) -> FunctionToolDefinition | GenericToolDefinition:
@@ -183,25 +124,5 @@ def _tool(tool: Any) -> FunctionToolDefinition | GenericToolDefinition:
     return FunctionToolDefinition(
         get(function, "name") or "",
         get(function, "description"),
-        _plain(get(function, "parameters")),
+        plain(get(function, "parameters")),
     )
-
-
-def _read_json(text: Any) -> Any:
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError):
-        return text
-
-
-def _plain(value: Any) -> Any:
-    """Data as JSON knows it; what is no data is left out."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if hasattr(value, "model_dump"):
-        return _plain(value.model_dump())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None

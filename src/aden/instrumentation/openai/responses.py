@@ -6,7 +6,7 @@ from typing import Any
 from aden.core.failure import ReportedFailure
 from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
@@ -78,8 +78,8 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.response_model = _text(get(response, "model")) or attempt.response_model
     status = get(response, "status")
     if tier := _text(get(response, "service_tier")):
-        said = {"openai.response.service_tier": tier}
-        attempt.service_tier, attempt.answer = tier, Answer(said, said)
+        attempt.service_tier = tier
+        attempt.answer = Answer({"openai.response.service_tier": tier})
     attempt.at_work = status in _AT_WORK and bool(get(response, "background"))
     attempt.over = status not in _AT_WORK
     if not attempt.over:
@@ -216,4 +216,10 @@ def _span_attributes(
     return attributes
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import responses_content
+
+    return responses_content
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)
