@@ -68,6 +68,21 @@ model = "dear"
 per_request = "0.01"
 
 [[price]]
+provider = "groq"
+model = "*"
+multiplier = "0.5"
+
+[[price]]
+provider = "openai"
+model = "gpt-4o"
+multiplier = "0.5"
+
+[[price]]
+provider = "our-vllm"
+model = "*"
+input_per_1m = "0.01"
+
+[[price]]
 host = "gpu.internal"
 model = "*"
 input_per_1m = "0.01"
@@ -99,6 +114,9 @@ def _find(book: PriceBook, provider: str, model: str, **where: str) -> Price:
         ("openai", "gpt-4.1-mini", "0.34", "genai-prices"),  # 0.40 × 0.85, the provider's factor
         ("openai", "gpt-4o-mini", "0.075", "genai-prices"),  # × 0.5, the model's
         ("anthropic", "claude-opus-4-1", "13.50", "genai-prices"),  # × 0.9, the file's
+        ("openai", "gpt-4o-2024-05-13", "2.50", "genai-prices"),  # of its own price, 5.00
+        ("groq", "llama-3.3-70b-versatile", "0.295", "genai-prices"),  # 0.59 × 0.5
+        ("our-vllm", "anything", "0.01", "user"),
         ("azure.ai.openai", "our-deployment", "2.25", "genai-prices"),
     ],
 )
@@ -134,7 +152,7 @@ def test_speech_of_one_s_own_stands_above_the_speech_table(book: PriceBook) -> N
         ("localhost", 11434, "gpt-4o", 0),  # a known name on one's own machine is one's own
         ("localhost", 11434, "dear", 10_000_000),
         ("GPU.internal", 8000, "llama3", 10_000_000),  # a host without a port: every port
-        ("localhost", 8000, "gpt-4o", 2_125_000_000),
+        ("localhost", 8000, "gpt-4o", 1_250_000_000),
     ],
 )
 def test_a_host_is_priced_before_a_provider(

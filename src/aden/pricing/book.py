@@ -146,7 +146,7 @@ class PriceBook:
         name = provider_id(provider)
         tried = tuple(spellings(name, model, self._providers()))
         for row, spelling in self._user_rows(name, tried, tier, host):
-            return self._from_user(row, name, spelling, tier)
+            return self._from_user(row, spelling, tried, tier)
         listed = _listed(tried, tier)
         factor = self._user.factor(name)
         return listed.times(factor) if listed and factor is not None else listed
@@ -166,15 +166,14 @@ class PriceBook:
                 yield row, each
 
     def _from_user(
-        self, row: Row, provider: str, spelling: Spelling, tier: str | None
+        self, row: Row, spelling: Spelling, tried: tuple[Spelling, ...], tier: str | None
     ) -> Price | None:
-        if row.rates is not None:
-            listed = _listed((spelling._replace(provider=provider), spelling), tier)
-            window = listed.context_tokens if listed else None
-            return replace(price_of_row(row, "user", spelling, tier), context_tokens=window)
         if row.same_as is not None:
             return self._alias(row, row.same_as, tier)
-        listed = _listed((spelling._replace(provider=provider), spelling), tier)
+        listed = _listed(tried, tier)
+        if row.rates is not None:
+            window = listed.context_tokens if listed else None
+            return replace(price_of_row(row, "user", spelling, tier), context_tokens=window)
         return listed.times(row.multiplier) if listed and row.multiplier is not None else listed
 
     def _alias(self, row: Row, same_as: str, tier: str | None) -> Price | None:
