@@ -344,7 +344,7 @@ class Meter:
         )
 
     def _estimate(self, call: Call, model: str) -> Estimate:
-        typical = self.ledger.typical_output(f"{call.request.provider}/{model}")
+        typical = self.reserver.typical_output(f"{call.request.provider}/{model}")
         upper = self.estimator.upper(call.conversation, call.request)
         likely = call.request.likely_output_tokens
         return Estimate(upper, typical or COLD_OUTPUT_TOKENS if likely is None else likely)

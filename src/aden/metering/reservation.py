@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from aden.metering.meter import Meter
 
 
+TYPICAL_FOR_S = 0.25
+MODELS_MAX = 256
+
+
 class Reserver:
     """Reserves for a meter; the asking itself is the shells'."""
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
+        self._typical: dict[str, tuple[float, int | None]] = {}
         self.outage = Outage()
         self.repeats = Repeats(meter.settler.report)
 
@@ -30,6 +35,16 @@ class Reserver:
         """Seconds that a call waits for a refund."""
         configured = self._meter.options.busy_wait_ms
         return (call.lane.busy_wait_ms if configured is None else configured) / 1000
+
+    def typical_output(self, model: str) -> int | None:
+        """The ledger's figure, or one that it gave lately: it may have to read a file for it."""
+        now = time.monotonic()
+        known = self._typical.get(model)
+        if known is None or now - known[0] > TYPICAL_FOR_S:
+            if len(self._typical) > MODELS_MAX:
+                self._typical.clear()
+            known = self._typical[model] = now, self._meter.ledger.typical_output(model)
+        return known[1]
 
     def refuse_again(self, call: Call) -> None:
         """Raise the refusal of a call that has just been refused: nothing is worked out anew.
