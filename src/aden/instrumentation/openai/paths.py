@@ -78,7 +78,6 @@ FREE: Mapping[str, str] = {
     "/responses/input_tokens": "counts, no model runs",
     "/responses/*/cancel": "ends what was counted when it was created",
     "/chat/completions/*": "changes metadata",
-    "/completions/*": "changes metadata",
     "/files/**": "no price for a file",
     "/uploads/**": "no price for a file",
     "/vector_stores/**": "storage bills by the day; a search of its own has no price",

@@ -1,0 +1,79 @@
+"""Who stands behind a base URL decides the provider's name and the price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+
+from aden.core.request import Request
+from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.pricing import PriceBook
+
+
+def provider(client: Any) -> str:
+    """The provider of a client, as the endpoints ask for it."""
+    return provider_of(client, address_of(client)[0])
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.together.xyz/v1", "together_ai"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.x.ai/v1", "x_ai"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://api.fireworks.ai/inference/v1", "fireworks"),
+        ("https://agent-gateway.livekit.cloud/v1", "livekit"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai/", "gcp.gemini"),
+        ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "aws.bedrock"),
+        ("https://mine.openai.azure.com/openai/v1/", "azure.ai.openai"),
+        ("https://mine.services.ai.azure.com/models", "azure.ai.inference"),
+        ("http://localhost:11434/v1", "ollama"),
+        ("http://localhost:8000/v1", "openai"),
+        ("http://10.0.0.7/v1", "openai"),
+        ("https://notapi.groq.com.example.org/v1", "openai"),
+        ("https://evilapi.groq.com/v1", "openai"),
+    ],
+)
+def test_a_base_url_names_its_provider(base_url: str, name: str) -> None:
+    """By whole labels of the host; a host that nobody knows speaks OpenAI's API."""
+    assert provider(openai.OpenAI(api_key="k", base_url=base_url)) == name
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://mine.services.ai.azure.com", "https://gateway.example.org"]
+)
+def test_an_azure_client_is_azure_openai_wherever_it_goes(endpoint: str) -> None:
+    """It speaks Azure OpenAI's API."""
+    client = openai.AzureOpenAI(api_key="k", azure_endpoint=endpoint, api_version="2024-10-21")
+    assert provider(client) == "azure.ai.openai"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model"),
+    [
+        ("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile"),
+        ("https://api.deepseek.com", "deepseek-chat"),
+        ("https://api.x.ai/v1", "grok-4"),
+        ("https://openrouter.ai/api/v1", "openai/gpt-4o-mini"),
+        ("https://mine.openai.azure.com/openai/v1/", "gpt-4o"),
+        ("https://agent-gateway.livekit.cloud/v1", "openai/gpt-4o-mini"),
+    ],
+)
+def test_a_model_is_priced_by_the_host_that_serves_it(base_url: str, model: str) -> None:
+    """The name of the host is one that the price tables know."""
+    client = openai.OpenAI(api_key="k", base_url=base_url)
+    assert PriceBook().price(Request(provider(client), model), model).source != "floor"
+
+
+def test_the_port_is_told_where_it_is_not_the_schemes_own() -> None:
+    """``server.address`` and ``server.port``."""
+    local = openai.OpenAI(api_key="k", base_url="http://127.0.0.1:8123/v1")
+    assert address_of(local) == ("127.0.0.1", 8123)
+    assert address_of(openai.OpenAI(api_key="k")) == ("api.openai.com", None)
