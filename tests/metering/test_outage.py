@@ -87,6 +87,26 @@ def test_an_outage_reopens_no_budget_that_was_exhausted() -> None:
     assert isinstance(answer(outage, ask("2", 2), other), Grant)
 
 
+def test_what_an_operator_raised_lifts_no_allowance() -> None:
+    """It moves the limit and the ladder's steps; what passes unasked stays what the budget says."""
+    outage = Outage()
+    raised = Balance("b", "total", None, 1_500, raised=2_000)
+    outage.heard(replace(told("0", 0), balances=(raised,)), time.monotonic())
+    assert isinstance(answer(outage, ask("1", 101)), NotAllowed)
+    granted = answer(outage, ask("1", 100, below=800))
+    assert isinstance(granted, Grant)
+    assert granted.balances[0].raised == 2_000
+
+
+def test_a_frozen_budget_stays_frozen() -> None:
+    """And says so."""
+    outage = Outage()
+    frozen = Balance("b", "total", None, frozen=True)
+    outage.heard(replace(told("0", 0), balances=(frozen,)), time.monotonic())
+    refused = answer(outage, ask("1", 1))
+    assert str(refused) == "budget 'b' is frozen by an operator"
+
+
 def test_what_costs_nothing_and_what_is_only_observed_passes() -> None:
     """Also where nothing may pass unasked."""
     match = Match(replace(BUDGET, on_ledger_down="refuse"), "b", None, ())

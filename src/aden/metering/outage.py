@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Match
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Option, Refusal
-from aden.ledger.rules import choose
+from aden.ledger.rules import choose, step_below
 
 KNOWN_MAX = 4_096
 
@@ -20,9 +20,12 @@ class NotAllowed:
     match: Match
     allowance: int | None
     used: int
+    frozen: bool = False
 
     def __str__(self) -> str:
         budget = self.match.budget
+        if self.frozen:
+            return f"budget {budget.id!r} is frozen by an operator"
         if not self.allowance:
             return f"budget {budget.id!r} lets nothing through unasked"
         show = budget.limit.show
@@ -83,10 +86,13 @@ class Outage:
                 Option(tuple(_line(line, allowed, balances) for line in option.lines))
                 for option in ask.options
             )
-            verdict = choose(Ask(ask.operation, options), balances)
+            # What an operator raised is in the lines by now; it must not lift the allowance.
+            plain = {key: replace(balance, raised=None) for key, balance in balances.items()}
+            verdict = choose(Ask(ask.operation, options), plain)
             if verdict.option is None:
                 match = next(match for match in matches if match.key == verdict.budget)
-                return NotAllowed(match, allowed[match.key], balances[match.key].held)
+                found = balances[match.key]
+                return NotAllowed(match, allowed[match.key], found.held, found.frozen)
             lines = ask.options[verdict.option].lines
             self._take(ask.operation, lines, allowed)
             holds = tuple(
@@ -148,7 +154,8 @@ class Outage:
 
 def _line(line: Line, allowed: Mapping[str, int | None], balances: Mapping[str, Balance]) -> Line:
     """The line by which a budget is asked in the ledger's absence."""
-    allowance = allowed[line.budget]
-    if allowance is None:
-        return line
-    return replace(line, limit=min(line.limit, balances[line.budget].spent + allowance))
+    allowance, balance = allowed[line.budget], balances[line.budget]
+    limit = balance.limit(line.limit)
+    if allowance is not None:
+        limit = min(limit, balance.spent + allowance)
+    return replace(line, limit=limit, below=step_below(line, balance))

@@ -57,8 +57,8 @@ class Repeats:
     """What was refused lately. Nothing here waits, for a ledger or for anything else.
 
     A request is refused from memory where the ledger has just refused no more than it asks, of
-    the same budgets, as ``exhausted``, and under the same policy. ``busy`` is never remembered: a
-    refund is due any moment.
+    the same budgets, as ``exhausted`` or as frozen, and under the same policy. ``busy`` is never
+    remembered: a refund is due any moment.
     """
 
     def __init__(self, report: Callable[[Repeated], object]) -> None:

@@ -86,7 +86,7 @@ class Reserver:
             return
         if isinstance(outcome, Grant):
             self.repeats.granted(call)
-        elif outcome.reason == "exhausted":
+        elif outcome.reason != "busy":
             self.repeats.refused(call, asked_at)
 
     def failed(self, call: Call, ask: Ask, error: LedgerError) -> None:
