@@ -77,7 +77,9 @@ def test_an_open_hold_keeps_its_window(ledger: Store, clock: FixedClock) -> None
 
     ledger.settle(Settlement("a", grant.holds))
 
-    assert {account.budget for account in ledger.accounts()} == {"c"}
+    (account,) = ledger.accounts()
+    (day,) = account.balances
+    assert (account.budget, day.settled, day.held) == ("c", 10, 0)
     clock.advance(70 * DAY_S)
     assert kept(ledger) == []
 
@@ -91,7 +93,9 @@ def test_the_unconfirmed_can_be_confirmed_for_a_month(ledger: Store, clock: Fixe
     clock.advance(34 * DAY_S)
     ledger.settle(Settlement("nothing"))
     assert ledger.order(Confirm("a", {"b": 7}, who="ann", why="a test"))
-    clock.advance(2 * DAY_S)
+    clock.advance(-34 * DAY_S)
+    assert figures(ledger, window=HOUR) == (7, 10, 0)
+    clock.advance(36 * DAY_S)
 
     assert not ledger.order(Confirm("c", who="ann", why="a test"))
     assert ledger.holds() == ()

@@ -305,6 +305,24 @@ def test_an_alert_whose_process_died_is_claimed_again(ledger: Store, clock: Fixe
     assert ledger.claim_alert("b", "total", 50_000) is None
 
 
+def test_an_alert_of_a_rolling_window_keeps_its_id_when_it_is_claimed_again(
+    ledger: Store, clock: FixedClock
+) -> None:
+    """Also in another slice."""
+    hour = Window("rolling 1h")
+    first = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+    assert first is not None
+    clock.advance(150)
+
+    second = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+
+    assert second is not None
+    assert second.id == first.id
+    ledger.acknowledge_alert(second)
+    clock.advance(150)
+    assert ledger.claim_alert("b", hour.at(clock()).id, 50_000) is None
+
+
 @pytest.mark.parametrize("order", [Reset("b", "total", **ANN), Raise("b", 7, **ANN)])
 def test_an_operator_arms_alerts_again(ledger: Store, order: Reset | Raise) -> None:
     """By a reset or a raise; the id is another one, and a late acknowledgement does not count."""
