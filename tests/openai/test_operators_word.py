@@ -55,7 +55,7 @@ def test_a_raised_limit_is_the_limit_everywhere(
         seen.append(context.budget)
         return BeforeRequestResult.proceed()
 
-    ladder = [Alert(50), Degrade(80, "gpt-4o-mini")]
+    ladder: list[Any] = [Alert(50), Degrade(80, "gpt-4o-mini")]
     house = instrumented(
         budgets=[Budget("all", "1", ladder=ladder)], before_request=look, on_alert=alerts.append
     )
