@@ -34,6 +34,12 @@ def test_calls_beside_a_text_are_one_turn() -> None:
     assert turn == OutputMessage("assistant", [TextPart("Hello"), *calls], "tool_call")
 
 
+def test_a_message_without_parts_is_no_call() -> None:
+    """It stands alone, and changes nothing of the one before."""
+    first, second = answered({"output": [message(), message() | {"content": []}]})
+    assert (first.finish_reason, second.parts) == ("stop", [])
+
+
 @pytest.mark.parametrize(
     ("item", "shown"),
     [
