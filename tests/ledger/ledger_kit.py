@@ -8,7 +8,18 @@ from pathlib import Path
 
 import aden
 from aden.core.window import Window
-from aden.ledger import Ask, Balance, Charge, Grant, Ledger, Line, Option, Refusal, Settlement
+from aden.ledger import (
+    AlertClaim,
+    Ask,
+    Balance,
+    Charge,
+    Grant,
+    Ledger,
+    Line,
+    Option,
+    Refusal,
+    Settlement,
+)
 from aden.ledger.journal import Keep
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.redis import RedisLedger
@@ -99,6 +110,14 @@ def refused(answer: Grant | Refusal) -> Refusal:
 def charged(operation: str, amount: int, budget: str = "b", window_id: str = "total") -> Settlement:
     """A settlement with one charge."""
     return Settlement(operation, (Charge(budget, window_id, amount),))
+
+
+def claimed(
+    ledger: Ledger, budget: str, window_id: str, threshold: int, epoch: int = 0
+) -> AlertClaim | None:
+    """The alert, where it is free."""
+    seen = Balance(budget, window_id, None, epoch=epoch)
+    return ledger.claim_alert(seen, threshold)
 
 
 def balance(ledger: Ledger, budget: str = "b", window: Window = TOTAL) -> Balance:

@@ -1,6 +1,7 @@
 """Random steps that drive the memory ledger and another store side by side."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -246,12 +247,19 @@ class Ledgers(RuleBasedStateMachine):
         self.handles[0].close()
         self.handles[0] = self.another()
 
-    @rule(key=KEYS, threshold=st.integers(1, 2), lease_ms=st.sampled_from([400, 30_000]))
-    def claim(self, key: str, threshold: int, lease_ms: int) -> None:
+    @rule(
+        key=KEYS,
+        threshold=st.integers(1, 2),
+        lease_ms=st.sampled_from([400, 30_000]),
+        stale=st.integers(0, 7).map(lambda number: number == 0),
+    )
+    def claim(self, key: str, threshold: int, lease_ms: int, stale: bool) -> None:
         """One of all claims wins, until its lease or a rolling window has ended."""
-        claim = (key, BUDGETS[key][0].at(self.clock()).id, threshold, lease_ms)
-        won = self.memory.claim_alert(*claim)
-        assert won == self.other.claim_alert(*claim)
+        (balance,) = self.memory.balances([(key, BUDGETS[key][0])])
+        assert self.other.balances([(key, BUDGETS[key][0])]) == (balance,)
+        seen = replace(balance, epoch=max(0, balance.epoch - stale))
+        won = self.memory.claim_alert(seen, threshold, lease_ms)
+        assert won == self.other.claim_alert(seen, threshold, lease_ms)
         if won is not None:
             self.claims.append(won)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from ledger_kit import Store, ask, balance, charged, figures, granted, line, with_journal
+from ledger_kit import Store, ask, balance, charged, claimed, figures, granted, line, with_journal
 
 from aden.core.money import NanoUSD
 from aden.core.record import CallRecord
@@ -104,14 +104,14 @@ def test_the_unconfirmed_can_be_confirmed_for_a_month(ledger: Store, clock: Fixe
 def test_an_alert_is_forgotten_with_its_window(ledger: Store, clock: FixedClock) -> None:
     """One of a total is not."""
     for window_id in ("day:2026-09-21", "total"):
-        claim = ledger.claim_alert("b", window_id, 80_000)
+        claim = claimed(ledger, "b", window_id, 80_000)
         assert claim is not None
         ledger.acknowledge_alert(claim)
     clock.advance(68 * DAY_S)
     ledger.settle(Settlement("nothing"))
 
-    assert ledger.claim_alert("b", "day:2026-09-21", 80_000) is not None
-    assert ledger.claim_alert("b", "total", 80_000) is None
+    assert claimed(ledger, "b", "day:2026-09-21", 80_000) is not None
+    assert claimed(ledger, "b", "total", 80_000) is None
 
 
 @pytest.mark.parametrize(("calls", "days", "left"), [(4, 400, 4), (100, 3, 3), (0, 400, 0)])

@@ -10,6 +10,7 @@ from ledger_kit import (
     ask,
     balance,
     charged,
+    claimed,
     figures,
     granted,
     line,
@@ -277,32 +278,32 @@ def test_orders_are_seen_by_every_handle(ledger: Store, clock: FixedClock) -> No
 
 def test_an_alert_is_raised_once_a_window_and_threshold(ledger: Store) -> None:
     """Its id says which; other windows, thresholds and budgets have alerts of their own."""
-    claim = ledger.claim_alert("b", "day:1", 80_000)
+    claim = claimed(ledger, "b", "day:1", 80_000)
     assert claim is not None
     assert claim.id == "b:day:1:80"
-    assert ledger.claim_alert("b", "day:1", 80_000) is None
+    assert claimed(ledger, "b", "day:1", 80_000) is None
     ledger.acknowledge_alert(claim)
-    assert ledger.claim_alert("b", "day:1", 80_000) is None
+    assert claimed(ledger, "b", "day:1", 80_000) is None
 
     others = [("b", "day:2", 80_000), ("b", "day:1", 95_500), ("c", "day:1", 80_000)]
-    ids = [claim.id for place in others if (claim := ledger.claim_alert(*place))]
+    ids = [found.id for place in others if (found := claimed(ledger, *place))]
     assert ids == ["b:day:2:80", "b:day:1:95.5", "c:day:1:80"]
 
 
 def test_an_alert_whose_process_died_is_claimed_again(ledger: Store, clock: FixedClock) -> None:
     """After the lease, under the same id; not when it was acknowledged."""
-    first = ledger.claim_alert("b", "total", 50_000)
+    first = claimed(ledger, "b", "total", 50_000)
     clock.advance(29)
-    assert ledger.claim_alert("b", "total", 50_000) is None
+    assert claimed(ledger, "b", "total", 50_000) is None
     clock.advance(2)
 
-    second = ledger.claim_alert("b", "total", 50_000)
+    second = claimed(ledger, "b", "total", 50_000)
 
     assert second is not None
     assert second == first
     ledger.acknowledge_alert(second)
     clock.advance(86_400)
-    assert ledger.claim_alert("b", "total", 50_000) is None
+    assert claimed(ledger, "b", "total", 50_000) is None
 
 
 def test_an_alert_of_a_rolling_window_keeps_its_id_when_it_is_claimed_again(
@@ -310,32 +311,34 @@ def test_an_alert_of_a_rolling_window_keeps_its_id_when_it_is_claimed_again(
 ) -> None:
     """Also in another slice."""
     hour = Window("rolling 1h")
-    first = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+    first = claimed(ledger, "b", hour.at(clock()).id, 50_000)
     assert first is not None
     clock.advance(150)
 
-    second = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+    second = claimed(ledger, "b", hour.at(clock()).id, 50_000)
 
     assert second is not None
     assert second.id == first.id
     ledger.acknowledge_alert(second)
     clock.advance(150)
-    assert ledger.claim_alert("b", hour.at(clock()).id, 50_000) is None
+    assert claimed(ledger, "b", hour.at(clock()).id, 50_000) is None
 
 
 @pytest.mark.parametrize("order", [Reset("b", "total", **ANN), Raise("b", 7, **ANN)])
 def test_an_operator_arms_alerts_again(ledger: Store, order: Reset | Raise) -> None:
     """By a reset or a raise; the id is another one, and a late acknowledgement does not count."""
-    first = ledger.claim_alert("b", "total", 50_000)
+    first = claimed(ledger, "b", "total", 50_000)
     assert first is not None
     ledger.order(order)
-    second = ledger.claim_alert("b", "total", 50_000)
+    assert claimed(ledger, "b", "total", 50_000) is None, "seen before the order"
+    assert balance(ledger).epoch == 1
+    second = claimed(ledger, "b", "total", 50_000, epoch=1)
     assert second is not None
     assert second.id == "b:total:50:1"
-    assert ledger.claim_alert("b", "total", 50_000) is None
+    assert claimed(ledger, "b", "total", 50_000, epoch=1) is None
     ledger.acknowledge_alert(second)
     ledger.order(Freeze("b", **ANN))
-    assert ledger.claim_alert("b", "total", 50_000) is None
+    assert claimed(ledger, "b", "total", 50_000, epoch=1) is None
 
 
 def test_a_rolling_window_alerts_again_after_its_own_length(
@@ -343,14 +346,14 @@ def test_a_rolling_window_alerts_again_after_its_own_length(
 ) -> None:
     """Not with every slice."""
     hour = Window("rolling 1h")
-    first = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+    first = claimed(ledger, "b", hour.at(clock()).id, 50_000)
     assert first is not None
     ledger.acknowledge_alert(first)
     clock.advance(3_500)
-    assert ledger.claim_alert("b", hour.at(clock()).id, 50_000) is None
+    assert claimed(ledger, "b", hour.at(clock()).id, 50_000) is None
     clock.advance(101)
 
-    second = ledger.claim_alert("b", hour.at(clock()).id, 50_000)
+    second = claimed(ledger, "b", hour.at(clock()).id, 50_000)
 
     assert second is not None
     assert second.id != first.id

@@ -12,6 +12,7 @@ from ledger_kit import (
     EventfulClock,
     ask,
     charged,
+    claimed,
     figures,
     finished,
     granted,
@@ -200,12 +201,12 @@ def test_what_a_loop_may_call_returns_at_once_on_a_busy_file(
 def test_reading_does_not_wait_for_a_writer(sqlite: SqliteLedger, path: Path) -> None:
     """Balances, alerts that were claimed and typical outputs are read beside a locked file."""
     granted(sqlite.reserve(ask("a", line(amount=30))))
-    assert sqlite.claim_alert("b", "w", 80)
+    assert claimed(sqlite, "b", "w", 80)
     keeper = lock(path)
     started = time.monotonic()
 
     assert figures(sqlite) == (0, 0, 30)
-    assert not sqlite.claim_alert("b", "w", 80)
+    assert not claimed(sqlite, "b", "w", 80)
     assert sqlite.typical_output("m") is None
     assert list(sqlite.journal()) == []
 

@@ -10,6 +10,7 @@ from ledger_kit import (
     Store,
     ask,
     charged,
+    claimed,
     figures,
     granted,
     line,
@@ -76,8 +77,8 @@ def test_an_older_file_is_taken_over_as_it_is(path: Path) -> None:
     ledger.settle(charged("open", 7))
     assert figures(ledger) == (47, 0, 0)
     assert [record.id for record in ledger.journal()] == ["old"]
-    assert ledger.claim_alert("b", "total", 80_000) is None
-    assert ledger.claim_alert("b", "total", 95_000) is not None
+    assert claimed(ledger, "b", "total", 80_000) is None
+    assert claimed(ledger, "b", "total", 95_000) is not None
     assert versions(path) == (OLDEST_READER, SCHEMA_VERSION) == (1, 2)
     ledger.close()
 
@@ -164,8 +165,8 @@ def test_an_older_redis_ledger_is_taken_over_as_it_is(redis_server: RedisServer)
         ledger = RedisLedger(url, deadline_s=PATIENT_S)
 
         assert figures(ledger) == (40, 0, 0)
-        assert ledger.claim_alert("b", "total", 80_000) is None
-        assert ledger.claim_alert("b", "total", 95_000) is not None
+        assert claimed(ledger, "b", "total", 80_000) is None
+        assert claimed(ledger, "b", "total", 95_000) is not None
         assert [record.id for record in ledger.journal()] == ["old"]
         assert [record.id for record in ledger.journal(since=1_000_000)] == ["old"]
         assert client.hgetall(base) == {b"schema": b"1", b"version": b"2"}

@@ -12,6 +12,7 @@ from ledger_kit import (
     another,
     ask,
     charged,
+    claimed,
     figures,
     granted,
     line,
@@ -202,11 +203,11 @@ def test_a_clock_that_goes_backward_loses_nothing(ledger: Store, clock: FixedClo
 
 def test_an_alert_is_claimed_once_a_window(ledger: Store) -> None:
     """One claim wins; another window, threshold or budget is another alert."""
-    assert ledger.claim_alert("b", "day:1", 80)
-    assert not ledger.claim_alert("b", "day:1", 80)
-    assert ledger.claim_alert("b", "day:2", 80)
-    assert ledger.claim_alert("b", "day:1", 95)
-    assert ledger.claim_alert("c", "day:1", 80)
+    assert claimed(ledger, "b", "day:1", 80)
+    assert not claimed(ledger, "b", "day:1", 80)
+    assert claimed(ledger, "b", "day:2", 80)
+    assert claimed(ledger, "b", "day:1", 95)
+    assert claimed(ledger, "c", "day:1", 80)
 
 
 def test_typical_output_is_a_high_percentile_of_what_was_seen(ledger: Store) -> None:

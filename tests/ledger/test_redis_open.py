@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_kit import ask, charged, figures, finished, granted, line, python
+from ledger_kit import ask, charged, claimed, figures, finished, granted, line, python
 from redis_kit import RedisServer
 from test_ledger_settle import RECORD
 
@@ -233,7 +233,7 @@ def _use_a_cluster(nodes: Sequence[RedisServer]) -> None:
     ledger.mark_sent("a", sent=True)
     ledger.renew({"a": [3, 4]})
     ledger.extend("a", [20, 20])
-    assert ledger.claim_alert("b", "w", 1)
+    assert claimed(ledger, "b", "w", 1)
     ledger.settle(charged("a", 7))
     assert ledger.flush(2)
     assert clients[1].hgetall("{aden:main}:balances")
@@ -291,7 +291,7 @@ def test_a_user_needs_no_more_than_the_documentation_says(redis_server: RedisSer
     ledger.mark_sent("a", sent=True)
     ledger.renew({"a": [3]})
     ledger.extend("a", [20])
-    assert ledger.claim_alert("b", "w", 1)
+    assert claimed(ledger, "b", "w", 1)
     ledger.settle(Settlement("a", (Charge("b", "total", 7),), RECORD, ("m", 9)))
     assert ledger.flush(2)
     assert len(list(ledger.journal())) == 1

@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from ledger_kit import PATIENT_S, ask, charged, figures, finished, granted, line, python, said
+from ledger_kit import (
+    PATIENT_S,
+    ask,
+    charged,
+    claimed,
+    figures,
+    finished,
+    granted,
+    line,
+    python,
+    said,
+)
 from redis_kit import RedisServer
 
 from aden.errors import LedgerUnavailable
@@ -274,9 +285,9 @@ def test_one_claim_of_an_alert_wins_over_all_processes(
     other = RedisLedger(
         redis_server.url(redis.url.partition("namespace=")[2]), deadline_s=PATIENT_S
     )
-    claims = [store.claim_alert("b", "w", 80) for _ in range(10) for store in (redis, other)]
+    claims = [claimed(store, "b", "w", 80) for _ in range(10) for store in (redis, other)]
 
-    assert sum(claim is not None for claim in claims) == 1
+    assert sum(each is not None for each in claims) == 1
     other.close()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aden
 from aden.core.record import AlertEvent
+from aden.core.window import Window
 from aden.ledger import Reset
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Balance
@@ -44,7 +46,8 @@ class Alerts:
     def cross(self, after_s: float = 0) -> None:
         """A call settles above the threshold."""
         self.clock.advance(after_s)
-        claimed = ClaimedAlert(self.meter, BALANCE, 80_000)
+        (seen,) = self.meter.ledger.balances([(BALANCE.budget, Window("day"))])
+        claimed = ClaimedAlert(self.meter, replace(BALANCE, epoch=seen.epoch), 80_000)
         self.meter.dispatcher.put(claimed, AlertEvent("info", "80 %"), self.meter.on_alert)
         aden.flush()
         assert self.meter.dispatcher.flush(5)

@@ -94,11 +94,11 @@ class MemoryLedger:
             return percentile_of(self.books.outputs.get(model, {}))
 
     def claim_alert(
-        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+        self, balance: Balance, threshold: int, lease_ms: int = ALERT_LEASE_MS
     ) -> AlertClaim | None:
         """The alert, for the one that is to raise it."""
         with self._turn() as now:
-            return self.books.claim_alert(now, budget, window_id, threshold, lease_ms)
+            return self.books.claim_alert(now, balance, threshold, lease_ms)
 
     def acknowledge_alert(self, claim: AlertClaim) -> None:
         """It was raised: nobody may claim it again."""

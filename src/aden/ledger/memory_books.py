@@ -141,10 +141,12 @@ class Books:
         return tuple(self._balance(key, window, now) for key, window in budgets)
 
     def claim_alert(
-        self, now: float, budget: str, window_id: str, threshold: int, lease_ms: int
+        self, now: float, balance: Balance, threshold: int, lease_ms: int
     ) -> AlertClaim | None:
         """The alert, for the first who asks; again, when a lease or a rolling window has ended."""
-        epoch = self.marks.get(budget, Marks()).epoch
+        budget, window_id, epoch = balance.budget, balance.window_id, balance.epoch
+        if epoch != self.marks.get(budget, Marks()).epoch:
+            return None
         key = (budget, alert_key(window_id)[0], threshold, epoch)
         alert = self.alerts.get(key)
         if alert is not None and (alert.until is None or now < alert.until):
@@ -185,7 +187,7 @@ class Books:
             found = self.balances_.get((key, span.id)) or Balance(key, span.id, None)
             ends_at = span.ends_at
             balance = found if ends_at is None else replace(found, ends_at=ends_at)
-        return replace(balance, raised=marks.raised, frozen=marks.frozen) if marks else balance
+        return replace(balance, **marks._asdict()) if marks else balance
 
     def _rolling_balance(self, key: str, rolling: Rolling, now: float) -> Balance:
         current = oldest = rolling.start(now)

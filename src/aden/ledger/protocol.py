@@ -73,6 +73,8 @@ class Balance:
     """The limit to which an operator raised this budget, where that is more than the policy's."""
     frozen: bool = False
     """An operator stopped all that costs."""
+    epoch: int = 0
+    """How often an operator armed its alerts again."""
 
     @property
     def spent(self) -> int:
@@ -177,11 +179,13 @@ class Ledger(Protocol):
         """A high percentile of this model's output tokens; None while fewer than 8 were seen."""
 
     def claim_alert(
-        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+        self, balance: Balance, threshold: int, lease_ms: int = ALERT_LEASE_MS
     ) -> AlertClaim | None:
         """The alert, for the one process that is to raise it; None where it is raised already.
 
-        Who does not acknowledge it within the lease is taken to be dead: the next may claim it.
+        *balance* is what a reserve saw: what it says of a budget that was reset or raised since is
+        no alert any more. *threshold* is in thousandths of a per cent. Who does not acknowledge it
+        within the lease is taken to be dead: the next may claim it.
         """
 
     def acknowledge_alert(self, claim: AlertClaim) -> None:

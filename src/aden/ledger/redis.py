@@ -126,12 +126,12 @@ class RedisLedger:
         return self._typical.get(model)
 
     def claim_alert(
-        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+        self, balance: Balance, threshold: int, lease_ms: int = ALERT_LEASE_MS
     ) -> AlertClaim | None:
         """The alert, for the one process that is to raise it."""
-        call = orders.claim_alert(self._given(), budget, window_id, threshold, lease_ms)
+        call = orders.claim_alert(self._given(), balance, threshold, lease_ms)
         name = self._wire.ask(Question(verbs.Plain(call)), 0.0).decode(errors="surrogatepass")
-        return AlertClaim(budget, window_id, threshold, name) if name else None
+        return AlertClaim(balance.budget, balance.window_id, threshold, name) if name else None
 
     def acknowledge_alert(self, claim: AlertClaim) -> None:
         """It was raised: nobody may claim it again."""

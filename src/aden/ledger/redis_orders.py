@@ -5,20 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from aden.ledger.operator import AuditEntry, Confirm, Freeze, Held, Marks, Order, Raise, Row
-from aden.ledger.protocol import AlertClaim, Charge
+from aden.ledger.protocol import AlertClaim, Balance, Charge
 from aden.ledger.redis_call import Call, Reply, Words
 from aden.ledger.redis_verbs import moment, number, text
 from aden.ledger.rules import alert_id, alert_key
 
 
-def claim_alert(
-    given: float | None, budget: str, window_id: str, threshold: int, lease_ms: int
-) -> Call:
+def claim_alert(given: float | None, balance: Balance, threshold: int, lease_ms: int) -> Call:
     """`Ledger.claim_alert`; the claim has an id of its own, so that it may be sent twice."""
-    series, _ = alert_key(window_id)
-    name = alert_id(budget, window_id, threshold, 0)
-    words = [moment(given), text(budget), text(window_id), text(series)]
-    words += (number(threshold), number(lease_ms), _unique(), text(name))
+    series, _ = alert_key(balance.window_id)
+    name = alert_id(balance.budget, balance.window_id, threshold, balance.epoch)
+    words = [moment(given), text(balance.budget), text(balance.window_id), text(series)]
+    words += (number(threshold), number(lease_ms), _unique(), text(name), number(balance.epoch))
     return Call("claim_alert", words)
 
 

@@ -255,5 +255,17 @@ def _balances(
             span = Span(window.rolling.slice(int(tag[1:])).id, float(figures[3]))
         raised = None if figures[4] == b"-" else int(figures[4])
         frozen = figures[5] == b"1"
-        seen.append(Balance(key, span.id, span.ends_at, settled, unconfirmed, held, raised, frozen))
+        seen.append(
+            Balance(
+                key,
+                span.id,
+                span.ends_at,
+                settled,
+                unconfirmed,
+                held,
+                raised,
+                frozen,
+                int(figures[6]),
+            )
+        )
     return tuple(seen)

@@ -128,13 +128,12 @@ class SqliteLedger:
         return self._typical.get(model)
 
     def claim_alert(
-        self, budget: str, window_id: str, threshold: int, lease_ms: int = ALERT_LEASE_MS
+        self, balance: Balance, threshold: int, lease_ms: int = ALERT_LEASE_MS
     ) -> AlertClaim | None:
         """The alert, for the one process that is to raise it."""
         claim = partial(
             orders.claim_alert,
-            budget=budget,
-            window_id=window_id,
+            balance=balance,
             threshold=threshold,
             lease_ms=lease_ms,
         )

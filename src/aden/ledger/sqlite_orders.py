@@ -16,7 +16,7 @@ from aden.ledger.operator import (
     Reset,
     accounts_of,
 )
-from aden.ledger.protocol import AlertClaim
+from aden.ledger.protocol import AlertClaim, Balance
 from aden.ledger.rules import alert_id, alert_key, forget_at
 from aden.ledger.sqlite_verbs import add, drop, expire, holds_of, settled, state_of
 
@@ -25,13 +25,14 @@ def claim_alert(
     db: sqlite3.Connection,
     now: float,
     *,
-    budget: str,
-    window_id: str,
+    balance: Balance,
     threshold: int,
     lease_ms: int,
 ) -> AlertClaim | None:
     """The alert, for the first who asks; again, when a lease or a rolling window has ended."""
-    epoch = _marks(db, budget).epoch
+    budget, window_id, epoch = balance.budget, balance.window_id, balance.epoch
+    if epoch != _marks(db, budget).epoch:
+        return None
     key = (budget, alert_key(window_id)[0], threshold, epoch)
     row = db.execute(
         "SELECT id, until, raised FROM alert_claim"

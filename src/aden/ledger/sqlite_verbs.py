@@ -133,19 +133,21 @@ def state_of(db: sqlite3.Connection, operation: str) -> str | None:
 
 
 def _balance(db: sqlite3.Connection, key: str, window: Window, now: float) -> Balance:
-    raised, frozen = db.execute(
-        "SELECT raised, frozen FROM account WHERE budget = ?", (key,)
-    ).fetchone() or (None, 0)
+    raised, frozen, epoch = db.execute(
+        "SELECT raised, frozen, epoch FROM account WHERE budget = ?", (key,)
+    ).fetchone() or (None, 0, 0)
     span = window.at(now)
     if window.rolling is not None:
         ends_at, figures = _rolling_sum(db, key, window.rolling, now)
-        return Balance(key, span.id, ends_at or span.ends_at, *figures, raised, bool(frozen))
+        return Balance(key, span.id, ends_at or span.ends_at, *figures, raised, bool(frozen), epoch)
     row = db.execute(
         "SELECT settled, unconfirmed, held FROM balance WHERE budget = ? AND window_id = ?",
         (key, span.id),
     ).fetchone()
     settled, unconfirmed, held = row or (0, 0, 0)
-    return Balance(key, span.id, span.ends_at, settled, unconfirmed, held, raised, bool(frozen))
+    return Balance(
+        key, span.id, span.ends_at, settled, unconfirmed, held, raised, bool(frozen), epoch
+    )
 
 
 def _rolling_sum(

@@ -23,7 +23,7 @@ class ClaimedAlert:
 
     def __init__(self, meter: "Meter", balance: Balance, threshold: int) -> None:
         self._meter = meter
-        self._place = (balance.budget, balance.window_id, threshold)
+        self._place = (balance, threshold)
 
     def __call__(self, event: object) -> object:
         """Raise *event*, where this process is the one to do it."""

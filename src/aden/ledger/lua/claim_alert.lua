@@ -1,12 +1,15 @@
 -- The alert's id for the one who is to raise it, else ''. The same claim twice gets the same answer.
--- ARGV: time, budget, window, the window that it is raised in, threshold, lease in ms, claim, id.
+-- ARGV: time, budget, window, the window that it is raised in, threshold, lease in ms, claim, id,
+-- how often it was armed again when this was seen.
 
 local now = clock()
 local budget, lease_ms, claim, id = ARGV[2], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local epoch = marks_of(budget).epoch
+if epoch ~= tonumber(ARGV[9]) then
+  return ''
+end
 local again = epoch > 0 and ':' .. epoch or ''
 local field = #budget .. ':' .. budget .. ':' .. ARGV[5] .. ':' .. ARGV[4] .. again
-id = id .. again
 local found = redis.call('HGET', BASE .. ':alerts', field)
 if found then
   local until_, raised, number, name = string.match(found, '^(%S+) ([01]) (%x+) (.*)$')

@@ -255,7 +255,7 @@ local function add_window(budget, windows, now)
 end
 
 -- The sum over what counts, and what the asker is told: tag, settled, unconfirmed, held, when the
--- oldest of it stops counting ('-' but for a window that rolls), raised ('-' or limit), frozen.
+-- oldest of it stops counting ('-' but for a window that rolls), raised ('-' or limit), frozen, epoch.
 local function sum_up(budget)
   local sum = { settled = 0, unconfirmed = 0, held = 0 }
   local ends_at
@@ -272,7 +272,8 @@ local function sum_up(budget)
   local ends = budget.ends and string.format('%d', ends_at or budget.current_end) or '-'
   local raised = budget.marks.raised and string.format('%.0f', budget.marks.raised) or '-'
   local frozen = budget.marks.frozen and '1' or '0'
-  budget.told = table.concat({ budget.tag, figures(sum), ends, raised, frozen }, ' ')
+  local epoch = tostring(budget.marks.epoch)
+  budget.told = table.concat({ budget.tag, figures(sum), ends, raised, frozen, epoch }, ' ')
 end
 
 -- Read those budgets; returns them and the place behind them.
