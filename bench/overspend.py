@@ -8,13 +8,14 @@ import argparse
 import asyncio
 import multiprocessing
 import os
+import random
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from aden.testing import OpenAIServer
+from aden.testing import Hang, Normal, OpenAIServer
 
 CALLS_AFFORDED = 80
 OUTPUT_TOKENS = 200
@@ -30,23 +31,28 @@ class Run:
     callers: int
     shape: str
     ledger: str
+    overrun: str = "in_flight"
+    interval_ms: float = 5.0
 
     @property
     def name(self) -> str:
-        return f"{self.processes} × {self.callers:<3} {self.shape:<9} {self.ledger.split(':')[0]}"
+        ledger = self.ledger.split(":")[0]
+        return f"{self.processes} × {self.callers:<3} {self.shape:<11} {ledger:<6} {self.overrun}"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=4, help="calls that each caller tries")
+    parser.add_argument("--only", default="", help="only the rows whose name contains this")
     arguments = parser.parse_args()
     price = _price_of_one_call()
     limit = price * CALLS_AFFORDED
     print(f"a call costs {price} nano-dollars; the budget affords {CALLS_AFFORDED}")
-    print(f"{'processes × callers':<34} ratio  billed  refused  errors   seconds")
+    print(f"{'processes × callers':<40} ratio  billed  refused  errors   seconds")
     for run in _runs():
-        _measure(run, limit, arguments.tries)
+        if arguments.only in run.name:
+            _measure(run, limit, arguments.tries)
 
 
 def _runs() -> Iterator[Run]:
@@ -56,6 +62,13 @@ def _runs() -> Iterator[Run]:
             if processes == 1:
                 yield Run(processes, callers, shape, "memory:")
             yield Run(processes, callers, shape, f"sqlite://{directory}/{shape}-{processes}.db")
+        for processes, callers in ((1, 50), (4, 25)):
+            file = f"sqlite://{directory}/fast-{processes}.db"
+            yield Run(processes, callers, "left, fast", file, interval_ms=0.2)
+        for shape, overrun in product(("jump", "jump plain", "retried"), ("in_flight", "never")):
+            for processes, callers in ((1, 50), (4, 25)):
+                file = f"sqlite://{directory}/{shape}-{overrun}-{processes}.db".replace(" ", "-")
+                yield Run(processes, callers, shape, file, overrun)
 
 
 def _price_of_one_call() -> int:
@@ -69,7 +82,9 @@ def _price_of_one_call() -> int:
 
 def _measure(run: Run, limit: int, tries: int) -> None:
     context = multiprocessing.get_context("spawn")
-    with OpenAIServer(ttft_ms=20, token_interval_ms=5) as server:
+    with OpenAIServer(ttft_ms=20, token_interval_ms=run.interval_ms) as server:
+        if run.shape == "retried":
+            server.script(*([Normal(), Hang(3)] * 1000))
         environment = {
             "OPENAI_BASE_URL": server.base_url,
             "OPENAI_API_KEY": "k",
@@ -93,7 +108,7 @@ def _measure(run: Run, limit: int, tries: int) -> None:
         billed = server.bill.total_nano_usd
         refused, errors = (sum(count[index] for count in counts) for index in (0, 1))
         print(
-            f"{run.name:<34} {billed / limit:.3f}  {len(server.bill.items):>6}  {refused:>7}"
+            f"{run.name:<40} {billed / limit:.3f}  {len(server.bill.items):>6}  {refused:>7}"
             f"  {errors:>6}  {took:>8.1f}",
             flush=True,
         )
@@ -109,7 +124,7 @@ def _process(
     os.environ.update(environment)
     import aden
 
-    aden.instrument(budgets=[aden.Budget("bench", limit_usd)])
+    aden.instrument(budgets=[aden.Budget("bench", limit_usd, overrun=run.overrun)])
     results.put(asyncio.run(_callers(run, tries)))
     aden.uninstrument()
 
@@ -120,13 +135,20 @@ async def _callers(run: Run, tries: int) -> tuple[int, int]:
     import aden
 
     refused = errors = 0
-    async with openai.AsyncOpenAI(max_retries=0) as client:
+    retried = run.shape == "retried"
+    async with openai.AsyncOpenAI(
+        max_retries=2 if retried else 0, timeout=2 if retried else None
+    ) as client:
 
         async def caller() -> None:
             nonlocal refused, errors
-            for _ in range(tries):
+            jumps = run.shape.startswith("jump")
+            for number in range(tries * 4 if jumps else tries):
                 try:
-                    await _call(client, run.shape)
+                    if jumps:
+                        await _call_of(client, run.shape, 200 if number >= tries * 3 // 2 else 20)
+                    else:
+                        await _call(client, run.shape)
                 except aden.RequestCancelledError:
                     refused += 1
                     await asyncio.sleep(0.05)
@@ -141,7 +163,7 @@ async def _call(client: object, shape: str) -> None:
     import openai
 
     assert isinstance(client, openai.AsyncOpenAI)
-    if shape == "plain":
+    if shape in ("plain", "retried"):
         await client.chat.completions.create(
             model="gpt-4o", messages=QUESTION, max_tokens=OUTPUT_TOKENS
         )
@@ -153,8 +175,24 @@ async def _call(client: object, shape: str) -> None:
     async with stream:
         async for _ in stream:
             seen += 1
-            if shape == "abandoned" and seen > LEAVE_AFTER_CHUNKS:
+            if shape in ("abandoned", "left, fast") and seen > LEAVE_AFTER_CHUNKS:
                 break
+
+
+async def _call_of(client: object, shape: str, tokens: int) -> None:
+    """A call that sets no cap, and whose answer has so many tokens, half of them or twice."""
+    import openai
+
+    assert isinstance(client, openai.AsyncOpenAI)
+    tokens = random.randint(tokens // 2, tokens * 3 // 2)  # noqa: S311
+    question = [{"role": "user", "content": f"Tell me something in {tokens} tokens."}]
+    if shape == "jump plain":
+        await client.chat.completions.create(model="gpt-4o", messages=question)
+        return
+    async for _ in await client.chat.completions.create(
+        model="gpt-4o", messages=question, stream=True
+    ):
+        pass
 
 
 if __name__ == "__main__":

@@ -92,7 +92,10 @@ def check_record(shape: Shape, record: CallRecord, billed: tuple[BillItem, ...])
     else:
         wanted = {"reserved": 40, "text": 14}.get(str(shape.output), shape.output)
         assert usage.estimated
-        assert usage.output_tokens == wanted
+        if shape.end in ("abandoned", "cancelled"):  # what came unread is billed besides
+            assert int(wanted) <= (usage.output_tokens or 0) <= 40
+        else:
+            assert usage.output_tokens == wanted
         assert usage.input_tokens == shape.asked
 
 

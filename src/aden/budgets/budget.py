@@ -16,7 +16,9 @@ from aden.errors import ConfigurationError
 
 Mode = Literal["enforce", "observe", "off"]
 UnknownPrice = Literal["refuse", "floor", "allow"]
+Overrun = Literal["in_flight", "never"]
 
+OVERRUN_BEYOND = 'cancel, or overrun="in_flight"'
 _NO_LIMIT = Limit(-1)
 
 
@@ -42,6 +44,9 @@ class Budget:
             provider's dearest known rates, ``refuse`` refuses, ``allow`` counts nothing.
         on_ledger_down: What happens while the ledger does not answer: ``refuse``, ``allow``, or
             an `Allowance` that each process may spend unasked; None: `allowed_unasked`.
+        overrun: ``in_flight`` holds what a request is likely to cost, so that requests which are
+            open already can exceed the limit; ``never`` holds the most that it can cost, and
+            lowers the request's cap on its output to what is left.
     """
 
     id: str
@@ -56,15 +61,19 @@ class Budget:
     limit: Limit = _NO_LIMIT
     beyond: Beyond = "cancel"
     on_ledger_down: OnLedgerDown | None = None
+    overrun: Overrun = "in_flight"
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_id(self.id)
         one_of(f"budget {self.id}: mode", self.mode, get_args(Mode))
         one_of(f"budget {self.id}: unknown_price", self.unknown_price, get_args(UnknownPrice))
+        one_of(f"budget {self.id}: overrun", self.overrun, get_args(Overrun))
         object.__setattr__(self, "scope", read_scope(self.scope, f"budget {self.id}: scope"))
         object.__setattr__(self, "ladder", climb(self.ladder, f"budget {self.id}: ladder"))
         check_beyond(self.beyond, self.ladder, f"budget {self.id}: beyond")
+        if self.overrun == "never" and self.beyond != "cancel":
+            raise ConfigurationError(f"budget {self.id}: beyond", self.beyond, OVERRUN_BEYOND)
         object.__setattr__(self, "limit", self._read_limit())
         read_on_ledger_down(self.on_ledger_down, self.limit.unit, f"budget {self.id}: ")
         object.__setattr__(self, "span", self._read_window())
@@ -93,15 +102,23 @@ class Budget:
         """What a process may spend while the ledger does not answer; None: without a limit.
 
         The budget's own word counts. Without one there is no limit with *fail_open*, nor where the
-        budget goes on beyond its limit; else it is 1 per cent of the limit.
+        budget goes on beyond its limit; else it is 1 per cent of the limit, and nothing with
+        ``overrun="never"``.
         """
         if isinstance(self.on_ledger_down, Allowance):
             return self.on_ledger_down.limit.amount
         if self.on_ledger_down == "refuse":
             return 0
+        if self.on_ledger_down is None and self.overrun == "never":
+            return 0
         if self.on_ledger_down == "allow" or fail_open or self.beyond != "cancel":
             return None
         return self.limit.amount // 100
+
+    @property
+    def bounds(self) -> bool:
+        """Whether the most that a request can cost has to fit; what counts requests knows that."""
+        return self.overrun == "never" and self.limit.unit != "requests"
 
     @property
     def type(self) -> str:

@@ -153,7 +153,7 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     if isinstance(outcome, Refusal):
         return refused(outcome, plan)
     decision = ALLOW
-    if outcome.option > 0:
+    if plan.quotes[outcome.option].model != plan.quotes[0].model:
         decision = _degraded(plan, outcome)
     for match in plan.matches:
         if policy.enforces(match.budget):
@@ -211,14 +211,14 @@ def _throttled(match: Match, balance: Balance) -> Decision:
 
 
 def _cheaper(plan: Plan, one: str, other: str) -> str:
-    costs = {quote.model: quote.amounts.usd for quote in plan.quotes}
+    costs = {quote.model: quote.amounts.usd for quote in reversed(plan.quotes)}
     return one if costs.get(other, costs[one] + 1) > costs[one] else other
 
 
 def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[str, object]:
     budget, limit = match.budget, match.budget.limit
     full = balance.limit(limit.amount)
-    cheapest = min(quote.amounts.of(limit.unit) for quote in plan.quotes)
+    cheapest = min(quote.holds(budget) for quote in plan.quotes)
     fits = budget.beyond != "cancel" or (
         full > 0 and (cheapest == 0 or balance.spent + cheapest <= full)
     )

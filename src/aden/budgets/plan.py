@@ -1,8 +1,9 @@
 """Before the ledger is asked: which ways to send the request there are, and what each must fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
 from aden.budgets.policy import Policy, Standing
@@ -23,11 +24,10 @@ class Estimate:
     output_tokens: int
     """Of one choice, where the request itself sets no lower cap."""
 
-    def usage(self, request: Request) -> Usage:
+    def usage(self, request: Request, cut: Cut = AS_ASKED) -> Usage:
         """As a Usage, for pricing."""
-        output = self.output_tokens
-        if request.max_output_tokens is not None:
-            output = min(output, request.max_output_tokens)
+        caps = (self.output_tokens, request.max_output_tokens, cut.cap)
+        output = min(cap for cap in caps if cap is not None)
         return Usage(self.input_tokens, output * request.choices, estimated=True)
 
 
@@ -43,6 +43,23 @@ class Quote:
     amounts: Amounts
     at_risk: Amounts
     """What is booked if the process dies right after sending: the input, of a plain call all."""
+    cut: Cut = AS_ASKED
+    bound: Bound | None = None
+    """What it can use at most; None where nothing bounds it, or no budget asks."""
+
+    def holds(self, budget: Budget) -> int:
+        """What it would hold of a budget, in the budget's unit."""
+        return self._of(budget, self.amounts)
+
+    def risks(self, budget: Budget) -> int:
+        """What of that is booked if the process dies right after sending."""
+        return self._of(budget, self.at_risk)
+
+    def _of(self, budget: Budget, likely: Amounts) -> int:
+        if not counts(budget, self.price.source):
+            return 0
+        most = self.bound.amounts if self.bound and budget.bounds else likely
+        return most.of(budget.limit.unit)
 
 
 _NOTHING_STANDING = Standing()
@@ -79,7 +96,10 @@ def plan(
     prices: Prices,
     estimate: Outputs,
 ) -> Plan:
-    """List the ways to send a request in the order in which they are to be tried."""
+    """List the ways to send a request in the order in which they are to be tried.
+
+    The longest answer first; at the same length the asked model, then the cheaper ones.
+    """
     would_be = None
     if policy.would_be is not None:
         would_be = plan(operation, request, attribution, policy.would_be, prices, estimate)
@@ -95,22 +115,56 @@ def plan(
         degraded = quote(request, model, prices, estimate(model))
         first = degraded if takes(degraded, request) else asked
     targets = dict.fromkeys(to for to in _targets(matched, policy) if to != first.model)
-    cheaper = (
-        quote(request, to, prices, estimate(to))
-        for to in targets
-        if policy.blocked(replace(request, model=to), attribution) is None
+    allowed = (
+        to for to in targets if policy.blocked(replace(request, model=to), attribution) is None
     )
-    quotes = (first, *(each for each in cheaper if takes(each, request)))
+    strict = any(binds(match.budget, policy) for match in matched)
+    first, *others = ways(request, (first.model, *allowed), prices, estimate, strict=strict)
+    quotes = (
+        first,
+        *(
+            each
+            for each in others
+            if takes(each, request) and not unbounded(matched, policy, each, request)
+        ),
+    )
     if not matched:
         return Plan(matched, quotes, asked, None, None, standing, would_be)
-    if refused := unpriced(matched, policy, first):
+    refused = unpriced(matched, policy, first) or unbounded(matched, policy, first, request)
+    if refused:
         return Plan(matched, quotes, asked, None, refused, standing, would_be)
-    options = tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
-    return Plan(matched, quotes, asked, Ask(operation, options), None, standing, would_be)
+    ask = Ask(operation, options(matched, policy, quotes))
+    return Plan(matched, quotes, asked, ask, None, standing, would_be)
+
+
+def ways(
+    request: Request,
+    models: Sequence[str],
+    prices: Prices,
+    estimate: Outputs,
+    *,
+    strict: bool,
+) -> tuple[Quote, ...]:
+    """The request to each of *models*; *strict*: at each length at which it may be sent."""
+    estimates = {model: estimate(model) for model in models}
+    return tuple(
+        quote(request, model, prices, estimates[model], cut, strict=strict)
+        for cut in (cuts(request) if strict else (AS_ASKED,))
+        for model in models
+    )
+
+
+def options(
+    matched: tuple[Match, ...], policy: Policy, quotes: tuple[Quote, ...]
+) -> tuple[Option, ...]:
+    """What the ledger is asked for: one option for each quote."""
+    return tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
 
 
 def takes(target: Quote, request: Request) -> bool:
     """Whether a model can take a request that was made for another one, as far as is known."""
+    if target.model == request.model:
+        return True
     if request.pinned or (request.effort and not reasons(target.model)):
         return False
     if task_of(target.model) != request.task and target.price.source != "floor":
@@ -119,9 +173,17 @@ def takes(target: Quote, request: Request) -> bool:
     return window is None or target.input_tokens <= window
 
 
-def quote(request: Request, model: str, prices: Prices, estimate: Estimate) -> Quote:
-    """Price one way to send the request."""
-    usage = estimate.usage(request)
+def quote(
+    request: Request,
+    model: str,
+    prices: Prices,
+    estimate: Estimate,
+    cut: Cut = AS_ASKED,
+    *,
+    strict: bool = False,
+) -> Quote:
+    """Price one way to send the request; *strict*: also what it can cost at most."""
+    usage = estimate.usage(request, cut)
     if (carried := request.carries).counted:
         in_tokens = prices.price(request, model).in_tokens
         usage = usage.filled(carried) if in_tokens else carried
@@ -129,7 +191,9 @@ def quote(request: Request, model: str, prices: Prices, estimate: Estimate) -> Q
     sent = amounts(price.cost(usage), usage)
     prompt = replace(usage, output_tokens=0)
     at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
-    return Quote(model, price, estimate.input_tokens, usage.output_tokens or 0, sent, at_risk)
+    most = bound(request, model, price, cut) if strict else None
+    output = usage.output_tokens or 0
+    return Quote(model, price, estimate.input_tokens, output, sent, at_risk, cut, most)
 
 
 def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decision | None:
@@ -144,6 +208,30 @@ def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decis
     return None
 
 
+def binds(budget: Budget, policy: Policy) -> bool:
+    """Whether the most that a request can cost has to fit a budget."""
+    return budget.bounds and policy.enforces(budget)
+
+
+def unbounded(
+    matched: tuple[Match, ...], policy: Policy, chosen: Quote, request: Request
+) -> Decision | None:
+    """A block where nobody can say what the request costs at most, and a budget has to know."""
+    for match in matched:
+        budget = match.budget
+        if not binds(budget, policy):
+            continue
+        if chosen.bound is None:
+            why = f"nothing limits {request.boundless or 'what it reads or writes'}"
+        elif not counts(budget, chosen.price.source):
+            why = f"no price is known for {chosen.model!r}"
+        else:
+            continue
+        message = f"budget {budget.id!r} holds the most that a request can cost, and {why}"
+        return Decision("block", "unbounded", "policy", message, budget.id)
+    return None
+
+
 def lines(
     matched: tuple[Match, ...], policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
 ) -> tuple[Line, ...]:
@@ -152,14 +240,13 @@ def lines(
 
 
 def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
-    budget, unit = match.budget, match.budget.limit.unit
-    counted = counts(budget, chosen.price.source)
+    budget = match.budget
     return Line(
         budget=match.key,
         window=budget.span,
         limit=MAX_COUNT if _goes_on(match, chosen) else budget.limit.amount,
-        amount=chosen.amounts.of(unit) if counted else 0,
-        at_risk=chosen.at_risk.of(unit) if counted else 0,
+        amount=chosen.holds(budget),
+        at_risk=chosen.risks(budget),
         below=_next_step(match, chosen, quotes),
         enforce=policy.enforces(budget),
     )
@@ -187,7 +274,11 @@ def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | 
     """
     if not match.ladder:
         return None
-    depth = {quote.model: (-quote.amounts.usd, index) for index, quote in enumerate(quotes)}
+    depth = {
+        quote.model: (-quote.amounts.usd, index)
+        for index, quote in enumerate(quotes)
+        if quote.cut == chosen.cut
+    }
     here = depth[chosen.model]
     for step in match.ladder:
         if isinstance(step, Degrade) and depth.get(step.to, here) > here:

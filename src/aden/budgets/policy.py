@@ -38,6 +38,8 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     would_be: "Policy | None" = field(default=None, repr=False, compare=False)
     """This policy with all that is observed enforced; None where nothing is only observed."""
+    bounds: bool = field(init=False, repr=False, compare=False)
+    """Whether some budget asks what a request can cost at most."""
     _budgets: ScopeIndex[Budget] = field(init=False, repr=False, compare=False)
     _rules: ScopeIndex[Rule] = field(init=False, repr=False, compare=False)
     _matched: dict[tuple[str, str, Attribution], tuple[Match, ...]] = field(
@@ -48,6 +50,7 @@ class Policy:
     def __post_init__(self) -> None:
         counted = tuple(budget for budget in self.budgets if budget.mode != "off")
         object.__setattr__(self, "_budgets", ScopeIndex(counted, lambda budget: budget.scope))
+        object.__setattr__(self, "bounds", any(budget.bounds for budget in counted))
         object.__setattr__(self, "_rules", ScopeIndex(self.rules, lambda rule: rule.scope))
 
     def matching(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:

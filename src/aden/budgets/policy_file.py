@@ -31,6 +31,7 @@ _BUDGET_KEYS = (
     "unknown_price",
     "on_ledger_down",
     "beyond",
+    "overrun",
 )
 _LIMITS: Mapping[str, Callable[[Any], Limit]] = {
     "limit_tokens": tokens,

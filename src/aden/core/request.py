@@ -55,6 +55,17 @@ class Request:
     """The conversation, kept by the provider, that this request is a part of."""
     unseen_input: bool = False
     """True where the model reads more than what is sent: such a continuation, a stored prompt."""
+    most_text_tokens: int | None = None
+    """Most tokens that its input can be, images apart; None where its size does not bound them."""
+    images: int = 0
+    speech: bool = False
+    """True where it sends audio or asks for some."""
+    boundless: str | None = None
+    """What in it costs without an end that the request sets, such as ``web_search_options``."""
+    takes_cap: bool = False
+    """True where a cap on its output can be written into it."""
+    can_be_ended: bool = False
+    """True where it is a stream that can be ended before the provider ends it."""
     server_address: str | None = None
     server_port: int | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)

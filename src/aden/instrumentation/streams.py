@@ -1,15 +1,24 @@
 """Metering a stream that stays the SDK's own object: only its inner iterator is replaced."""
 
 import asyncio
+import contextlib
+import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
+from aden.budgets.bound import SLICE_TOKENS
 from aden.core.estimate import output_tokens
+from aden.core.request import Request
+from aden.instrumentation.arrivals import Arrivals
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
+from aden.metering.shells import agrow, grow
 
+NEVER = 1 << 62
+LastChunk = Callable[[Attempt, Any], Any]
 Feed = Callable[[Attempt, Any], bool]
 """Reads one chunk into the attempt; False where the caller is not to see it."""
 
@@ -17,7 +26,16 @@ Feed = Callable[[Attempt, Any], bool]
 class StreamMeter:
     """Follows one answer to its end, whichever way it ends, and settles there once."""
 
-    def __init__(self, meter: Meter, call: Call, attempt: Attempt, feed: Feed, owns: bool) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        call: Call,
+        attempt: Attempt,
+        feed: Feed,
+        owns: bool,
+        *,
+        last_chunk: LastChunk | None = None,
+    ) -> None:
         self._meter = meter
         self._call = call
         self._attempt = attempt
@@ -26,8 +44,25 @@ class StreamMeter:
         self._ended = False
         self._pid = os.getpid()
         quote = call.quote
-        self._extend_at = quote.output_tokens if quote else 1 << 62
+        self._extend_at = quote.output_tokens if quote else NEVER
+        self._last_chunk = last_chunk
+        self._latest: Any = None
+        self._chunks = 0
+        self._arrivals: Arrivals | None = None
+        self._grow_at = self._end_of_hold()
+        self.over = False
+        """True from when no budget bears more of it."""
         meter.dispatcher.ready()  # `dropped` may not start a thread
+
+    @property
+    def call_as_sent(self) -> tuple[Meter, Call, Request]:
+        """Whose stream it is."""
+        return self._meter, self._call, self._attempt.request
+
+    def watch(self, response: Any) -> None:
+        """Count what arrives on a response's connection, ahead of who reads it."""
+        if self._arrivals is None:
+            self._arrivals = Arrivals(response)
 
     def began(self) -> None:
         """The first piece of the answer is here."""
@@ -40,6 +75,8 @@ class StreamMeter:
         try:
             if attempt.first_chunk_at is None:
                 self.began()
+            self._chunks += 1
+            self._latest = chunk
             visible = self._feed(attempt, chunk)
             seen = output_tokens(attempt.deltas, attempt.size)
             if seen > self._extend_at:
@@ -50,6 +87,52 @@ class StreamMeter:
             return True
         return visible
 
+    def outgrown(self) -> int | None:
+        """Tokens of a choice that are here or near, where they outgrow what is held; else None."""
+        attempt = self._attempt
+        if attempt.deltas <= self._grow_at:
+            return None
+        if self._arrivals is not None:
+            self._arrivals.look()
+        self._left()
+        seen = output_tokens(attempt.deltas, attempt.size) + attempt.unread
+        return -(-seen // attempt.request.choices)
+
+    def grown(self, bears: bool) -> None:
+        """The ledger was asked for more: read on, or end after this chunk."""
+        self._attempt.unread = 0
+        self._grow_at = self._end_of_hold()
+        self.over = not bears
+
+    def _end_of_hold(self) -> int:
+        """Pieces from which on the most that was held does not bear the stream any more.
+
+        A piece has a token at least, so a provider that keeps to the cap stays below. Where it was
+        given none, the next slice is asked for early, for it generates while we ask.
+        """
+        quote = self._call.quote
+        if self._last_chunk is None or quote is None or quote.bound is None:
+            return NEVER
+        return quote.bound.output_tokens - (SLICE_TOKENS // 2 if quote.cut.sliced else 0)
+
+    def cut(self) -> Any:
+        """The stream ends here for its budget: the chunk that says so, the first time."""
+        if self._last_chunk is None or self._ended:
+            return None
+        return self._last_chunk(self._attempt, self._latest)
+
+    @contextlib.contextmanager
+    def closing(self) -> Iterator[None]:
+        """Around the closing of its connection."""
+        arrivals = self._arrivals if self._attempt.outcome == "open" else None
+        with arrivals.closing() if arrivals is not None else contextlib.nullcontext():
+            yield
+
+    def _left(self) -> None:
+        """Note what the provider has made beyond what was read."""
+        if self._arrivals is not None:
+            self._attempt.left_unread(max(0, self._arrivals.made - self._chunks))
+
     def end(self, how: str, error: BaseException | None = None) -> None:
         """The answer is over: complete, abandoned, cancelled or broken."""
         if self._ended:
@@ -59,6 +142,8 @@ class StreamMeter:
             how = "error"
         elif how == "abandoned" and self._attempt.over:
             how = "complete"
+        if self._attempt.outcome == "open" and how not in ("complete", "error"):
+            self._left()
         self._attempt.ended_unknown()
         if self._attempt.request.stream:
             self._call.stream_end = how
@@ -67,7 +152,12 @@ class StreamMeter:
 
     def broke(self, error: BaseException) -> None:
         """Reading on raised."""
-        self.end("cancelled" if isinstance(error, asyncio.CancelledError) else "error", error)
+        if isinstance(error, asyncio.CancelledError):
+            if self._arrivals is not None:
+                self._arrivals.look()
+            self.end("cancelled", error)
+        else:
+            self.end("error", error)
 
     def dropped(self) -> None:
         """The caller let go of it. Called by destructors, so it takes no lock: any may be held.
@@ -75,6 +165,8 @@ class StreamMeter:
         In a forked child the stream is the parent's, which settles it.
         """
         if not self._ended and os.getpid() == self._pid:
+            if self._arrivals is not None:
+                self._arrivals.look()
             self._meter.dispatcher.soon(lambda: self.end("abandoned"))
 
 
@@ -89,7 +181,10 @@ class MeteredIterator:
         return self
 
     def __next__(self) -> Any:
+        stream = self._stream
         while True:
+            if stream.over:
+                return self._cut()
             try:
                 chunk = next(self._inner)
             except StopIteration:
@@ -98,8 +193,22 @@ class MeteredIterator:
             except BaseException as error:
                 self._stream.broke(error)
                 raise
-            if self._stream.chunk(chunk):
+            visible = stream.chunk(chunk)
+            if (tokens := stream.outgrown()) is not None:
+                stream.grown(grow(*stream.call_as_sent, tokens))
+            if visible:
                 return chunk
+
+    def _cut(self) -> Any:
+        last = self._stream.cut()
+        try:
+            with self._stream.closing():
+                self._inner.close()  # type: ignore[attr-defined]
+        finally:
+            self._stream.end("budget")
+        if last is None:
+            raise StopIteration
+        return last
 
     def __del__(self) -> None:
         self._stream.dropped()
@@ -116,7 +225,10 @@ class AsyncMeteredIterator:
         return self
 
     async def __anext__(self) -> Any:
+        stream = self._stream
         while True:
+            if stream.over:
+                return await self._cut()
             try:
                 chunk = await self._inner.__anext__()
             except StopAsyncIteration:
@@ -125,8 +237,22 @@ class AsyncMeteredIterator:
             except BaseException as error:
                 self._stream.broke(error)
                 raise
-            if self._stream.chunk(chunk):
+            visible = stream.chunk(chunk)
+            if (tokens := stream.outgrown()) is not None:
+                stream.grown(await agrow(*stream.call_as_sent, tokens))
+            if visible:
                 return chunk
+
+    async def _cut(self) -> Any:
+        last = self._stream.cut()
+        try:
+            with self._stream.closing():
+                await self._inner.aclose()  # type: ignore[attr-defined]
+        finally:
+            self._stream.end("budget")
+        if last is None:
+            raise StopAsyncIteration
+        return last
 
     def __del__(self) -> None:
         self._stream.dropped()
@@ -134,6 +260,7 @@ class AsyncMeteredIterator:
 
 def observe_stream(stream: Any, metered: StreamMeter) -> None:
     """Meter an SDK stream in place; it stays the same object of the same class."""
+    metered.watch(stream.response)
     iterator = AsyncMeteredIterator if hasattr(stream, "__anext__") else MeteredIterator
     stream._iterator = iterator(stream._iterator, metered)
     stream._aden_stream = metered
@@ -141,15 +268,41 @@ def observe_stream(stream: Any, metered: StreamMeter) -> None:
 
 def closing_helper(wrapped: Callable[..., Any], helper: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of ``close`` of what the SDK's ``stream()`` gives: it closes the response only."""
-    metered = vars(helper._raw_stream).get("_aden_stream")
-    if metered is not None:
-        metered.end("abandoned")
-    return wrapped(*args, **kwargs)
+    return closing(wrapped, helper._raw_stream, args, kwargs)
 
 
 def closing(wrapped: Callable[..., Any], stream: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of a stream's ``close``: the caller leaves it. Async ones return their coroutine."""
-    metered = vars(stream).get("_aden_stream")
-    if metered is not None:
+    metered: StreamMeter | None = vars(stream).get("_aden_stream")
+    return wrapped(*args, **kwargs) if metered is None else leave(metered, wrapped, args, kwargs)
+
+
+class Leavable(Protocol):
+    """What is metered until its caller leaves it."""
+
+    def closing(self) -> AbstractContextManager[None]:
+        """Around the closing of its connection."""
+
+    def end(self, how: str) -> None:
+        """It is over."""
+
+
+def leave(metered: Leavable, close: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Close it, and then count: until it is closed the provider goes on."""
+    if inspect.iscoroutinefunction(close):
+        return _aleave(metered, close, args, kwargs)
+    try:
+        with metered.closing():
+            return close(*args, **kwargs)
+    finally:
         metered.end("abandoned")
-    return wrapped(*args, **kwargs)
+
+
+async def _aleave(
+    metered: Leavable, close: Callable[..., Awaitable[Any]], args: Any, kwargs: Any
+) -> Any:
+    try:
+        with metered.closing():
+            return await close(*args, **kwargs)
+    finally:
+        metered.end("abandoned")

@@ -27,6 +27,8 @@ class Attempt:
     deltas: int = 0
     size: int = 0
     """UTF-8 bytes of the content seen."""
+    unread: int = 0
+    """Output tokens that had been generated, or nearly so, when the stream was left unread."""
     silent: bool = False
     """True where it was sent, waited for, and no answer began: what was generated is unknown."""
     at_work: bool = False
@@ -55,6 +57,11 @@ class Attempt:
         self.deltas += 1
         self.size += text_size(text)
 
+    def left_unread(self, events: int) -> None:
+        """Note how many more pieces the provider had made when nobody read on."""
+        tokens = output_tokens(self.deltas, self.size)
+        self.unread = -(-events * tokens // self.deltas) if self.deltas else events
+
     def saw_usage(self, usage: Usage) -> None:
         """Note what the provider counted; later counts replace earlier ones."""
         if not usage.counted:
@@ -72,12 +79,20 @@ class Attempt:
         if self.outcome == "open":
             self.outcome = "free"
 
-    def billed(self, likely_input: int, reserved_output: int, *, in_tokens: bool = True) -> Usage:
+    def billed(
+        self,
+        likely_input: int,
+        reserved_output: int,
+        most_output: int | None = None,
+        *,
+        in_tokens: bool = True,
+    ) -> Usage:
         """The usage to settle: the provider's figures, else an estimate, never below them.
 
         Args:
             likely_input: Best guess at the input tokens.
             reserved_output: What was reserved for the output, for what cannot be seen.
+            most_output: The cap on the output that the provider was given.
             in_tokens: Whether the model's price is by the token.
         """
         if self.outcome == "free":
@@ -89,7 +104,9 @@ class Attempt:
             return self.usage.filled(carried)
         if self.request.max_output_tokens == 0:  # an embedding has no output to be counted
             return self.usage.filled(Usage(likely_input, estimated=True)).filled(carried)
-        seen = output_tokens(self.deltas, self.size)
+        seen = output_tokens(self.deltas, self.size) + self.unread
+        if most_output is not None:
+            seen = min(seen, most_output)
         unseen = not self.request.stream and not self.size
         if unseen or self.silent or self.at_work or self.request.hidden_output:
             seen = max(seen, reserved_output)

@@ -15,7 +15,7 @@ from typing import Any
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
 from aden.budgets.hooks import BeforeRequestContext, Hook, InvalidHookResult, read_result
-from aden.budgets.plan import Estimate, plan, quote, takes, unpriced
+from aden.budgets.plan import Estimate, plan, takes, unbounded, unpriced
 from aden.budgets.policy import Policy
 from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
 from aden.core.decision import ALLOW, Decision
@@ -27,6 +27,7 @@ from aden.metering.background import Background
 from aden.metering.call import Call, Lane
 from aden.metering.complaints import Complaints
 from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
+from aden.metering.further import quote_for
 from aden.metering.gate_options import GateOptions
 from aden.metering.leases import LeaseKeeper
 from aden.metering.reservation import Reserver
@@ -110,7 +111,7 @@ class Meter:
             call.attribution,
             policy,
             call.prices or self.prices,
-            lambda model: self._estimate(call, model),
+            lambda model: self.estimate(call, model),
         )
         self.scopes.saw(policy, call.request, call.attribution)
         self.reserver.refuse_alike(call)
@@ -209,7 +210,7 @@ class Meter:
     def asked_model(self, call: Call) -> Ask | None:
         """What to reserve to send the asked model after all; None where the hold bears it."""
         assert call.plan is not None
-        asked = call.plan.asked
+        asked = quote_for(self, call, call.request.model)
         return gate.second_ask(call.id, call.plan, call.policy, call.outcome, asked)
 
     def fell_back(self, call: Call) -> bool:
@@ -217,7 +218,7 @@ class Meter:
         if call.plan is None or isinstance(call.outcome, Refusal):
             return False
         self._keep_model(call, call.model)
-        call.model, call.quote = call.request.model, call.plan.asked
+        call.model, call.quote = call.request.model, quote_for(self, call, call.request.model)
         call.span.sending(call.model)
         return True
 
@@ -316,21 +317,19 @@ class Meter:
     def _choose_model(self, call: Call) -> None:
         assert call.plan is not None
         model = call.decision.model or call.request.model
-        known = {each.model: each for each in call.plan.quotes}
-        if model not in known:
-            known[model] = quote(
-                call.request, model, call.prices or self.prices, self._estimate(call, model)
-            )
-        if model != call.request.model and not takes(known[model], call.request):
+        if not takes(chosen := quote_for(self, call, model), call.request):
             self._keep_model(call, model)
-            model = call.request.model
-        call.model, call.quote = model, known[model]
+            chosen = quote_for(self, call, call.request.model)
+        call.model, call.quote = chosen.model, chosen
         if call.decision.action == "block":
             return
-        sent = replace(call.request, model=model)
-        refused = unpriced(call.plan.matches, call.policy, call.quote)
-        if refused := refused or call.policy.blocked(sent, call.attribution):
-            call.decision = refused
+        matches, policy, sent = call.plan.matches, call.policy, call.request.to(chosen.model)
+        call.decision = (
+            unpriced(matches, policy, chosen)
+            or unbounded(matches, policy, chosen, call.request)
+            or policy.blocked(sent, call.attribution)
+            or call.decision
+        )
 
     def _keep_model(self, call: Call, target: str) -> None:
         """Skip a degrade to a model that cannot take the request; a delay stays."""
@@ -343,7 +342,8 @@ class Meter:
             model=None,
         )
 
-    def _estimate(self, call: Call, model: str) -> Estimate:
+    def estimate(self, call: Call, model: str) -> Estimate:
+        """What the call is taken to use if it goes to *model*."""
         typical = self.reserver.typical_output(f"{call.request.provider}/{model}")
         upper = self.estimator.upper(call.conversation, call.request)
         likely = call.request.likely_output_tokens

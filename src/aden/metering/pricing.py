@@ -1,5 +1,6 @@
 """What a finished call cost: each attempt at the price of the model that it asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -28,10 +29,15 @@ class Bill:
         return self.amounts.usd
 
 
-def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
-    """Price what the call used."""
+def bill(
+    call: Call,
+    estimator: InputEstimator,
+    prices: Prices,
+    attempts: Sequence[Attempt] | None = None,
+) -> Bill:
+    """Price what the call used; with *attempts*, what these of it did."""
     usages, cost, sources = [], 0, []
-    for attempt in call.attempts:
+    for attempt in call.attempts if attempts is None else attempts:
         sent, known = attempt.request, call.prices or prices
         in_tokens = not sent.carries.counted or known.price(sent, sent.model).in_tokens
         used = _used(attempt, call, estimator, in_tokens=in_tokens)
@@ -50,11 +56,16 @@ def bill(call: Call, estimator: InputEstimator, prices: Prices) -> Bill:
     return Bill(usage, amounts(NanoUSD(cost), usage), source)
 
 
-def reserved_output(call: Call) -> int:
-    """Output tokens that were reserved for the model that is sent."""
-    return call.quote.output_tokens if call.quote else 0
-
-
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens: bool) -> Usage:
-    likely = estimator.likely(call.conversation, attempt.request)
-    return attempt.billed(likely, reserved_output(call), in_tokens=in_tokens)
+    quote, request = call.quote, attempt.request
+    if quote is not None and quote.bound is not None:  # a guess might be less than the bill
+        most = quote.bound.output_tokens
+        cap = None if quote.cut.sliced else most
+        return attempt.billed(quote.bound.input_tokens, most, cap, in_tokens=in_tokens)
+    cap = request.max_output_tokens
+    return attempt.billed(
+        estimator.likely(call.conversation, request),
+        quote.output_tokens if quote else 0,
+        None if cap is None else cap * request.choices,
+        in_tokens=in_tokens,
+    )

@@ -3,14 +3,14 @@
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aden.budgets import gate
-from aden.budgets.budget import Budget
+from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Alert
-from aden.budgets.plan import counts
+from aden.budgets.plan import binds, counts
 from aden.core.failure import error_type
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
@@ -56,7 +56,10 @@ class Settler:
         if not call.request.stream or not call.attempts:
             return [hold.amount for hold in outcome.holds]
         so_far = bill(call, self._meter.estimator, self._meter.prices)
-        return [charge.amount for charge in self._charges(call, so_far)]
+        return [
+            hold.amount if binds(match.budget, call.policy) else charge.amount
+            for match, hold, charge in self._by_budget(call, outcome, so_far)
+        ]
 
     def extend(self, call: Call) -> None:
         """The answer outgrows its reservation: hold what it costs by now, and half more."""
@@ -64,10 +67,20 @@ class Settler:
         if isinstance(outcome, Grant):
             so_far = bill(call, self._meter.estimator, self._meter.prices)
             grown = {
-                charge.budget: charge.amount * 3 // 2 for charge in self._charges(call, so_far)
+                charge.budget: hold.amount
+                if binds(match.budget, call.policy)
+                else charge.amount * 3 // 2
+                for match, hold, charge in self._by_budget(call, outcome, so_far)
             }
             self._meter.ledger.extend(call.id, list(grown.values()))
             self._meter.reserver.outage.grown(call.id, grown)
+
+    def _by_budget(
+        self, call: Call, grant: Grant, billed: Bill
+    ) -> Iterable[tuple[Match, Charge, Charge]]:
+        """Each matching budget: what is held of it, and what the call comes to."""
+        matches = call.plan.matches if call.plan else ()
+        return zip(matches, grant.holds, self._charges(call, billed), strict=True)
 
     def alert(self, call: Call, level: str, message: str) -> None:
         """Raise the alert that a hook asked for."""

@@ -10,9 +10,11 @@ import time
 from collections.abc import Awaitable
 from typing import Any, cast
 
+from aden.core.request import Request
 from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Refusal
 from aden.metering.call import Call
+from aden.metering.further import Further, answered, next_sending, next_slice, refusal
 from aden.metering.meter import Meter
 
 BUSY_POLL_S = 0.01
@@ -72,6 +74,54 @@ async def afall_back(meter: Meter, call: Call) -> bool:
     if ask := meter.asked_model(call):
         await _areserve(meter, call, ask)
     return meter.fell_back(call)
+
+
+def bear(meter: Meter, call: Call, request: Request, *, as_sent: bool = False) -> None:
+    """Hold what *request* can cost before it is sent, where that has to fit, or refuse it."""
+    if further := next_sending(meter, call, request, as_sent=as_sent):
+        _ask_further(meter, call, further)
+        if refused := refusal(call, further):
+            raise refused
+
+
+async def abear(meter: Meter, call: Call, request: Request, *, as_sent: bool = False) -> None:
+    """`bear`, awaiting."""
+    if further := next_sending(meter, call, request, as_sent=as_sent):
+        await _aask_further(meter, call, further)
+        if refused := refusal(call, further):
+            raise refused
+
+
+def grow(meter: Meter, call: Call, request: Request, tokens: int) -> bool:
+    """Hold one more slice of a stream; False where no budget bears it."""
+    if further := next_slice(meter, call, request, tokens):
+        _ask_further(meter, call, further)
+        return answered(call, further) is None
+    return True
+
+
+async def agrow(meter: Meter, call: Call, request: Request, tokens: int) -> bool:
+    """`grow`, awaiting."""
+    if further := next_slice(meter, call, request, tokens):
+        await _aask_further(meter, call, further)
+        return answered(call, further) is None
+    return True
+
+
+def _ask_further(meter: Meter, call: Call, further: Further) -> None:
+    try:
+        if further.block is None:
+            _reserve(meter, call, further.ask)
+    except Exception:
+        meter.cannot("gate", "an open call could not be bounded", trace=True)
+
+
+async def _aask_further(meter: Meter, call: Call, further: Further) -> None:
+    try:
+        if further.block is None:
+            await _areserve(meter, call, further.ask)
+    except Exception:
+        meter.cannot("gate", "an open call could not be bounded", trace=True)
 
 
 def _open_and_decide(meter: Meter, call: Call) -> None:

@@ -81,6 +81,11 @@ class Rate:
         steps = tuple(Tier(tier.start, _ceil(tier.nano * factor)) for tier in self.tiers)
         return Rate(_ceil(self.nano * factor), steps)
 
+    def dearest(self, input_tokens: int) -> int:
+        """The highest rate of a call with at most this many input tokens."""
+        steps = [tier.nano for tier in self.tiers if input_tokens > tier.start]
+        return max(self.nano, *steps) if steps else self.nano
+
 
 def nano_per(usd: Decimal, count: int) -> int:
     """*usd* for *count* of a unit as a `Rate` keeps it, rounded up where it is no whole number."""
@@ -93,6 +98,17 @@ def _ceil(value: Decimal) -> int:
 
 _FREE = Rate(0)
 _TOKENS: tuple[Unit, ...] = ("input", "output", "audio_input", "audio_output", "image_output")
+_READ: tuple[Unit, ...] = (
+    "input",
+    "cached",
+    "cache_write",
+    "cache_write_1h",
+    "image_input",
+    "cached_image",
+)
+_HEARD: tuple[Unit, ...] = ("audio_input", "cached_audio")
+_WRITTEN: tuple[Unit, ...] = ("output", "reasoning", "image_output")
+_SPOKEN: tuple[Unit, ...] = ("audio_output",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,23 @@ class Price:
         if usage.audio_input_ms and usage.audio_input_ms < self.least_ms:
             nano += (self.least_ms - usage.audio_input_ms) * self.rate("speech_input").nano
         return NanoUSD(-(-nano // PER))
+
+    def most(self, input_tokens: int, output_tokens: int, *, speech: bool = False) -> NanoUSD:
+        """Nano-dollars that no usage within these totals exceeds, whatever its subsets are.
+
+        Args:
+            input_tokens: All input tokens, at most.
+            output_tokens: All output tokens, at most.
+            speech: Whether some of them may be audio.
+        """
+        heard, spoken = _HEARD if speech else (), _SPOKEN if speech else ()
+        nano = self._flat["requests"].nano
+        nano += input_tokens * self._dearest((*_READ, *heard), input_tokens)
+        nano += output_tokens * self._dearest((*_WRITTEN, *spoken), input_tokens)
+        return NanoUSD(-(-nano // PER))
+
+    def _dearest(self, units: tuple[Unit, ...], input_tokens: int) -> int:
+        return max(self._flat[unit].dearest(input_tokens) for unit in units)
 
     def covers(self, usage: Usage) -> bool:
         """Whether this is a price for what was used.

@@ -8,6 +8,8 @@ from typing import Any
 from aden.core.request import Request
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
+from aden.metering.meter import Meter
+from aden.metering.shells import abear, bear
 
 _NEVER_SENT = (
     "ConnectError",
@@ -25,6 +27,7 @@ _NEVER_SENT = (
 class Sending:
     """One SDK method call on its way; the attempts that it makes belong to `call`."""
 
+    meter: Meter
     call: Call
     request: Request
     attempt: Attempt | None = None
@@ -48,6 +51,8 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
     sending = current_sending.get()
     if sending is None:
         return wrapped(*args, **kwargs)
+    if sending.attempt is not None:  # the SDK tries again what may have been billed
+        bear(sending.meter, sending.call, sending.request, as_sent=True)
     attempt = sending.begin()
     try:
         response = wrapped(*args, **kwargs)
@@ -63,6 +68,8 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
     sending = current_sending.get()
     if sending is None:
         return await wrapped(*args, **kwargs)
+    if sending.attempt is not None:
+        await abear(sending.meter, sending.call, sending.request, as_sent=True)
     attempt = sending.begin()
     try:
         response = await wrapped(*args, **kwargs)

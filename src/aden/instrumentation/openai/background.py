@@ -31,5 +31,5 @@ def _fetched(response: Any, args: Any, kwargs: Any) -> Any:
         return response
     attempt = call.attempts[-1]
     request = replace(attempt.request, stream=kwargs.get("stream") is True)
-    sending = Sending(call, request, attempt)
+    sending = Sending(meter, call, request, attempt)
     return take_response(meter, sending, ENDPOINT, response, hide=False, owns=True)

@@ -199,4 +199,21 @@ def _content() -> ContentReader:
     return chat_content
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)
+def last_chunk(attempt: Attempt, chunk: Any) -> Any:
+    """The chunk that ends a stream for its length, as the provider would have sent it."""
+    indices = range(attempt.request.choices)
+    ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in indices]
+    attempt.finish_reasons = ("length",) * len(ends)
+    fields = chunk.model_dump(exclude={"choices", "usage"}, exclude_unset=True)
+    return type(chunk).model_validate({**fields, "choices": ends})
+
+
+ENDPOINT = Endpoint(
+    describe,
+    rewrite,
+    read,
+    feed,
+    _content,
+    caps=("max_completion_tokens", "max_tokens"),
+    last_chunk=last_chunk,
+)

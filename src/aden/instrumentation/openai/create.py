@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -9,14 +10,16 @@ from opentelemetry import context as otel_context
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.openai.attempts import Sending, current_sending
+from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.taking import take_response
 from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
 from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
-from aden.metering.shells import aadmit, admit, afall_back, fall_back
+from aden.metering.shells import aadmit, abear, admit, afall_back, bear, fall_back
 from aden.telemetry.context import call_in, with_call
 from aden.telemetry.quiet import quietly
 
@@ -60,7 +63,7 @@ def perform(
     call = _begin(meter, endpoint, client, kwargs)
     try:
         admit(meter, call)
-        sending = Sending(call, call.request.to(call.model))
+        sending = Sending(meter, call, call.request.to(call.model))
         with _on_the_wire(call, sending):
             response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
@@ -82,7 +85,7 @@ async def aperform(
     call = _begin(meter, endpoint, client, kwargs)
     try:
         await aadmit(meter, call)
-        sending = Sending(call, call.request.to(call.model))
+        sending = Sending(meter, call, call.request.to(call.model))
         with _on_the_wire(call, sending):
             response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
@@ -93,6 +96,8 @@ async def aperform(
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
     request = _describe(meter, endpoint, client, kwargs)
+    if meter.policy().bounds:
+        request = with_most(request, endpoint, kwargs)
     call = meter.begin(request, dict(kwargs), Lane(refusal_class()))
     if meter.telemetry.wants_content:
         quietly(lambda: endpoint.ask(call, kwargs))
@@ -146,30 +151,62 @@ def _degrade_refused(sending: Sending, error: Exception) -> bool:
 
 def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tuple[Any, bool]:
     """Send it; gives the response, and whether usage in it is to be hidden."""
-    request = sending.request
-    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
-    try:
-        return wrapped(**sent), hide
-    except Exception as error:
-        if not hide or not refuses_usage(request, error):
-            raise
-    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
-    return wrapped(**sent), hide
+    while True:
+        bear(sending.meter, sending.call, sending.request)
+        sent, hide = _compose(endpoint, sending, kwargs)
+        try:
+            return wrapped(**sent), hide
+        except Exception as error:
+            if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                raise
 
 
 async def _asend(
     endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
 ) -> tuple[Any, bool]:
     """`_send`, awaiting."""
+    while True:
+        await abear(sending.meter, sending.call, sending.request)
+        sent, hide = _compose(endpoint, sending, kwargs)
+        try:
+            return await wrapped(**sent), hide
+        except Exception as error:
+            if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                raise
+
+
+def _compose(
+    endpoint: Endpoint, sending: Sending, kwargs: dict[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """What is sent: the decided model and cap; and whether usage in the answer is to be hidden."""
     request = sending.request
     sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
-    try:
-        return await wrapped(**sent), hide
-    except Exception as error:
-        if not hide or not refuses_usage(request, error):
-            raise
-    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
-    return await wrapped(**sent), hide
+    quote = sending.call.quote
+    cap = quote.cut.cap if quote is not None and quote.model == request.model else None
+    name = cap_name(endpoint, kwargs, request) if cap is not None else None
+    if name is not None:
+        sent[name] = cap
+    return sent, hide
+
+
+def _teaches(
+    endpoint: Endpoint,
+    sending: Sending,
+    kwargs: Mapping[str, Any],
+    sent: Mapping[str, Any],
+    error: Exception,
+    *,
+    hide: bool,
+) -> bool:
+    """Whether the server refused only what we added: it is remembered, and not added again."""
+    request = sending.request
+    if hide and refuses_usage(request, error):
+        return True
+    if not refuses_cap(endpoint, request, kwargs, sent, error):
+        return False
+    takes = cap_name(endpoint, kwargs, request) is not None
+    sending.request = replace(request, takes_cap=takes)
+    return True
 
 
 @contextlib.contextmanager
@@ -226,8 +263,10 @@ def _joined(
 ) -> Sending:
     """Degrade what asks the call's own model; a second model inside a call is left alone."""
     request = _describe(meter, endpoint, client, kwargs)
+    if call.policy.bounds:
+        request = with_most(request, endpoint, kwargs)
     model = call.model if request.model == call.request.model else request.model
-    return Sending(call, request.to(model))
+    return Sending(meter, call, request.to(model))
 
 
 def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:

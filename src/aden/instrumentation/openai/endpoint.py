@@ -1,4 +1,4 @@
-"""What the wrappers must know of one endpoint: pure functions."""
+"""What the wrappers must know of one endpoint: pure functions, and names of parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +51,12 @@ class Endpoint:
     """(attempt, chunk, hide usage) → whether the caller is to see the chunk."""
     content: Callable[[], ContentReader] | None = None
     """Imports what reads the endpoint's content; None where it has none that is captured."""
+    caps: tuple[str, ...] = ()
+    """Parameters that cap the output of one choice, the newest first; a server may know one only.
+    Empty: it generates nothing, or nothing that can be capped."""
+    last_chunk: Callable[[Attempt, Any], Any] | None = None
+    """(attempt, its latest chunk) → the chunk that ends the stream as if its cap were reached;
+    None where no such chunk is known, and a stream is never ended early."""
 
     def ask(self, call: Call, kwargs: Mapping[str, Any]) -> None:
         """Read the content of a request, before anybody can change it."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import wrapt
@@ -43,6 +44,7 @@ class RawMeter:
             self.end("complete")
         else:
             http_response.stream = _Observed(http_response.stream, self)
+            metered.watch(http_response)
 
     def parsed(self, value: Any) -> Any:
         """``parse()`` made a stream (or something else): meter it from here on."""
@@ -60,6 +62,10 @@ class RawMeter:
             self._metered.began()
             if not self._encoding:
                 self._read_events()
+
+    def closing(self) -> AbstractContextManager[None]:
+        """Around the closing of its connection."""
+        return self._metered.closing()
 
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""

@@ -222,4 +222,4 @@ def _content() -> ContentReader:
     return responses_content
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content, caps=("max_output_tokens",))

@@ -6,7 +6,7 @@ from typing import Any
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.raw import RawMeter, is_stream
-from aden.instrumentation.streams import StreamMeter, observe_stream
+from aden.instrumentation.streams import StreamMeter, leave, observe_stream
 from aden.metering.meter import Meter
 
 
@@ -35,7 +35,9 @@ def _metered(
     meter: Meter, sending: Sending, endpoint: Endpoint, hide: bool, owns: bool
 ) -> StreamMeter:
     feed = endpoint.feeder(sending, hide)
-    return StreamMeter(meter, sending.call, sending.latest(), feed, owns)
+    return StreamMeter(
+        meter, sending.call, sending.latest(), feed, owns, last_chunk=endpoint.last_chunk
+    )
 
 
 def _http_response(response: Any) -> Any:
@@ -58,9 +60,7 @@ def parsing(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) 
 def closing_raw(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of a raw response's ``close``, sync or async."""
     raw: RawMeter | None = vars(response).get("_aden_raw")
-    if raw is not None:
-        raw.end("abandoned")
-    return wrapped(*args, **kwargs)
+    return wrapped(*args, **kwargs) if raw is None else leave(raw, wrapped, args, kwargs)
 
 
 async def _parsed_later(raw: RawMeter, parsing: Awaitable[Any]) -> Any:
