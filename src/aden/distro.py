@@ -98,9 +98,10 @@ def _start(_module: object) -> None:
 
 def _set_up() -> None:
     """The providers of this process, where there is anything to send."""
-    from aden.otel.destinations import sends_anything
+    from aden.otel.destinations import destinations
 
-    if not sends_anything(os.environ):
+    server = bool(os.environ.get("ADEN_API_URL") and os.environ.get("ADEN_API_KEY"))
+    if not destinations(os.environ, server=server):
         return
     from aden.options import check_server
     from aden.otel.providers import set_up

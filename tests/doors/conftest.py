@@ -42,6 +42,9 @@ def launch(
             "ADEN_LEDGER": f"sqlite://{tmp_path}/ledger.db",
             "OTEL_PYTHON_DISTRO": "aden",
             "OTEL_PYTHON_CONFIGURATOR": "aden",
+            # The official instrumentor, which tests need elsewhere, would import the SDK at once.
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai",
+            "ADEN_FLUSH_TIMEOUT": "20",
             **variables,
         }
         return subprocess.run(

@@ -68,7 +68,9 @@ def test_a_key_is_not_sent_in_the_clear_and_not_shown(launch: Launch) -> None:
 
 def test_opentelemetrys_own_switches_hold(launch: Launch, spent_budget: str) -> None:
     """The instrumentor is turned off by its name; a disabled SDK is no way past a budget."""
-    off = launch("main", ADEN_BUDGETS=spent_budget, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="aden")
+    off = launch(
+        "main", ADEN_BUDGETS=spent_budget, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="aden,openai"
+    )
     assert "main answered True" in off.stdout
     disabled = launch("main", ADEN_BUDGETS=spent_budget, OTEL_SDK_DISABLED="true")
     assert "main refused exhausted" in disabled.stdout
@@ -135,7 +137,6 @@ def test_beside_another_distro_the_gate_attaches_to_its_provider(
 
 def test_a_program_that_asks_no_model_pays_for_nothing(launch: Launch) -> None:
     """Not even the budgets are read before something that makes requests is imported."""
-    # The official instrumentor of openai, which the tests need elsewhere, imports the SDK.
-    done = launch(ADEN_BUDGETS="/nowhere", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="openai")
+    done = launch(ADEN_BUDGETS="/nowhere")
     assert (done.returncode, done.stdout) == (0, "")
     assert "/nowhere" not in done.stderr

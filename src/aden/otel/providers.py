@@ -1,36 +1,30 @@
-"""Tracer and meter providers: the ones that are there, or ours where there is something to send."""
+"""Tracer, meter and logger providers: those that are there, or ours where there is need."""
 
 import os
 import weakref
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from opentelemetry import metrics, trace
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from aden.otel.content import PrivateExporter, captured_on_spans
-from aden.otel.destinations import sends_anything
+from aden.otel.accounted import AccountedSpanProcessor
+from aden.otel.destinations import Destinations, destinations
 from aden.otel.exit import Background
+from aden.otel.exporters import Exporters
+from aden.otel.losses import Losses
 from aden.otel.open_spans import OpenSpans
 from aden.otel.span_processor import BudgetSpanProcessor
+from aden.telemetry import names
 
 EXPORT_EVERY_MS = 1000
 """A job process that is killed loses at most what came in this time."""
-
-# A job process lives for one call: what it counted must not look like a reset to its reader.
-_DELTA: dict[type, AggregationTemporality] = {
-    Counter: AggregationTemporality.DELTA,
-    Histogram: AggregationTemporality.DELTA,
-    UpDownCounter: AggregationTemporality.CUMULATIVE,
-}
 
 
 @dataclass(slots=True)
@@ -41,17 +35,21 @@ class Providers:
     meter: Any
     owned: bool
     """True where the providers are ours: nobody else flushes them."""
+    logger: Any = None
+    """Ours, or None: as the application set it."""
     url: str | None = None
     key: str | None = field(default=None, repr=False)
+    losses: Losses = field(default_factory=Losses)
     exporting: BatchSpanProcessor | None = None
-    """What we added to a provider of the application's."""
+    """What we added to a tracer provider of the application's."""
     open_spans: OpenSpans | None = None
     _flushing: Background | None = None
 
     def begin_flush(self) -> Background:
         """Start to export what is queued; what was begun and is stuck is not begun again."""
         if self._flushing is None or not self._flushing.running:
-            flushes = (getattr(each, "force_flush", None) for each in (self.tracer, self.meter))
+            each = (self.tracer, self.meter, self.logger)
+            flushes = (getattr(provider, "force_flush", None) for provider in each)
             self._flushing = Background(*(flush for flush in flushes if callable(flush)))
         return self._flushing
 
@@ -67,11 +65,12 @@ class Providers:
         if self.owned:
             self.tracer.shutdown()
             self.meter.shutdown()
+            if self.logger is not None:
+                self.logger.shutdown()
 
 
 _attached: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Providers that have a `BudgetSpanProcessor`: the SDK knows no way to take one back."""
-
 _made: Providers | None = None
 """The providers that we made in this process."""
 
@@ -90,79 +89,84 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
     current = tracer or trace.get_tracer_provider()
     if _made is not None and current is _made.tracer and (meter is None or meter is _made.meter):
         return _made  # by the zero-code launch, before anything was imported
-    open_spans, exporting = None, None
-    if isinstance(current, trace.ProxyTracerProvider) and sends_anything(os.environ, url, key):
-        open_spans = OpenSpans()
-        current, meter = _ours(url, key, open_spans)
-    owned = open_spans is not None
-    if callable(add := getattr(current, "add_span_processor", None)):
-        if current not in _attached:
-            add(BudgetSpanProcessor())
-            _attached.add(current)
-        if not owned and url and key:
-            exporter = _span_exporter(url, key)
-            exporting = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
-            add(exporting)
-    made = Providers(
-        current,
-        meter or metrics.get_meter_provider(),
-        owned,
-        url=url,
-        key=key,
-        exporting=exporting,
-        open_spans=open_spans,
-    )
-    if owned:
-        _made = made
+    wanted = destinations(os.environ, server=bool(url and key))
+    losses = Losses()
+    exporters = Exporters(losses, url, key)
+    if isinstance(current, trace.ProxyTracerProvider) and wanted:
+        made = _made = _ours(wanted, exporters)
+    else:
+        made = _theirs(current, meter, exporters, sends=bool(url and key))
+    made.url, made.key, made.losses = url, key, losses
+    _add_processor(made.tracer)
+    _show_losses(made)
     return made
 
 
-def _ours(
-    url: str | None, key: str | None, open_spans: OpenSpans
-) -> tuple[TracerProvider, MeterProvider]:
+def _theirs(current: Any, meter: Any, exporters: Exporters, *, sends: bool) -> Providers:
+    """The application's own; spans go to an Aden server as well, where there is one."""
+    exporting = None
+    if sends and callable(add := getattr(current, "add_span_processor", None)):
+        exporting = _batched(exporters, "aden")
+        if exporting is not None:
+            add(exporting)
+    meter = meter or metrics.get_meter_provider()
+    return Providers(current, meter, owned=False, exporting=exporting)
+
+
+def _ours(wanted: Destinations, exporters: Exporters) -> Providers:
     resource = Resource.create({"telemetry.distro.name": "aden-py"})
-    spans = BatchSpanProcessor(_span_exporter(url, key), schedule_delay_millis=EXPORT_EVERY_MS)
+    open_spans = OpenSpans()
     tracer = TracerProvider(resource=resource, shutdown_on_exit=False)
     tracer.add_span_processor(open_spans)
-    tracer.add_span_processor(spans)
-    reader = PeriodicExportingMetricReader(
-        _metric_exporter(url, key), export_interval_millis=EXPORT_EVERY_MS
-    )
-    meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    for name in wanted.traces:
+        if (spans := _batched(exporters, name)) is not None:
+            tracer.add_span_processor(spans)
+    meter = MeterProvider(_readers(wanted, exporters), resource=resource, shutdown_on_exit=False)
     trace.set_tracer_provider(tracer)
     metrics.set_meter_provider(meter)
-    return tracer, meter
+    logger = _logger(wanted, exporters, resource)
+    return Providers(tracer, meter, owned=True, logger=logger, open_spans=open_spans)
 
 
-def _span_exporter(url: str | None, key: str | None) -> SpanExporter:
-    exporter = _otlp_span_exporter(url, key)
-    return exporter if captured_on_spans() else PrivateExporter(exporter)
+def _batched(exporters: Exporters, name: str) -> BatchSpanProcessor | None:
+    exporter = exporters.spans(name)
+    return None if exporter is None else AccountedSpanProcessor(exporter, EXPORT_EVERY_MS)
 
 
-def _otlp_span_exporter(url: str | None, key: str | None) -> OTLPSpanExporter:
-    if not (url and key):
-        return OTLPSpanExporter()  # as the OTEL_* variables say
-    return OTLPSpanExporter(
-        endpoint=_signal(url, "traces"),
-        headers={"authorization": f"Bearer {key}"},
-        compression=Compression.Gzip,
+def _readers(wanted: Destinations, exporters: Exporters) -> list[MetricReader]:
+    made = (exporters.metrics(name) for name in wanted.metrics)
+    return [
+        PeriodicExportingMetricReader(exporter, export_interval_millis=EXPORT_EVERY_MS)
+        for exporter in made
+        if exporter is not None
+    ]
+
+
+def _logger(wanted: Destinations, exporters: Exporters, resource: Resource) -> Any:
+    """Ours where events are to be sent and nobody else has set one."""
+    made = [exporter for name in wanted.logs if (exporter := exporters.logs(name)) is not None]
+    if not made or type(_logs.get_logger_provider()).__name__ != "ProxyLoggerProvider":
+        return None
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    for exporter in made:
+        provider.add_log_record_processor(
+            BatchLogRecordProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
+        )
+    _logs.set_logger_provider(provider)
+    return provider
+
+
+def _add_processor(tracer: Any) -> None:
+    if callable(add := getattr(tracer, "add_span_processor", None)) and tracer not in _attached:
+        add(BudgetSpanProcessor())
+        _attached.add(tracer)
+
+
+def _show_losses(made: Providers) -> None:
+    meter = made.meter.get_meter("aden")
+    meter.create_observable_counter(
+        names.METRIC_LOST,
+        [made.losses.observe],
+        unit="{item}",
+        description="Spans, data points and events that were not delivered.",
     )
-
-
-def _metric_exporter(url: str | None, key: str | None) -> OTLPMetricExporter:
-    if not (url and key):
-        if os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"):
-            return OTLPMetricExporter()
-        return OTLPMetricExporter(preferred_temporality=dict(_DELTA))
-    return OTLPMetricExporter(
-        endpoint=_signal(url, "metrics"),
-        headers={"authorization": f"Bearer {key}"},
-        compression=Compression.Gzip,
-        preferred_temporality=dict(_DELTA),
-    )
-
-
-def _signal(url: str, signal: str) -> str:
-    parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))

@@ -1,0 +1,152 @@
+"""Exporters by name, each with its losses booked."""
+
+import logging
+import os
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, UpDownCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from aden.otel.accounted import (
+    Account,
+    AccountedLogExporter,
+    AccountedMetricExporter,
+    AccountedSpanExporter,
+)
+from aden.otel.content import PrivateExporter, captured_on_spans
+from aden.otel.destinations import Signal
+from aden.otel.losses import Losses
+from aden.otel.session import AccountedSession
+
+logger = logging.getLogger("aden.otel")
+
+# A job process lives for one call: what it counted must not look like a reset to its reader.
+_DELTA: dict[type, AggregationTemporality] = {
+    Counter: AggregationTemporality.DELTA,
+    Histogram: AggregationTemporality.DELTA,
+    ObservableCounter: AggregationTemporality.DELTA,
+    UpDownCounter: AggregationTemporality.CUMULATIVE,
+}
+
+
+class Exporters:
+    """Makes exporters; what cannot be made is said once and left out.
+
+    Args:
+        losses: Where what they cannot hand over is booked.
+        url: Base URL of an Aden server, for the exporter ``aden``.
+        key: Its key.
+    """
+
+    def __init__(self, losses: Losses, url: str | None, key: str | None) -> None:
+        self._losses = losses
+        self._url = url
+        self._key = key
+
+    def spans(self, name: str) -> AccountedSpanExporter | None:
+        """A span exporter; what was said stays here unless it is asked for."""
+        made = self._make("traces", name)
+        if made is None:
+            return None
+        exporter, account = made
+        if not captured_on_spans() and name != "console":
+            exporter = PrivateExporter(exporter)
+        return AccountedSpanExporter(exporter, account)
+
+    def metrics(self, name: str) -> MetricExporter | None:
+        """A metric exporter."""
+        made = self._make("metrics", name)
+        return AccountedMetricExporter(*made) if made else None
+
+    def logs(self, name: str) -> AccountedLogExporter | None:
+        """An exporter of events."""
+        made = self._make("logs", name)
+        return AccountedLogExporter(*made) if made else None
+
+    def _make(self, signal: Signal, name: str) -> tuple[Any, Account] | None:
+        try:
+            if name in ("aden", "otlp", "otlp_proto_http"):
+                return self._otlp(signal, name)
+            exporter = _console(signal, name) or _by_entry_point(signal, name)
+        except Exception as error:
+            logger.error("aden: no %s go to %s: %s", signal, name, error)
+            return None
+        return exporter, Account(self._losses, signal, name, None)
+
+    def _otlp(self, signal: Signal, name: str) -> tuple[Any, Account]:
+        session = AccountedSession(signal)
+        arguments: dict[str, Any] = {"session": session}
+        if name == "aden":
+            assert self._url is not None
+            arguments |= {
+                "endpoint": endpoint(self._url, signal),
+                "headers": {"authorization": f"Bearer {self._key}"},
+                "compression": Compression.Gzip,
+            }
+        preference = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+        if signal == "metrics" and (name == "aden" or not preference):
+            arguments["preferred_temporality"] = dict(_DELTA)
+        exporter = _otlp_class(signal)(**arguments)
+        where = _host(getattr(exporter, "_endpoint", ""))
+        return exporter, Account(self._losses, signal, where, session)
+
+
+def _otlp_class(signal: Signal) -> Any:
+    if signal == "traces":
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter
+    if signal == "metrics":
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        return OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    return OTLPLogExporter
+
+
+def _console(signal: Signal, name: str) -> Any:
+    if name == "aden_console" and signal == "traces":
+        from aden.otel.console import ConsoleSpans
+
+        return ConsoleSpans()
+    if name != "console":
+        return None
+    if signal == "traces":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    if signal == "metrics":
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+
+        return ConsoleMetricExporter()
+    from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
+
+    return ConsoleLogRecordExporter()
+
+
+def _by_entry_point(signal: Signal, name: str) -> SpanExporter | MetricExporter | Any:
+    group = f"opentelemetry_{signal}_exporter"
+    known = {each.name: each for each in entry_points(group=group)}
+    if name not in known:
+        have = ", ".join(sorted({*known, "otlp", "console", "none"}))
+        raise LookupError(f"no exporter of that name is installed; there are {have}")
+    return known[name].load()()
+
+
+def endpoint(url: str, signal: Signal) -> str:
+    """A signal's path below the base URL of an Aden server."""
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))
+
+
+def _host(url: str) -> str:
+    """An endpoint as a log may name it: without user, password and query."""
+    parts = urlsplit(url)
+    at = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{at}{parts.path}" if at else url

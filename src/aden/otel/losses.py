@@ -1,0 +1,84 @@
+"""Telemetry that did not arrive: counted by cause, and said with what a person can do about it."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from aden.otel.destinations import Signal
+from aden.telemetry import names
+
+logger = logging.getLogger("aden.otel")
+
+ITEMS: Mapping[Signal, str] = {"traces": "spans", "metrics": "data points", "logs": "events"}
+SAY_AGAIN_S = 60.0
+HINTS: Mapping[str, str] = {
+    "queue_full": "more came than could be sent: sample, or raise OTEL_BSP_MAX_QUEUE_SIZE",
+    "rejected": "the endpoint took the rest of the batch and left these out",
+    "http_400": "the endpoint does not understand what is sent: does it speak OTLP over HTTP?",
+    "http_401": "the key is not accepted: look at ADEN_API_KEY or OTEL_EXPORTER_OTLP_HEADERS",
+    "http_403": "the key may not write there: look at ADEN_API_KEY or OTEL_EXPORTER_OTLP_HEADERS",
+    "http_404": "nothing is served there: ADEN_API_URL is a base URL, to which /v1/… is added",
+    "http_413": "batches are too large: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "http_429": "the endpoint throttles",
+    "redirected": "the endpoint answers with a redirect, which is not followed: name its target",
+    "not_otlp": "the endpoint answers with something else than OTLP: is it a web page?",
+    "timeout": "the endpoint accepts and does not answer in time",
+    "connection": "the endpoint cannot be reached",
+    "bad_url": "the endpoint is no URL such as https://host:4318/v1/traces",
+}
+"""What to do, by cause. Causes of other statuses are ``http_<status>``; ``other`` is the rest."""
+
+
+class Losses:
+    """Counts of one process; a forked child begins at zero."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[Signal, str], int] = {}
+        self._said: dict[tuple[Signal, str], float] = {}
+
+    def count(self, signal: Signal, cause: str, items: int, where: str, detail: str = "") -> None:
+        """Items of a signal were lost. Never raises."""
+        if items <= 0:
+            return
+        self._here()
+        key, now = (signal, cause), time.monotonic()
+        with self._lock:
+            self._counts[key] = self._counts.get(key, 0) + items
+            if now - self._said.get(key, -SAY_AGAIN_S) < SAY_AGAIN_S:
+                return
+            self._said[key] = now
+        hint = HINTS.get(cause, detail or "the endpoint failed")
+        said = f" ({detail})" if detail and cause in HINTS else ""
+        logger.warning(
+            "aden: %d %s were not taken by %s: %s: %s%s",
+            items,
+            ITEMS[signal],
+            where,
+            cause.replace("_", " "),
+            hint,
+            said,
+        )
+
+    def totals(self) -> Mapping[tuple[Signal, str], int]:
+        """What was lost so far, by signal and cause."""
+        self._here()
+        with self._lock:
+            return dict(self._counts)
+
+    def observe(self, _options: CallbackOptions) -> Iterator[Observation]:
+        """The same, for an OpenTelemetry instrument."""
+        for (signal, cause), items in self.totals().items():
+            yield Observation(items, {names.LOST_SIGNAL: signal, names.LOST_CAUSE: cause})
+
+    def _here(self) -> None:
+        if os.getpid() != self._pid:
+            self._begin()
