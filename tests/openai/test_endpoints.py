@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from endpoint_shapes import ROWS, WAYS, Row
-from lanes import Lane
+from lanes import Lane, cancelled_when
 from opentelemetry.trace import StatusCode
 
 import aden
@@ -153,6 +155,50 @@ async def test_what_was_sent_and_never_answered_is_priced(
         await row.use(lane, "create")
     await lane.close()
     record, _ = house.one_call()
+    assert record.cost == house.balance().spent > 0
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+@pytest.mark.parametrize("row", [row for row in ROWS if row.stream], ids=lambda row: row.name)
+async def test_a_stream_that_is_left_is_no_error_and_priced_by_an_estimate(
+    row: Row, how: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Its connection is released, its span ends, what was seen of it is booked."""
+    house = instrumented()
+    lane = Lane(kind, server)
+    *path, name = row.method.split(".")
+    resource = lane.client
+    for each in path:
+        resource = getattr(resource, each)
+    stream = await lane.get(getattr(resource, name)(**row.request()))
+    await lane.take(stream, 1)
+    if how == "closed":
+        await lane.get(stream.close())
+    del stream
+    gc.collect()
+    await lane.close()
+    record, span = house.one_call()
+    assert record.stream_end == (span.attributes or {})["aden.stream.end"] == "abandoned"
+    assert span.status.status_code is StatusCode.UNSET
+    assert record.usage.estimated
+    assert record.usage.output_tokens
+    assert record.cost == house.balance().spent > 0
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_a_cancelled_task_is_booked_as_cancelled(
+    row: Row, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The request had left, so it may be billed; the cancellation goes on."""
+    server.script(Hang(2))
+    house = instrumented()
+    lane = Lane("async", server)
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled_when(lambda: bool(server.requests), row.use(lane, "create"))
+    await lane.close()
+    record, span = house.one_call()
+    assert (span.attributes or {})["error.type"] == "asyncio.exceptions.CancelledError"
     assert record.cost == house.balance().spent > 0
 
 
