@@ -43,6 +43,9 @@ class Rates(NamedTuple):
     input: int
     cached: int
     output: int
+    audio_input: int = 0
+    cached_audio: int = 0
+    audio_output: int = 0
 
 
 # By hand from https://developers.openai.com/api/docs/pricing, standard tier, November 2026
@@ -52,6 +55,8 @@ RATES: Mapping[str, Rates] = {
     "gpt-4.1-mini": Rates(400, 100, 1_600),  # 0.40 / 0.10 / 1.60
     "gpt-4o": Rates(2_500, 1_250, 10_000),  # 2.50 / 1.25 / 10.00
     "gpt-4o-mini": Rates(150, 75, 600),  # 0.15 / 0.075 / 0.60
+    # Audio: 32.00 / 0.40 / 64.00
+    "gpt-realtime": Rates(4_000, 400, 16_000, 32_000, 400, 64_000),  # 4.00 / 0.40 / 16.00
     "o1": Rates(15_000, 7_500, 60_000),  # 15.00 / 7.50 / 60.00
     "gpt-3.5-turbo-instruct": Rates(1_500, 1_500, 2_000),  # 1.50 / - / 2.00
     "text-embedding-3-small": Rates(20, 20, 0),  # 0.02 / - / -
@@ -106,11 +111,15 @@ def nano_usd(model: str, input_tokens: int, cached_tokens: int, output_tokens: i
     Returns:
         Nano-US-dollars, or None if the server has no price for *model*.
     """
-    rates = RATES.get(_SNAPSHOT_DATE.sub("", model))
+    rates = _rates(model)
     if rates is None:
         return None
     fresh = input_tokens - cached_tokens
     return fresh * rates.input + cached_tokens * rates.cached + output_tokens * rates.output
+
+
+def _rates(model: str) -> Rates | None:
+    return RATES.get(_SNAPSHOT_DATE.sub("", model))
 
 
 def models_json() -> dict[str, object]:
@@ -273,6 +282,12 @@ class BillItem:
     """Prompt tokens that are audio or image."""
     units: int = 0
     """Characters or milliseconds, of a model that bills by them."""
+    audio_input_tokens: int = 0
+    """Subset of the prompt tokens."""
+    cached_audio_tokens: int = 0
+    """Subset of the cached tokens, and of the audio ones."""
+    audio_output_tokens: int = 0
+    """Subset of the completion tokens."""
     nano_usd: int | None = field(init=False)
     """Nano-US-dollars; None if the server has no price for the model."""
 
@@ -280,6 +295,12 @@ class BillItem:
         price = nano_usd(self.model, self.input_tokens, self.cached_tokens, self.output_tokens)
         if price is not None and self.media_tokens:
             price += self.media_tokens * (MEDIA_RATES[self.model] - RATES[self.model].input)
+        rates = _rates(self.model)
+        if price is not None and rates is not None:
+            fresh = self.audio_input_tokens - self.cached_audio_tokens
+            price += fresh * (rates.audio_input - rates.input)
+            price += self.cached_audio_tokens * (rates.cached_audio - rates.cached)
+            price += self.audio_output_tokens * (rates.audio_output - rates.output)
         if self.model in UNIT_RATES:
             price = self.units * UNIT_RATES[self.model]
         object.__setattr__(self, "nano_usd", price)

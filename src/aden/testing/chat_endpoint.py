@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from aden.testing.bill import BillItem, prompt_tokens, served_model
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from aden.testing.generated import Choice, Event
     from aden.testing.handler import Handler
+    from aden.testing.openai_server import OpenAIServer
 
 
 def serve(handler: Handler, found: re.Match[str], body: dict[str, object] | None) -> None:
@@ -36,16 +37,30 @@ def serve(handler: Handler, found: re.Match[str], body: dict[str, object] | None
         handler.deliver(answer, streamed=streamed)
 
 
-def bill_item(handler: Handler, body: Mapping[str, object], made: Sequence[Choice]) -> BillItem:
+class Asker(Protocol):
+    """Where a request comes from: a connection that speaks HTTP, or a WebSocket."""
+
+    request_id: str
+
+    @property
+    def owner(self) -> OpenAIServer:
+        """The server."""
+
+    @property
+    def headers(self) -> Any:
+        """The request's headers."""
+
+
+def bill_item(asker: Asker, body: Mapping[str, object], made: Sequence[Choice]) -> BillItem:
     """Return what a chat completions request costs in whole."""
     model, tokens = str(body["model"]), prompt_tokens(body)
-    metadata, attempt = body.get("metadata"), handler.headers.get("x-stainless-retry-count")
+    metadata, attempt = body.get("metadata"), asker.headers.get("x-stainless-retry-count")
     return BillItem(
-        request_id=handler.request_id,
+        request_id=asker.request_id,
         at=time.time(),
         model=model,
         input_tokens=len(tokens),
-        cached_tokens=handler.owner.cache.read(served_model(model), tokens),
+        cached_tokens=asker.owner.cache.read(served_model(model), tokens),
         output_tokens=sum(choice.reasoning + len(choice.pieces) for choice in made),
         reasoning_tokens=sum(choice.reasoning for choice in made),
         attempt=int(attempt) if attempt and attempt.isdigit() else None,

@@ -100,7 +100,9 @@ class Answer:
     detached: bool = False
     """Whether it is generated to its end though the client hangs up."""
     tokens_a_piece: int = 1
-    """Output tokens of each piece; an image is sent in few."""
+    """Output tokens of each piece; an image is sent in few, a word is spoken in several."""
+    spoken_a_piece: int = 0
+    """Those of them that are speech."""
 
     @property
     def fails(self) -> bool:
@@ -120,7 +122,9 @@ class Answer:
         if visible is None or isinstance(self.step, Hang):
             return self.item
         return replace(
-            self.item, output_tokens=self.item.reasoning_tokens + visible * self.tokens_a_piece
+            self.item,
+            output_tokens=self.item.reasoning_tokens + visible * self.tokens_a_piece,
+            audio_output_tokens=visible * self.spoken_a_piece,
         )
 
     def tokens(self) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aden.testing.handler import SeenRequest
     from aden.testing.responses_endpoint import Stored
     from aden.testing.script import Step
+    from aden.testing.sockets import Sockets
 
 
 class OpenAIServer:
@@ -56,6 +57,7 @@ class OpenAIServer:
         self._idle = Condition()
         self._serving = 0
         self._listener: _Listener | None = None
+        self._sockets: Sockets | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -76,6 +78,9 @@ class OpenAIServer:
         if listener is not None:
             self.stopping.set()
             listener.stop()
+        sockets, self._sockets = self._sockets, None
+        if sockets is not None:
+            sockets.stop()
 
     @property
     def azure_endpoint(self) -> str:
@@ -89,6 +94,18 @@ class OpenAIServer:
     def base_url(self) -> str:
         """The API's root, as ``OpenAI(base_url=…)`` takes it."""
         return f"{self.azure_endpoint}/v1"
+
+    @property
+    def websocket_base_url(self) -> str:
+        """The root of the WebSockets, as ``OpenAI(websocket_base_url=…)`` takes it.
+
+        They are served from its first use on; the package ``websockets`` has to be installed.
+        """
+        if self._sockets is None:
+            from aden.testing.sockets import Sockets
+
+            self._sockets = Sockets(self)
+        return f"ws://127.0.0.1:{self._sockets.port}/v1"
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from aden.testing.bill import BillItem
     from aden.testing.generated import Choice, Event
+    from aden.testing.chat_endpoint import Asker
     from aden.testing.handler import Handler
     from aden.testing.openai_server import OpenAIServer
     from aden.testing.script import Step
@@ -122,14 +123,14 @@ def cancel(handler: Handler, found: re.Match[str], _body: object) -> None:
     handler.send_json(200, stored.now())
 
 
-def begin(handler: Handler, body: Mapping[str, object], step: Step) -> Stored:
+def begin(asker: Asker, body: Mapping[str, object], step: Step) -> Stored:
     """Generate the answer to a request and remember it."""
-    owner = handler.owner
+    owner = asker.owner
     chat = as_chat(owner, body)
     made = choices(chat, str(body["model"]), step)
-    form = ResponsesForm(body, handler.request_id.replace("req_", "resp_"))
+    form = ResponsesForm(body, asker.request_id.replace("req_", "resp_"))
     detached = bool(body.get("background"))
-    answer = Answer(made, bill_item(handler, chat, made), step, form, detached)
+    answer = Answer(made, bill_item(asker, chat, made), step, form, detached)
     said = _said(made[0])
     messages = [each for each in chat["messages"] if each.get("role") != "developer"]
     stored = Stored(answer, form, [*messages, said], time.monotonic(), owner.interval_s)
