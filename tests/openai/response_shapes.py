@@ -23,7 +23,7 @@ CALL = REQUEST | {"input": "Please call the tool.", "tools": [TOOL]}
 TEXT = "response.output_text.delta"
 RAW = "with_raw_response"
 STREAMING = "with_streaming_response"
-_OURS_ALONE = re.compile(r"(resp|msg|fc|rs|req)_[0-9a-f]{32}")
+OURS_ALONE = re.compile(r"(resp|msg|fc|rs|req|sess)_[0-9a-f]{32}")
 
 
 class City(BaseModel):
@@ -47,7 +47,7 @@ def _same(value: Any) -> Any:
         return {name: _same(each) for name, each in value.items() if name != "created_at"}
     if isinstance(value, list):
         return [_same(each) for each in value]
-    return _OURS_ALONE.sub(r"\1", value) if isinstance(value, str) else value
+    return OURS_ALONE.sub(r"\1", value) if isinstance(value, str) else value
 
 
 async def create(lane: Lane, **request: Any) -> Any:

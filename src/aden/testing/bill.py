@@ -8,7 +8,6 @@ Rule 2: money is integer nano-US-dollars, and an unknown price is None, never ze
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 TOKENS_PER_MESSAGE = 4
 """Tokens that frame one message."""
@@ -31,10 +30,6 @@ TOKENS_PER_ATTACHMENT = 85
 # A word with its leading space, six letters a piece | one punctuation mark | other white space.
 _TOKEN = re.compile(r" ?\w{1,6}| ?[^\w\s]|\s+")
 _SNAPSHOT_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-
-# https://platform.openai.com/docs/guides/prompt-caching: "1024 tokens or longer", steps of 128.
-_CACHE_MINIMUM = 1024
-_CACHE_STEP = 128
 
 
 class Rates(NamedTuple):
@@ -220,36 +215,6 @@ def _sentences(seed: int, tokens: int) -> list[str]:
     start = seed % len(_SENTENCES)
     # No sentence has fewer than 16 tokens.
     return list(islice(cycle(_SENTENCES), start, start + tokens // 16 + 1))
-
-
-class PromptCache:
-    """Remembers which prompt prefixes each model has seen, as OpenAI documents its own cache."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[str, bytes]] = set()
-        self._lock = Lock()
-
-    def read(self, model: str, tokens: Sequence[str]) -> int:
-        """Return how many leading *tokens* an earlier prompt of *model* had, then add this one.
-
-        Returns:
-            0, or at least 1,024 tokens in steps of 128.
-        """
-        prefixes = [(length, (model, digest)) for length, digest in _prefixes(tokens)]
-        with self._lock:
-            cached = max((length for length, key in prefixes if key in self._seen), default=0)
-            self._seen.update(key for _, key in prefixes)
-        return cached
-
-
-def _prefixes(tokens: Sequence[str]) -> Iterable[tuple[int, bytes]]:
-    """Yield (length in tokens, digest) of every prefix that can be cached."""
-    digest = hashlib.blake2b()
-    start = 0
-    for end in range(_CACHE_MINIMUM, len(tokens) + 1, _CACHE_STEP):
-        digest.update("\0".join(["", *tokens[start:end]]).encode("utf-8", "surrogatepass"))
-        yield end, digest.digest()
-        start = end
 
 
 @dataclass(frozen=True, slots=True)

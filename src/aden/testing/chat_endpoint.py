@@ -96,8 +96,8 @@ class _Chat:
             for index, choice in enumerate(answer.choices)
         ]
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
-        return self._chunk(answer, index, _delta(answer.choices[index], position))
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
+        return [self._chunk(answer, index, _delta(answer.choices[index], position))]
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         ends = [

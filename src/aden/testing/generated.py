@@ -75,8 +75,8 @@ class Form(Protocol):
     def opening(self, answer: Answer) -> Sequence[Event]:
         """Return the events before the first token."""
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
-        """Return the event of one token of one choice."""
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
+        """Return the events of one token of one choice."""
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         """Return the events after the last token, with the usage."""

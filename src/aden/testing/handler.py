@@ -179,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
             due = time.monotonic()
             for index, position in answer.tokens():
                 self.rest(due - time.monotonic())
-                self._send_events(form.piece(answer, index, position))
+                self._send_events(*form.piece(answer, index, position))
                 written += 1
                 due = max(due + interval_s, time.monotonic())
             self.rest(0)

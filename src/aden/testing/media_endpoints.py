@@ -55,9 +55,9 @@ class _Media:
     def opening(self, _answer: Answer) -> Sequence[Event]:
         return []
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
         said = answer.choices[index].pieces[position]
-        return {**self.each, **({"delta": said} if "delta" in self.each else {})}
+        return [{**self.each, **({"delta": said} if "delta" in self.each else {})}]
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         usage = self._usage(answer)

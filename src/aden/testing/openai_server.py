@@ -18,8 +18,9 @@ from socketserver import TCPServer
 from threading import Condition, Event, Thread, current_thread
 from typing import TYPE_CHECKING, Self
 
-from aden.testing.bill import Bill, PromptCache
+from aden.testing.bill import Bill
 from aden.testing.handler import Handler
+from aden.testing.prompt_cache import PromptCache
 from aden.testing.script import Normal
 
 if TYPE_CHECKING:

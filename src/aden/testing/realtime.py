@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SPOKEN_TOKENS_PER_WORD = 4
 """Audio tokens with which each token of the transcript is spoken."""
+_SPOKEN = "A" * (SPOKEN_TOKENS_PER_WORD * 3200)
 HEARD_BYTES_PER_TOKEN = 6400
 """Base64 bytes of 24 kHz 16-bit audio a token: ten tokens a second."""
 
@@ -109,11 +110,15 @@ class _Form:
     def opening(self, answer: Answer) -> Sequence[Event]:
         return [self._event("response.created", response=self._response(answer, "in_progress"))]
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
         place = {"response_id": self.response_id, "item_id": "item_1", "content_index": 0}
         place |= {"output_index": 0, "delta": answer.choices[index].pieces[position]}
-        kind = "output_audio_transcript" if self.spoken else "output_text"
-        return self._event(f"response.{kind}.delta", **place)
+        if not self.spoken:
+            return [self._event("response.output_text.delta", **place)]
+        return [
+            self._event("response.output_audio_transcript.delta", **place),
+            self._event("response.output_audio.delta", **place | {"delta": _SPOKEN}),
+        ]
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         cut = answer.choices[0].finish_reason == "length"

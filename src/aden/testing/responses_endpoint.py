@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aden.testing.bill import BillItem
-    from aden.testing.generated import Choice, Event
     from aden.testing.chat_endpoint import Asker
+    from aden.testing.generated import Choice, Event
     from aden.testing.handler import Handler
     from aden.testing.openai_server import OpenAIServer
     from aden.testing.script import Step
@@ -71,7 +71,8 @@ class Stored:
         """Return all events of a finished response, as its stream is read again."""
         form = ResponsesForm(self.form.body, self.form.response_id)
         opened = list(form.opening(self.answer))
-        tokens = [form.piece(self.answer, *place) for place in self.answer.tokens()]
+        places = self.answer.tokens()
+        tokens = [event for place in places for event in form.piece(self.answer, *place)]
         ends = form.broken(self.answer) if self.answer.fails else form.closing(self.answer)
         return [*opened, *tokens, *ends]
 

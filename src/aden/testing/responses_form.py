@@ -57,18 +57,18 @@ class ResponsesForm:
             events.append(self._event("content_part.added", **self._place(choice), part=part))
         return events
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
         """Return the event of one token; a tool call's name comes with the item."""
         choice = answer.choices[index]
         delta = choice.pieces[position]
         if choice.call_id is not None:
             if position == 0:
-                return self._added(choice)
+                return [self._added(choice)]
             place = {"item_id": self._id("fc"), "output_index": self._output_index(choice)}
-            return self._event("function_call_arguments.delta", **place, delta=delta)
+            return [self._event("function_call_arguments.delta", **place, delta=delta)]
         if choice.refusal:
-            return self._event("refusal.delta", **self._place(choice), delta=delta)
-        return self._event("output_text.delta", **self._place(choice), delta=delta, logprobs=[])
+            return [self._event("refusal.delta", **self._place(choice), delta=delta)]
+        return [self._event("output_text.delta", **self._place(choice), delta=delta, logprobs=[])]
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         """Return the events after the last token, with the usage."""

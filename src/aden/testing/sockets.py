@@ -78,7 +78,7 @@ class _Speaker:
         for event in events:
             self._socket.send(as_json(event))
 
-    def _deliver(self, answer: Answer, extra: Mapping[str, object], last: Event | None) -> None:
+    def _deliver(self, answer: Answer, extra: Mapping[str, object]) -> None:
         """Send an answer token by token; a client that hangs up stops it."""
         owner, form, written = self._owner, answer.form, 0
         if isinstance(answer.step, Hang):
@@ -88,7 +88,7 @@ class _Speaker:
             time.sleep(owner.ttft_s)
             self._send(*({**each, **extra} for each in form.opening(answer)))
             for index, position in answer.tokens():
-                self._send({**form.piece(answer, index, position), **extra})
+                self._send(*({**each, **extra} for each in form.piece(answer, index, position)))
                 written += 1
                 time.sleep(owner.interval_s)
         finally:
@@ -101,8 +101,6 @@ class _Speaker:
             told = replace(answer.billed(), completed=True, reported=form.reports(answer))
             owner.bill.book(told)
         self._send(*({**each, **extra} for each in ends))
-        if last is not None:
-            self._send(last)
 
 
 class _Responses(_Speaker):
@@ -120,7 +118,7 @@ class _Responses(_Speaker):
                 self._send({"type": "error", "status": 400, **(wrong or {}), **extra})
             else:
                 stored = begin(Turn(self._owner), body, step)
-                self._deliver(stored.answer, extra, None)
+                self._deliver(stored.answer, extra)
 
 
 class _Realtime(_Speaker):
@@ -157,4 +155,4 @@ class _Realtime(_Speaker):
             self._send({"type": "error", "error": error | {"event_id": event_id}})
             return
         answer = self._talk.answer(Turn(self._owner), asked, step)
-        self._deliver(answer, {}, None)
+        self._deliver(answer, {})

@@ -94,8 +94,8 @@ class _Text:
     def opening(self, _answer: Answer) -> Sequence[Event]:
         return []
 
-    def piece(self, answer: Answer, index: int, position: int) -> Event:
-        return _envelope(answer, [_said(index, answer.choices[index].pieces[position], None)])
+    def piece(self, answer: Answer, index: int, position: int) -> Sequence[Event]:
+        return [_envelope(answer, [_said(index, answer.choices[index].pieces[position], None)])]
 
     def closing(self, answer: Answer) -> Sequence[Event]:
         ends = [
@@ -170,8 +170,8 @@ class _Vectors:
 
     closing = broken = opening
 
-    def piece(self, _answer: Answer, _index: int, _position: int) -> Event:
-        return {}
+    def piece(self, _answer: Answer, _index: int, _position: int) -> Sequence[Event]:
+        return []
 
     def _usage(self, answer: Answer) -> Mapping[str, object] | None:
         count = answer.item.input_tokens

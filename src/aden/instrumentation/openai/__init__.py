@@ -1,6 +1,6 @@
 """The openai SDK: which functions are wrapped, and with what."""
 
-from aden.instrumentation.openai import attempts, background, backstop, chat, responses
+from aden.instrumentation.openai import attempts, background, backstop, chat, responses, sockets
 from aden.instrumentation.openai.create import async_create, create
 from aden.instrumentation.openai.taking import closing_raw, parsing
 from aden.instrumentation.patches import Patch, Patches
@@ -10,6 +10,23 @@ _CHAT = "openai.resources.chat.completions.completions"
 _RESPONSES = "openai.resources.responses.responses"
 _CHAT_STREAM = "openai.lib.streaming.chat._completions"
 _RESPONSE_STREAM = "openai.lib.streaming.responses._responses"
+_SOCKET = "openai._websocket_connection"
+_REALTIME = "openai.resources.realtime.realtime"
+
+
+def _sockets(module: str, api: str) -> tuple[Patch, ...]:
+    """The two connections of one API, and what opens them."""
+    return (
+        Patch(module, f"{api}Connection.recv_bytes", sockets.recv),
+        Patch(module, f"Async{api}Connection.recv_bytes", sockets.arecv),
+        Patch(module, f"{api}ConnectionManager.send", sockets.queue),
+        Patch(module, f"Async{api}ConnectionManager.send", sockets.aqueue),
+        Patch(module, f"{api}ConnectionManager.__enter__", sockets.entered),
+        Patch(module, f"{api}ConnectionManager.enter", sockets.entered),
+        Patch(module, f"Async{api}ConnectionManager.__aenter__", sockets.aentered),
+        Patch(module, f"Async{api}ConnectionManager.enter", sockets.aentered),
+    )
+
 
 OPENAI = Patches(
     (
@@ -31,6 +48,12 @@ OPENAI = Patches(
         Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),
         Patch("openai._streaming", "AsyncStream.close", closing),
+        Patch(_SOCKET, "WebSocketConnectionBase.send_raw", sockets.send_raw),
+        Patch(_SOCKET, "AsyncWebSocketConnectionBase.send_raw", sockets.asend_raw),
+        Patch(_SOCKET, "WebSocketConnectionBase.close", sockets.close),
+        Patch(_SOCKET, "AsyncWebSocketConnectionBase.close", sockets.close),
+        *_sockets(_RESPONSES, "Responses"),
+        *_sockets(_REALTIME, "Realtime"),
         Patch(_CHAT_STREAM, "ChatCompletionStream.close", closing_helper),
         Patch(_CHAT_STREAM, "AsyncChatCompletionStream.close", closing_helper),
         Patch(_RESPONSE_STREAM, "ResponseStream.close", closing_helper),

@@ -1,0 +1,139 @@
+"""The Realtime API: a ``response.create`` described, its events read. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aden.core.failure import ReportedFailure
+from aden.core.request import Request, Scalar
+from aden.core.usage import Usage, token_count
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
+from aden.instrumentation.openai.parameters import get, metadata_of
+from aden.metering.attempt import Attempt
+
+SPEECH = ("response.output_audio.delta", "response.audio.delta")
+"""Pieces of speech; the second is the name in the beta."""
+SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
+"""Twenty tokens a second, twice those of what is heard
+(https://platform.openai.com/docs/guides/realtime-costs)."""
+_FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
+
+
+def describe(asked: Mapping[str, Any], client: Any) -> Request:
+    """What a ``response.create`` asks; the session's model and id are put into *asked*.
+
+    The model is the connection's: it cannot be degraded. What the session heard before is not
+    sent again.
+    """
+    host, port = address_of(client)
+    size, extra = asked.get("_said", (0, 0))
+    for name in ("instructions", "input", "tools"):
+        text, tokens = measure(asked.get(name))
+        size, extra = size + text, extra + tokens
+    session = asked.get("_session")
+    limit = token_count(asked.get("max_output_tokens"))
+    attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "realtime"}
+    if limit is not None:
+        attributes["gen_ai.request.max_tokens"] = limit
+    if isinstance(session, str):
+        attributes["gen_ai.conversation.id"] = session
+    return Request(
+        provider=provider_of(client, host),
+        model=str(asked.get("model") or ""),
+        stream=True,
+        input_chars=size,
+        input_extra_tokens=extra,
+        max_output_tokens=limit,
+        pinned=True,
+        conversation_id=session if isinstance(session, str) else None,
+        unseen_input=True,
+        server_address=host,
+        server_port=port,
+        metadata=metadata_of(asked),
+        span_attributes=attributes,
+    )
+
+
+def said_by(event: Mapping[str, Any]) -> tuple[int, int]:
+    """(bytes of text, tokens that bytes do not show) that a client's event adds to the session."""
+    if event.get("type") == "input_audio_buffer.append":
+        return 0, round(len(event.get("audio") or "") * AUDIO_TOKENS_PER_BASE64_BYTE)
+    if event.get("type") == "conversation.item.create":
+        return measure(get(event.get("item"), "content"))
+    if event.get("type") == "session.update":
+        session = event.get("session")
+        return measure([get(session, "instructions"), get(session, "tools")])
+    return 0, 0
+
+
+def rewrite(asked: dict[str, Any], _model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
+    """Nothing is changed: the model is the connection's."""
+    return asked, False
+
+
+def read(attempt: Attempt, response: Any) -> None:
+    """Note what a response object says."""
+    if isinstance(identity := get(response, "id"), str):
+        attempt.response_id = identity
+    status, details = get(response, "status"), get(response, "status_details")
+    attempt.over = status in ("completed", "cancelled", "incomplete", "failed")
+    if not attempt.over:
+        return
+    reason = str(get(details, "reason") or status)
+    attempt.finish_reasons = ("error",) if status == "failed" else (_finish(reason),)
+    if status == "failed":
+        attempt.failure = _failure(get(details, "error"))
+    _read_usage(attempt, get(response, "usage"))
+
+
+def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
+    """Note what an event says; the caller sees each."""
+    kind = get(event, "type")
+    if not isinstance(kind, str):
+        return True
+    delta = get(event, "delta")
+    if kind in SPEECH and isinstance(delta, str):
+        heard = attempt.usage.audio_output_tokens or 0
+        tokens = max(1, round(len(delta) * SPEECH_TOKENS_PER_BASE64_BYTE))
+        attempt.usage = replace(attempt.usage, audio_output_tokens=heard + tokens)
+        attempt.deltas += tokens
+    elif kind.endswith(".delta") and isinstance(delta, str) and delta:
+        attempt.saw_text(delta)
+    elif (response := get(event, "response")) is not None:
+        read(attempt, response)
+    elif kind == "error":
+        attempt.failure = _failure(get(event, "error"))
+    return True
+
+
+def _finish(reason: str) -> str:
+    return _FINISH_REASONS.get(reason, reason)
+
+
+def _failure(error: Any) -> ReportedFailure:
+    code = get(error, "code") or get(error, "type")
+    return ReportedFailure(str(code or "error"), str(get(error, "message") or ""))
+
+
+def _read_usage(attempt: Attempt, usage: Any) -> None:
+    if usage is None:
+        return
+    heard, said = get(usage, "input_token_details"), get(usage, "output_token_details")
+    cached = get(heard, "cached_tokens_details")
+    attempt.saw_usage(
+        Usage(
+            input_tokens=token_count(get(usage, "input_tokens")),
+            output_tokens=token_count(get(usage, "output_tokens")),
+            cached_tokens=token_count(get(heard, "cached_tokens")),
+            audio_input_tokens=token_count(get(heard, "audio_tokens")),
+            image_input_tokens=token_count(get(heard, "image_tokens")),
+            cached_audio_tokens=token_count(get(cached, "audio_tokens")),
+            cached_image_tokens=token_count(get(cached, "image_tokens")),
+            audio_output_tokens=token_count(get(said, "audio_tokens")),
+        )
+    )
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed)

@@ -1,0 +1,187 @@
+"""What is metered on one WebSocket: each response that is asked for, or begun by the server."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aden.core.request import Request
+from aden.core.usage import Usage
+from aden.instrumentation.openai import realtime, responses
+from aden.instrumentation.openai.attempts import Sending
+from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.openai.refusal import refusal_class
+from aden.instrumentation.streams import StreamMeter
+from aden.metering.attempt import Attempt
+from aden.metering.call import Call, Lane
+from aden.metering.meter import Meter
+from aden.metering.unasked import begun_by_provider
+
+CREATE = "response.create"
+_BUSY = "conversation_already_has_active_response"
+
+
+@dataclass(slots=True)
+class _Open:
+    """One response on its way."""
+
+    event_id: str | None
+    """Of the event that asked for it."""
+    lane: str
+    """The Responses API's ``stream_id``: lanes of one connection answer side by side."""
+    attempt: Attempt
+    metered: StreamMeter
+
+
+class SocketMeter:
+    """Follows one connection. It refers to nothing of the SDK's but the client.
+
+    The server says of most events to which response they belong; a ``response.created`` belongs
+    to the oldest request of its lane that none has answered yet, else the server began it itself.
+    """
+
+    def __init__(self, meter: Meter, client: Any, model: str | None) -> None:
+        self.meter = meter
+        self._client = client
+        self._model = model
+        """Of a realtime connection; None where each request names its own."""
+        self._endpoint: Endpoint = responses.ENDPOINT if model is None else realtime.ENDPOINT
+        self._session = f"session_{uuid.uuid4().hex}"
+        self._said = (0, 0)
+        self._asked: list[_Open] = []
+        self._answering: dict[str, _Open] = {}
+        if model is not None:  # nothing was said yet
+            empty = realtime.describe({"_session": self._session}, client)
+            meter.estimator.keep(empty, None, Usage(0, 0))
+
+    def outgoing(self, event: Mapping[str, Any]) -> Call | None:
+        """The call that an event asks for, not yet admitted; None where it asks for none."""
+        if event.get("type") == CREATE:
+            return self._begin(self._asked_by(event))
+        if self._model is not None:
+            with contextlib.suppress(Exception):
+                text, tokens = realtime.said_by(event)
+                self._said = self._said[0] + text, self._said[1] + tokens
+        return None
+
+    def rewritten(self, call: Call, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The event as it is sent instead; None where it is sent as it came."""
+        if call.model == call.request.model:
+            return None
+        return self._endpoint.rewrite(dict(event), call.model, False)[0]
+
+    def sent(self, call: Call, event: Mapping[str, Any]) -> None:
+        """An admitted request goes out now."""
+        self._asked.append(self._open(call, event.get("event_id"), str(event.get("stream_id", ""))))
+
+    def not_sent(self, call: Call, error: BaseException) -> None:
+        """It could not be sent after all."""
+        for each in [each for each in self._asked if each.attempt in call.attempts]:
+            self._asked.remove(each)
+            if isinstance(error, Exception):
+                each.attempt.ended_free()
+        self.meter.settle(call, error)
+
+    def incoming(self, message: bytes | str) -> None:
+        """The caller receives a message. Never raises."""
+        try:
+            event = json.loads(message)
+            if isinstance(event, dict):
+                self._read(event)
+        except Exception:
+            self.meter.cannot("reader", "a WebSocket event could not be read", trace=True)
+
+    def broke(self, error: BaseException) -> None:
+        """The connection is lost."""
+        for each in self._all():
+            each.metered.broke(error)
+
+    def closed(self) -> None:
+        """The caller closes the connection."""
+        for each in self._all():
+            each.metered.end("abandoned")
+
+    def __del__(self) -> None:
+        for each in self._all():
+            each.metered.dropped()
+
+    def _all(self) -> list[_Open]:
+        every = [*self._asked, *self._answering.values()]
+        self._asked, self._answering = [], {}
+        return every
+
+    def _asked_by(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        if self._model is None:
+            asked = {name: value for name, value in event.items() if name != "type"}
+            return asked | {"stream": True}
+        asked = dict(event.get("response") or {})
+        said, self._said = self._said, (0, 0)
+        return asked | {"model": self._model, "_session": self._session, "_said": said}
+
+    def _begin(self, asked: dict[str, Any]) -> Call:
+        try:
+            request = self._endpoint.describe(asked, self._client)
+        except Exception:
+            self.meter.cannot("description", "a request could not be measured", trace=True)
+            request = Request("openai", self._model or str(asked.get("model") or ""), stream=True)
+        return self.meter.begin(request, asked, Lane(refusal_class()))
+
+    def _open(self, call: Call, event_id: str | None, lane: str) -> _Open:
+        sending = Sending(self.meter, call, call.request.to(call.model))
+        attempt = sending.begin()
+        feed = self._endpoint.feeder(sending, hide=False)
+        return _Open(event_id, lane, attempt, StreamMeter(self.meter, call, attempt, feed, True))
+
+    def _read(self, event: dict[str, Any]) -> None:
+        kind = event.get("type")
+        lane = str(event.get("stream_id", ""))
+        response = event.get("response")
+        key = lane
+        if self._model is not None:
+            key = str(event.get("response_id") or get(response, "id") or "")
+        if kind == "error":
+            self._failed(event, lane)
+            return
+        if kind == "response.created":
+            self._answering[key] = self._take(lane) or self._unasked(response)
+        open_response = self._answering.get(key)
+        if open_response is None:
+            return
+        open_response.metered.chunk(event)
+        if open_response.attempt.over:
+            del self._answering[key]
+            open_response.metered.end("complete")
+
+    def _take(self, lane: str) -> _Open | None:
+        for each in self._asked:
+            if each.lane == lane:
+                self._asked.remove(each)
+                return each
+        return None
+
+    def _unasked(self, response: Any) -> _Open:
+        """The server answers what it heard, or goes on by itself: metered, not gated."""
+        asked = self._asked_by({"model": get(response, "model")})
+        call = self._begin(asked)
+        begun_by_provider(self.meter, call)
+        return self._open(call, None, "")
+
+    def _failed(self, event: dict[str, Any], lane: str) -> None:
+        """An error is the answer to a request, or ends a response, or is about something else."""
+        error = event.get("error") or event
+        named = get(error, "event_id")
+        for each in self._asked:
+            ours = each.lane == lane if self._model is None else each.event_id == named
+            if ours and (named or self._model is None or get(error, "code") == _BUSY):
+                self._asked.remove(each)
+                each.metered.chunk(event)
+                each.attempt.ended_free()
+                each.metered.end("error")
+                return
+        if self._model is None and lane in self._answering:
+            open_response = self._answering.pop(lane)
+            open_response.metered.chunk(event)
+            open_response.metered.end("error")

@@ -1,0 +1,206 @@
+"""WebSockets of the SDK (``responses.connect``, ``realtime.connect``): each response is a Call.
+
+A ``response.create`` passes the gate before it is sent, whether as an event, as raw text, or put
+into the queue of a connection that is not open yet. The program keeps the SDK's own objects.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
+from aden.metering.shells import aadmit, admit
+
+
+def send_raw(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
+    """``WebSocketConnectionBase.send_raw``, through which ``send`` goes too."""
+    socket, event = _asking(connection, args, kwargs)
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return wrapped(*args, **kwargs)
+    try:
+        admit(socket.meter, call)
+        socket.sent(call, event)
+        if instead := socket.rewritten(call, event):
+            return wrapped(json.dumps(instead))
+        return wrapped(*args, **kwargs)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
+async def asend_raw(
+    wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
+) -> Any:
+    """`send_raw`, awaiting."""
+    socket, event = _asking(connection, args, kwargs)
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return await wrapped(*args, **kwargs)
+    try:
+        await aadmit(socket.meter, call)
+        socket.sent(call, event)
+        if instead := socket.rewritten(call, event):
+            return await wrapped(json.dumps(instead))
+        return await wrapped(*args, **kwargs)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
+def recv(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
+    """``recv_bytes``, through which every way to read goes."""
+    socket = _socket(connection)
+    try:
+        message = wrapped(*args, **kwargs)
+    except Exception as error:
+        _lost(socket, error)
+        raise
+    if socket is not None:
+        socket.incoming(message)
+    return message
+
+
+async def arecv(
+    wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
+) -> Any:
+    """`recv`, awaiting; cancelled, nothing is lost, and the next one reads on."""
+    socket = _socket(connection)
+    try:
+        message = await wrapped(*args, **kwargs)
+    except Exception as error:
+        _lost(socket, error)
+        raise
+    if socket is not None:
+        socket.incoming(message)
+    return message
+
+
+def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
+    """``close``, sync or async: the caller leaves what is on its way."""
+    socket = _socket(connection)
+    if socket is not None:
+        socket.closed()
+    return wrapped(*args, **kwargs)
+
+
+def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
+    """A sync manager's ``send``, before its connection is open."""
+    socket, event = _managed(manager), _event(args, kwargs)
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return wrapped(*args, **kwargs)
+    try:
+        admit(socket.meter, call)
+        socket.sent(call, event)
+        if instead := socket.rewritten(call, event):
+            return wrapped(instead)
+        return wrapped(*args, **kwargs)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
+def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
+    """An async manager's ``send`` cannot await the gate: what it holds passes it on entering."""
+    socket, event = _managed(manager), _event(args, kwargs)
+    held = vars(manager).setdefault("_aden_held", [])
+    if socket is None or event is None or (not held and event.get("type") != CREATE):
+        return wrapped(*args, **kwargs)
+    held.append((wrapped, args, kwargs, event))
+    return None
+
+
+def entered(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
+    """A sync manager's ``__enter__`` and ``enter``."""
+    socket = _managed(manager)
+    try:
+        connection = wrapped(*args, **kwargs)
+    except Exception as error:
+        _lost(socket, error, always=True)
+        raise
+    if socket is not None:
+        connection._aden_socket = socket
+    return connection
+
+
+async def aentered(
+    wrapped: Callable[..., Awaitable[Any]], manager: Any, args: Any, kwargs: Any
+) -> Any:
+    """An async manager's ``__aenter__`` and ``enter``."""
+    socket = _managed(manager)
+    for enqueue, sent_args, sent_kwargs, event in vars(manager).pop("_aden_held", ()):
+        if socket is None or (call := socket.outgoing(event)) is None:
+            enqueue(*sent_args, **sent_kwargs)
+            continue
+        try:
+            await aadmit(socket.meter, call)
+            socket.sent(call, event)
+            if instead := socket.rewritten(call, event):
+                enqueue(instead)
+            else:
+                enqueue(*sent_args, **sent_kwargs)
+        except BaseException as error:
+            socket.not_sent(call, error)
+            raise
+    try:
+        connection = await wrapped(*args, **kwargs)
+    except Exception as error:
+        _lost(socket, error, always=True)
+        raise
+    if socket is not None:
+        connection._aden_socket = socket
+    return connection
+
+
+def _managed(manager: Any) -> SocketMeter | None:
+    """The meter of the connection that a manager opens; None where Aden is not in force."""
+    meter = active_meter()
+    if meter is None:
+        return None
+    known: SocketMeter | None = vars(manager).get("_aden_socket")
+    if known is None:
+        known = SocketMeter(meter, _private(manager, "client"), _model(manager))
+        manager._aden_socket = known
+    return known
+
+
+def _model(manager: Any) -> str | None:
+    """A realtime connection's model; None for the Responses API, whose requests name theirs."""
+    if "Realtime" not in type(manager).__name__:
+        return None
+    model = _private(manager, "model")
+    return model if isinstance(model, str) else ""
+
+
+def _private(manager: Any, name: str) -> Any:
+    ending = f"__{name}"
+    return next((value for key, value in vars(manager).items() if key.endswith(ending)), None)
+
+
+def _socket(connection: Any) -> SocketMeter | None:
+    return vars(connection).get("_aden_socket") if active_meter() is not None else None
+
+
+def _asking(
+    connection: Any, args: Any, kwargs: Any
+) -> tuple[SocketMeter | None, Mapping[str, Any] | None]:
+    socket = _socket(connection)
+    if socket is None:
+        return None, None
+    try:
+        event = json.loads(args[0] if args else kwargs["data"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return socket, None
+    return socket, event if isinstance(event, dict) else None
+
+
+def _event(args: Any, kwargs: Any) -> Mapping[str, Any] | None:
+    event = args[0] if args else kwargs.get("event")
+    if hasattr(event, "to_dict"):
+        event = event.to_dict(use_api_names=True, exclude_unset=True, mode="json")
+    return event if isinstance(event, Mapping) else None
+
+
+def _lost(socket: SocketMeter | None, error: Exception, *, always: bool = False) -> None:
+    """The connection is gone, not only this one reading of it."""
+    if socket is not None and (always or type(error).__name__.startswith("ConnectionClosed")):
+        socket.broke(error)

@@ -1,0 +1,348 @@
+"""``responses.connect`` and ``realtime.connect``: each response on a WebSocket is one Call."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from lanes import Lane
+from response_shapes import OURS_ALONE, seen
+
+import aden
+from aden import BeforeRequestResult, Budget, RequestCancelledError
+from aden.testing import Drop, ErrorEvent, Fail, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aden.testing import OpenAIServer
+    from house import House
+
+ASK: dict[str, Any] = {
+    "model": "gpt-4o",
+    "input": "Say hello in 12 tokens.",
+    "max_output_tokens": 40,
+}
+ITEM = {
+    "type": "message",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Say hello in 12 tokens."}],
+}
+SECOND_OF_SPEECH = base64.b64encode(bytes(48_000)).decode()
+OVER = ("response.completed", "response.failed", "response.incomplete", "response.done", "error")
+every_client = pytest.mark.parametrize("kind", ["sync", "async"])
+WORDS = (
+    "response.output_text.delta",
+    "response.output_audio.delta",
+)
+
+
+def lane_to(kind: str, server: OpenAIServer) -> Lane:
+    """A client whose WebSockets lead to the server."""
+    return Lane(kind, server, websocket_base_url=server.websocket_base_url)
+
+
+async def answer(lane: Lane, connection: Any, words: int | None = None) -> list[Any]:
+    """The events of one response, or those up to a number of words."""
+    events: list[Any] = []
+    while True:
+        event = await lane.get(connection.recv())
+        events.append(event)
+        said = [each.type for each in events if each.type in WORDS]
+        if event.type in OVER or len(said) == words:
+            return events
+
+
+async def respond(lane: Lane, connection: Any, words: int | None = None) -> list[Any]:
+    """One response of the Responses API."""
+    await lane.get(connection.response.create(**ASK))
+    return await answer(lane, connection, words)
+
+
+async def talk(lane: Lane, connection: Any, words: int | None = None) -> list[Any]:
+    """One response of the Realtime API to a question in text."""
+    await lane.get(connection.conversation.item.create(item=ITEM))
+    await lane.get(connection.response.create(response={"max_output_tokens": 40}))
+    return await answer(lane, connection, words)
+
+
+API: dict[str, tuple[Any, Any]] = {
+    "responses": (lambda lane: lane.responses.connect(), respond),
+    "realtime": (lambda lane: lane.client.realtime.connect(model="gpt-realtime"), talk),
+}
+every_api = pytest.mark.parametrize("api", API)
+
+
+@every_client
+@every_api
+async def test_a_response_looks_as_without_us_and_is_booked_by_its_usage(
+    api: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Text, speech and what was cached, each at its price."""
+    connect, use = API[api]
+    lane = lane_to(kind, server)
+
+    async def three_answers() -> Any:
+        async with lane.within(connect(lane)) as connection:
+            first = await use(lane, connection)
+            more = [await use(lane, connection) for _ in range(2)]
+            return type(connection), seen(first), [[e.type for e in each] for each in more]
+
+    bare = await three_answers()
+    server.bill = type(server.bill)()
+    house = instrumented()
+    with house.parent() as parent:
+        ours = await three_answers()
+    await lane.close()
+    assert _without_ids(ours) == _without_ids(bare)
+    records = house.settled(3)
+    for record, item, span in zip(records, server.bill.items, _spans(house), strict=True):
+        assert not record.usage.estimated
+        assert record.usage.input_tokens == item.input_tokens
+        assert record.usage.output_tokens == item.output_tokens
+        assert (record.usage.audio_output_tokens or 0) == item.audio_output_tokens
+        assert (record.usage.cached_audio_tokens or 0) == item.cached_audio_tokens
+        assert record.cost == item.nano_usd
+        assert (record.stream_end, record.error_type) == ("complete", None)
+        assert record.response_id == item.request_id.replace("req_", "resp_")
+        assert span.parent is not None
+        assert span.parent.span_id == parent.span_id
+        assert (span.attributes or {})["openai.api.type"] == api
+    assert server.bill.items[2].cached_audio_tokens > 0 or api == "responses"
+
+
+@every_client
+@every_api
+async def test_a_refusal_is_raised_before_anything_is_sent(
+    api: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The connection stays usable; its other events pass."""
+    connect, use = API[api]
+    house = instrumented(budgets=[Budget("all", "0")])
+    lane = lane_to(kind, server)
+    async with lane.within(connect(lane)) as connection:
+        with pytest.raises(RequestCancelledError) as refused:
+            await use(lane, connection)
+    await lane.close()
+    assert isinstance(refused.value, openai.APIStatusError)
+    assert not server.bill.items
+    record, _ = house.one_call()
+    assert (record.attempts, record.decision.action) == (0, "block")
+
+
+@every_client
+async def test_raw_text_is_gated_and_read_as_well(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``send_raw`` and ``recv_bytes``."""
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(lane.responses.connect()) as connection:
+        await lane.get(connection.send_raw(json.dumps({"type": "response.create", **ASK})))
+        while b"response.completed" not in await lane.get(connection.recv_bytes()):
+            pass
+    record, _ = house.one_call()
+    assert record.cost == server.bill.items[0].nano_usd
+    await lane.close()
+
+
+@every_client
+async def test_what_is_queued_before_the_connection_is_open_is_gated(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``manager.send``: refused by the sync client at once, by the async one on entering."""
+    house = instrumented()
+    lane = lane_to(kind, server)
+    manager = lane.responses.connect()
+    manager.send({"type": "response.create", **ASK})
+    connection = await lane.get(manager.enter())
+    await answer(lane, connection)
+    await lane.get(connection.close())
+    record, _ = house.one_call()
+    assert record.cost == server.bill.items[0].nano_usd
+    aden.uninstrument()
+    house = instrumented(budgets=[Budget("none", "0")])
+
+    async def queued_and_entered() -> None:
+        manager = lane.responses.connect()
+        manager.send({"type": "response.create", **ASK})
+        await lane.get(manager.enter())
+
+    with pytest.raises(RequestCancelledError):
+        await queued_and_entered()
+    assert len(server.bill.items) == 1
+    await lane.close()
+
+
+@every_client
+async def test_a_degraded_response_asks_the_cheaper_model(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """On the Responses API; a realtime connection's model is fixed."""
+    cheaper = BeforeRequestResult.degrade(to_model="gpt-4o-mini", reason="test")
+    house = instrumented(before_request=lambda *_: cheaper)
+    lane = lane_to(kind, server)
+    async with lane.within(lane.responses.connect()) as connection:
+        await respond(lane, connection)
+    async with lane.within(lane.client.realtime.connect(model="gpt-realtime")) as connection:
+        await talk(lane, connection)
+    await lane.close()
+    assert [record.model for record in house.settled(2)] == ["gpt-4o-mini", "gpt-realtime"]
+    assert [item.model for item in server.bill.items] == ["gpt-4o-mini", "gpt-realtime"]
+
+
+@every_client
+@pytest.mark.parametrize(("api", "output"), [("responses", 3), ("realtime", 15)])
+async def test_left_in_the_middle_it_costs_what_was_seen(
+    api: str, output: int, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Three words; spoken, each with four tokens of speech."""
+    server.interval_s = 0.02
+    connect, use = API[api]
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(connect(lane)) as connection:
+        await use(lane, connection, words=3)
+    await lane.close()
+    record, _ = house.one_call()
+    assert (record.stream_end, record.error_type) == ("abandoned", None)
+    assert (record.usage.estimated, record.usage.output_tokens) == (True, output)
+    assert (record.usage.audio_output_tokens or 0) == (12 if api == "realtime" else 0)
+
+
+async def test_dropped_it_is_settled_by_the_garbage_collector(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Nobody closes it."""
+    server.interval_s = 0.02
+    house = instrumented()
+    lane = lane_to("sync", server)
+    connection = lane.responses.connect().enter()
+    await respond(lane, connection, words=3)
+    socket = connection._connection
+    del connection
+    gc.collect()
+    record, _ = house.one_call()
+    assert (record.stream_end, record.usage.output_tokens) == ("abandoned", 3)
+    socket.close()
+    await lane.close()
+
+
+@every_client
+@every_api
+async def test_a_lost_connection_is_an_error_and_costs_what_was_seen(
+    api: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The program sees the exception of ``websockets``."""
+    connect, use = API[api]
+    server.script(Drop(3))
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(connect(lane)) as connection:
+        with pytest.raises(Exception, match="no close frame"):
+            await use(lane, connection)
+    await lane.close()
+    record, span = house.one_call()
+    assert (record.stream_end, record.error_type) == ("error", "ConnectionClosedError")
+    assert (span.attributes or {})["error.type"] == "websockets.exceptions.ConnectionClosedError"
+    assert record.usage.output_tokens == server.bill.items[0].output_tokens
+
+
+@every_client
+@pytest.mark.parametrize("step", [Fail(3, "server_error"), ErrorEvent(3)])
+async def test_a_failed_response_has_the_providers_code(
+    step: Any, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """As an event of its own, or as the state of the response."""
+    server.script(step)
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(lane.responses.connect()) as connection:
+        await respond(lane, connection)
+    await lane.close()
+    record, _ = house.one_call()
+    assert (record.error_type, record.stream_end) == ("server_error", "error")
+    assert record.usage.output_tokens == 3
+
+
+@every_client
+async def test_a_request_that_the_provider_refuses_is_free(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The connection goes on: the next one is answered."""
+    server.script(Status(400, code_name="invalid_prompt"))
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(lane.responses.connect()) as connection:
+        assert (await respond(lane, connection))[-1].type == "error"
+        await respond(lane, connection)
+    await lane.close()
+    first, second = house.settled(2)
+    assert (first.error_type, first.cost) == ("invalid_prompt", 0)
+    assert second.cost == server.bill.items[0].nano_usd
+
+
+@every_client
+async def test_what_a_realtime_server_answers_by_itself_is_metered_and_not_gated(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """With turn detection nobody asks for the response."""
+    house = instrumented(budgets=[Budget("all", "0")], before_request=pytest.fail)
+    lane = lane_to(kind, server)
+    listening = {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
+    async with lane.within(lane.client.realtime.connect(model="gpt-realtime")) as connection:
+        await lane.get(connection.session.update(session=listening))
+        await lane.get(connection.input_audio_buffer.append(audio=SECOND_OF_SPEECH))
+        await answer(lane, connection)
+    await lane.close()
+    record, span = house.one_call()
+    (item,) = server.bill.items
+    assert (record.usage.audio_input_tokens, record.cost) == (10, item.nano_usd)
+    assert house.balance().spent == item.nano_usd
+    assert span.name == "chat gpt-realtime"
+
+
+async def test_a_reader_that_is_cancelled_loses_nothing(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``recv`` may be cancelled, as ``asyncio.wait_for`` does it; the next one reads on."""
+    server.ttft_s = 0.1
+    house = instrumented()
+    lane = lane_to("async", server)
+    async with lane.responses.connect() as connection:
+        await connection.response.create(**ASK)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(connection.recv(), 0.02)
+        await answer(lane, connection)
+    await lane.close()
+    record, _ = house.one_call()
+    assert (record.stream_end, record.usage.estimated) == ("complete", False)
+
+
+async def test_a_throttled_response_waits_before_it_is_sent(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The loop runs on meanwhile."""
+    house = instrumented(before_request=lambda *_: BeforeRequestResult.throttle(delay_ms=120))
+    lane = lane_to("async", server)
+    began = time.monotonic()
+    async with lane.responses.connect() as connection:
+        await respond(lane, connection)
+    assert time.monotonic() - began >= 0.12
+    assert house.one_call()[0].decision.delay_ms == 120
+    await lane.close()
+
+
+def _spans(house: House) -> list[Any]:
+    aden.flush(2)
+    return [span for span in house.spans if span.name.startswith("chat")]
+
+
+def _without_ids(value: Any) -> str:
+    return OURS_ALONE.sub("", json.dumps(value, default=str))
