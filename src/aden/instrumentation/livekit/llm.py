@@ -21,7 +21,9 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import fallback
 from aden.instrumentation.livekit.job import job_attribution
 from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.hosts import provider_of
+from aden.instrumentation.openai.most import with_most
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
@@ -117,9 +119,32 @@ def _is_adapter(stream: Any) -> bool:
 
 
 async def _admit(meter: Meter, call: Call, stream: Any) -> None:
+    if call.policy.bounds:
+        _bound(meter, call, stream)
     await aadmit(meter, call)
     if call.model != call.request.model and hasattr(stream, "_model"):
         stream._model = call.model
+
+
+def _bound(meter: Meter, call: Call, stream: Any) -> None:
+    """What bounds the request: what LiveKit's openai plugins are going to send by the SDK."""
+    fields = vars(stream)
+    if not {"_client", "_extra_kwargs", "_tool_ctx", "_strict_tool_schema"} <= fields.keys():
+        return
+    try:
+        messages, _ = stream._chat_ctx.to_provider_format(format=stream._provider_fmt)
+        strict = stream._strict_tool_schema
+        kwargs = {
+            "model": call.request.model,
+            "messages": messages,
+            "tools": stream._tool_ctx.parse_function_tools("openai", strict=strict),
+            "stream": True,
+            **stream._extra_kwargs,
+        }
+        exact = with_most(chat.describe(kwargs, stream._client), chat.ENDPOINT, kwargs)
+        call.request = replace(exact, provider=call.request.provider)
+    except Exception:
+        meter.cannot("description", "a request could not be bounded", trace=True)
 
 
 def _sent(call: Call, stream: Any) -> Attempt:
