@@ -24,6 +24,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_HOOK_TIMEOUT_MS": "How long an async before_request may take, in milliseconds.",
     "ADEN_BUSY_WAIT_MS": "How long to wait for a refund when only open requests fill a budget.",
     "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
+    "ADEN_SEMCONV_OPT_IN": "gen_ai_cost: spans carry the cost also by the proposed gen_ai names.",
     "ADEN_FLUSH_TIMEOUT": "Seconds that a process may take at its end to hand out what it holds.",
 }
 """Name and meaning of each variable; ``docs/settings.md`` shows the same table."""
@@ -47,6 +48,7 @@ class Settings:
     busy_wait_ms: int | None = None
     flush_timeout_s: float | None = None
     content_max_chars: int | None = None
+    semconv_opt_in: frozenset[str] = frozenset()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -73,6 +75,7 @@ class Settings:
             busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
             flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
             content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS"),
+            semconv_opt_in=_some_of(env, "ADEN_SEMCONV_OPT_IN", ("gen_ai_cost",)),
         )
 
 
@@ -85,6 +88,15 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str 
     if value is not None and value not in allowed:
         raise ConfigurationError(name, value, " | ".join(allowed))
     return value
+
+
+def _some_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> frozenset[str]:
+    """Words, separated by commas, as in ``OTEL_SEMCONV_STABILITY_OPT_IN``."""
+    value = _text(env, name) or ""
+    words = frozenset(word.strip() for word in value.split(",") if word.strip())
+    if not words <= set(allowed):
+        raise ConfigurationError(name, value, "any of " + ", ".join(allowed))
+    return words
 
 
 def says_yes(text: str) -> bool:

@@ -10,6 +10,7 @@ from aden.errors import LedgerError, LedgerSaturated
 from aden.ledger.protocol import Ask, Charge, Grant, Refusal
 from aden.ledger.rules import BUSY_RETRY_MS
 from aden.metering.call import Call
+from aden.metering.fill import Fill
 from aden.metering.outage import Outage
 from aden.metering.repeats import Known, Repeats
 from aden.telemetry.spans import NO_SPAN
@@ -29,6 +30,7 @@ class Reserver:
         self._meter = meter
         self._typical: dict[str, tuple[float, int | None]] = {}
         self.outage = Outage()
+        self.fill = Fill(meter.ledger)
         self.repeats = Repeats(meter.settler.report)
 
     def busy_wait_s(self, call: Call) -> float:
@@ -82,6 +84,9 @@ class Reserver:
         """The ledger answered what it was asked at *asked_at* (monotonic seconds)."""
         call.outcome, call.reach = outcome, self._meter.ledger.reach
         self.outage.heard(outcome, asked_at)
+        self._timed(asked_at, "granted" if isinstance(outcome, Grant) else "refused")
+        if call.plan is not None:
+            self.fill.saw(call.plan.matches)
         if call.plan is None or ask is not call.plan.ask:
             return
         if isinstance(outcome, Grant):
@@ -89,11 +94,13 @@ class Reserver:
         elif outcome.reason != "busy":
             self.repeats.refused(call, asked_at)
 
-    def failed(self, call: Call, ask: Ask, error: LedgerError) -> None:
+    def failed(self, call: Call, ask: Ask, error: LedgerError, asked_at: float) -> None:
         """The ledger did not answer: the request goes as far as its budgets allow that, or not."""
         assert call.plan is not None
+        saturated = isinstance(error, LedgerSaturated)
+        self._timed(asked_at, "saturated" if saturated else "unavailable")
         fail_open = self._meter.options.fail_open
-        if isinstance(error, LedgerSaturated):  # it is there: nobody's allowance is for that
+        if saturated:  # it is there: nobody's allowance is for that
             self._meter.cannot("saturated", str(error))
             if not fail_open:
                 call.hook = Decision(
@@ -109,6 +116,10 @@ class Reserver:
         message = f"the budget ledger is not available ({error}), and {answer}"
         budget_id = answer.match.budget.id
         call.hook = Decision("block", "unavailable", "ledger", message, budget_id)
+
+    def _timed(self, asked_at: float, outcome: str) -> None:
+        system = self._meter.ledger.url.partition(":")[0].replace("rediss", "redis")
+        self._meter.telemetry.reserved(time.monotonic() - asked_at, system, outcome)
 
     def settled(self, call: Call, charges: Sequence[Charge]) -> None:
         """The ledger has been told what a call came to."""

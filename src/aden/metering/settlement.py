@@ -15,12 +15,13 @@ from aden.core.failure import error_type
 from aden.core.record import AlertEvent, CallRecord
 from aden.core.usage import Usage
 from aden.core.window import Window
+from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.alerts import ClaimedAlert
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
 from aden.metering.repeats import Repeated
-from aden.telemetry.spans import NO_ANSWER, NO_SPAN
+from aden.telemetry.spans import NO_ANSWER, NO_SPAN, FrameworkSpan
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
@@ -107,6 +108,7 @@ class Settler:
             meter.ledger.settle(Settlement(call.id, (), record))
             if own_span:
                 call.span.finish(record, error, NO_ANSWER)
+            meter.telemetry.refused(record, error.details, call.span)
             meter.telemetry.count(record)
             meter.dispatcher.put(meter.emit_metric, record)
         except Exception:
@@ -125,11 +127,17 @@ class Settler:
         charges = self._charges(call, billed)
         meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
         meter.reserver.settled(call, charges)
+        if call.plan is not None:
+            meter.reserver.fill.saw(call.plan.matches)
         answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
         if call.content is not None:
             answer = replace(answer, content=call.content)
+        if proposed := meter.telemetry.proposed(record):
+            answer = replace(answer, attributes={**answer.attributes, **proposed})
         call.span.finish(record, error, answer)
-        meter.telemetry.count(record)
+        if isinstance(error, RequestCancelledError):
+            meter.telemetry.refused(record, error.details, call.span)
+        meter.telemetry.count(record, of_framework=isinstance(call.span, FrameworkSpan))
         meter.dispatcher.put(meter.emit_metric, record)
         self._ladder_alerts(call, billed)
         self._standing_alerts(call)

@@ -132,26 +132,26 @@ def _open_and_decide(meter: Meter, call: Call) -> None:
 
 def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
     deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
+    asked_at = time.monotonic()
     try:
-        asked_at = time.monotonic()
         while _waits(outcome := meter.ledger.reserve(ask), deadline):
             time.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
         meter.reserver.answered(call, ask, outcome, asked_at)
     except LedgerError as error:
-        meter.reserver.failed(call, ask, error)
+        meter.reserver.failed(call, ask, error, asked_at)
 
 
 async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
     deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
+    asked_at = time.monotonic()
     try:
-        asked_at = time.monotonic()
         while _waits(outcome := await meter.ledger.areserve(ask), deadline):
             await asyncio.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
         meter.reserver.answered(call, ask, outcome, asked_at)
     except LedgerError as error:
-        meter.reserver.failed(call, ask, error)
+        meter.reserver.failed(call, ask, error, asked_at)
 
 
 def _waits(outcome: object, deadline: float) -> bool:

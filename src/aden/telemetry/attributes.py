@@ -61,6 +61,20 @@ def of_observed(decision: Decision | None) -> dict[str, Value]:
     )
 
 
+def proposed_cost(record: CallRecord) -> dict[str, Value]:
+    """The cost by the names of semantic-conventions-genai's pull request 443; none where unknown.
+
+    https://github.com/open-telemetry/semantic-conventions-genai/pull/443
+    """
+    if record.price_source in ("floor", "none"):
+        return {}
+    return {
+        names.COST_AMOUNT: to_usd(record.cost),
+        names.COST_CURRENCY: "USD",
+        names.COST_SOURCE: "local",
+    }
+
+
 def of_attribution(attribution: Attribution) -> dict[str, Value]:
     """The labels by which spend is attributed."""
     return {names.ATTRIBUTION + key: value for key, value in attribution.as_dict().items()}

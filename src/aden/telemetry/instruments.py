@@ -1,4 +1,4 @@
-"""The metrics of a call: the conventions' histograms, and our counters.
+"""The metrics of a call: the conventions' histograms, and our own instruments.
 
 Names, units, descriptions and buckets of the histograms are those of the GenAI conventions as
 ``opentelemetry-util-genai`` 1.3b0 makes them
@@ -12,12 +12,16 @@ from opentelemetry.metrics import Meter
 
 from aden.core.money import to_usd
 from aden.core.record import CallRecord
+from aden.core.request import Request
 from aden.telemetry import names
-from aden.telemetry.attributes import Value
+from aden.telemetry.attributes import Value, start_attributes
+from aden.telemetry.budget_gauge import show_budgets
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+LEDGER_BUCKETS = tuple(1e-5 * 2**step for step in range(18))
+"""From 10 µs, as for SQLite, to 1.3 s."""
 SECONDS_BUCKETS = tuple(0.01 * 2**step for step in range(14))
 TOKEN_BUCKETS = tuple(4**step for step in range(14))
 
@@ -61,6 +65,13 @@ class Instruments:
             unit="{failure}",
             description="Times that hook, ledger or gate could not be evaluated.",
         )
+        self._reserve = meter.create_histogram(
+            names.METRIC_RESERVE,
+            unit="s",
+            description="How long the ledger took to answer a reservation.",
+            explicit_bucket_boundaries_advisory=LEDGER_BUCKETS,
+        )
+        show_budgets(meter)
 
     def first_chunk(
         self, seconds: float, attributes: Mapping[str, Value], context: "Context | None"
@@ -80,6 +91,18 @@ class Instruments:
         for kind, count in zip(("input", "output"), tokens, strict=True):
             if count is not None:
                 self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind}, context)
+
+    def operation(self, record: CallRecord) -> None:
+        """An operation whose span is a framework's, by the conventions."""
+        labels = start_attributes(Request(record.provider, record.model))
+        if record.response_model is not None:
+            labels[names.RESPONSE_MODEL] = record.response_model
+        if record.ttft_ms is not None:
+            self.first_chunk(record.ttft_ms / 1000, labels, None)
+        if record.error_type is not None:
+            labels[names.ERROR_TYPE] = record.error_type
+        tokens = (record.usage.input_tokens, record.usage.output_tokens)
+        self.finished(record.latency_ms / 1000, labels, tokens, None)
 
     def settled(self, record: CallRecord) -> None:
         """A call is settled."""
@@ -107,6 +130,10 @@ class Instruments:
                 names.DECISION_SOURCE: decision.source or "none",
             },
         )
+
+    def reserved(self, seconds: float, system: str, outcome: str) -> None:
+        """The ledger was asked for a reservation."""
+        self._reserve.record(seconds, {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome})
 
     def failed(self, leg: str) -> None:
         """A leg of the gate could not be evaluated."""

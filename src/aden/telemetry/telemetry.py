@@ -1,22 +1,39 @@
 """Spans and metrics of one process, made from the providers it was given."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import metrics, trace
 
 from aden.core.record import CallRecord
 from aden.core.request import Request
+from aden.errors import RefusalDetails
+from aden.telemetry.attributes import Value, proposed_cost
 from aden.telemetry.call_span import CallSpan
 from aden.telemetry.content import DEFAULTS, Capture, ContentOptions, make_capture
 from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
+from aden.telemetry.refusals import Refusals
 from aden.telemetry.spans import NO_SPAN, SpanHandle
 
 logger = logging.getLogger("aden.telemetry")
 SCOPE = "aden"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 """The conventions' version that util-genai 1.3b0 names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """What is shown beyond what always is."""
+
+    proposed_cost: bool = False
+    """The cost also by the names that are proposed for the conventions."""
+    frameworks_operations: bool = False
+    """The conventions' metrics also of calls whose span is a framework's, which else tells them."""
+
+
+SHOWS = ShowOptions()
 
 
 class Telemetry:
@@ -30,11 +47,15 @@ class Telemetry:
         logger_provider: Any = None,
         completion_hook: Any = None,
         content: ContentOptions = DEFAULTS,
+        shows: ShowOptions = SHOWS,
     ) -> None:
         self._tracer = _tracer(version, tracer_provider)
         self._instruments = Instruments(_meter(version, meter_provider))
         self._capture: Capture | None = None
+        self._shows = shows
         scope = (SCOPE, version, SCHEMA_URL)
+        self._events: Refusals | None = None
+        quietly(lambda: setattr(self, "_events", Refusals(logger_provider, scope)))
         quietly(
             lambda: setattr(
                 self, "_capture", make_capture(logger_provider, completion_hook, content, scope)
@@ -56,9 +77,24 @@ class Telemetry:
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN
 
-    def count(self, record: CallRecord) -> None:
-        """Count a settled call."""
+    def count(self, record: CallRecord, *, of_framework: bool = False) -> None:
+        """Count a settled call; *of_framework*: its span is a framework's, not ours."""
         quietly(lambda: self._instruments.settled(record))
+        if of_framework and self._shows.frameworks_operations:
+            quietly(lambda: self._instruments.operation(record))
+
+    def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
+        """Tell of a refusal as an event."""
+        if (events := self._events) is not None:
+            quietly(lambda: events.tell(record, details, span.span))
+
+    def proposed(self, record: CallRecord) -> dict[str, Value]:
+        """The cost by the names that are proposed for the conventions, where that is opted in."""
+        return proposed_cost(record) if self._shows.proposed_cost else {}
+
+    def reserved(self, seconds: float, system: str, outcome: str) -> None:
+        """Count an answer of the ledger: *outcome* is ``granted``, ``refused`` or what failed."""
+        quietly(lambda: self._instruments.reserved(seconds, system, outcome))
 
     def failed(self, what: str) -> None:
         """Count a leg of the gate that could not be evaluated: ``hook``, ``ledger``, ``gate``."""
