@@ -109,7 +109,7 @@ def _set_up() -> None:
 
     settings = Settings.from_env(os.environ)
     check_server(settings.api_url, settings.api_key, "ADEN_API_URL")
-    set_up(settings.api_url, settings.api_key)
+    set_up(settings.api_url, settings.api_key, livekit_metrics=bool(settings.livekit_metrics))
 
 
 def _configure_from_file(**kwargs: Any) -> None:

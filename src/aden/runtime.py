@@ -34,8 +34,9 @@ from aden.otel.providers import Providers, no_export, set_up
 from aden.pricing import PriceBook
 from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
+from aden.telemetry.budget_gauge import watch_budgets
 from aden.telemetry.content import MAX_CHARS, ContentOptions
-from aden.telemetry.telemetry import Telemetry
+from aden.telemetry.telemetry import SHOWS, ShowOptions, Telemetry
 
 logger = logging.getLogger("aden")
 
@@ -158,6 +159,7 @@ def stop() -> None:
             patches.undo()
         if _runtime is not None:
             _runtime.flush()
+            watch_budgets(None)
             _runtime.meter.ledger.close()
             _runtime.providers.shutdown()
         _runtime = None
@@ -166,6 +168,7 @@ def stop() -> None:
 def _put_in_force(runtime: Runtime) -> None:
     runtime.meter.flush = runtime.flush
     set_active_meter(runtime.meter)
+    watch_budgets(runtime.meter.reserver.fill.read)
     for patches in PATCHES:
         patches.apply()
     if runtime.providers.owned:
@@ -191,11 +194,18 @@ def _compose(
     prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
     policy, reads_budgets = _policy(options, settings, prices)
     ledger = _ledger(options, settings, reads_budgets, old)
-    providers = _providers(url, key, otel, old)
+    providers = _providers(url, key, otel, old, livekit_metrics=bool(settings.livekit_metrics))
     meter = Meter(
         policy=policy,
         ledger=ledger,
-        telemetry=_telemetry(otel, _content_options(options, settings)),
+        telemetry=_telemetry(
+            otel,
+            _content_options(options, settings),
+            ShowOptions(
+                proposed_cost="gen_ai_cost" in settings.semconv_opt_in,
+                frameworks_operations=providers.tells_frameworks and otel.meter_provider is None,
+            ),
+        ),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=_gate_options(options, settings),
         before_request=options.before_request,
@@ -220,7 +230,12 @@ def _compose(
 
 
 def _providers(
-    url: str | None, key: str | None, otel: OTelArguments, old: Runtime | None
+    url: str | None,
+    key: str | None,
+    otel: OTelArguments,
+    old: Runtime | None,
+    *,
+    livekit_metrics: bool = False,
 ) -> Providers:
     if old is not None and not otel.tracer_provider:
         if (url, key) != (old.providers.url, old.providers.key):
@@ -229,7 +244,13 @@ def _providers(
             )
         return old.providers
     try:
-        return set_up(url, key, otel.tracer_provider, otel.meter_provider)
+        return set_up(
+            url,
+            key,
+            otel.tracer_provider,
+            otel.meter_provider,
+            livekit_metrics=livekit_metrics,
+        )
     except Exception:
         logger.exception("aden: telemetry could not be set up, nothing is exported; budgets hold")
         return no_export()
@@ -295,7 +316,9 @@ def _content_options(options: MeterOptions, settings: Settings) -> ContentOption
     return ContentOptions(options.redact_content, MAX_CHARS if chars is None else chars)
 
 
-def _telemetry(otel: OTelArguments, content: ContentOptions) -> Telemetry:
+def _telemetry(
+    otel: OTelArguments, content: ContentOptions, shows: ShowOptions = SHOWS
+) -> Telemetry:
     return Telemetry(
         aden_version(),
         tracer_provider=otel.tracer_provider,
@@ -303,6 +326,7 @@ def _telemetry(otel: OTelArguments, content: ContentOptions) -> Telemetry:
         logger_provider=otel.logger_provider,
         completion_hook=otel.completion_hook,
         content=content,
+        shows=shows,
     )
 
 

@@ -10,6 +10,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -23,6 +24,12 @@ from aden.otel.open_spans import OpenSpans
 from aden.otel.span_processor import BudgetSpanProcessor
 from aden.telemetry import names
 
+_WITHOUT_LIVEKITS = View(
+    meter_name="livekit-agents",
+    instrument_name="gen_ai.client.*",
+    aggregation=DropAggregation(),
+)
+"""LiveKit counts model calls by the conventions' names too, without those that were cut off."""
 EXPORT_EVERY_MS = 1000
 """A job process that is killed loses at most what came in this time."""
 
@@ -40,6 +47,8 @@ class Providers:
     url: str | None = None
     key: str | None = field(default=None, repr=False)
     losses: Losses = field(default_factory=Losses)
+    tells_frameworks: bool = False
+    """True where what frameworks tell of model calls is dropped, and we tell it instead."""
     exporting: BatchSpanProcessor | None = None
     """What we added to a tracer provider of the application's."""
     open_spans: OpenSpans | None = None
@@ -80,10 +89,24 @@ def no_export() -> Providers:
     return Providers(trace.get_tracer_provider(), metrics.get_meter_provider(), owned=False)
 
 
-def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = None) -> Providers:
+def set_up(
+    url: str | None,
+    key: str | None,
+    tracer: Any = None,
+    meter: Any = None,
+    *,
+    livekit_metrics: bool = False,
+) -> Providers:
     """Attach to the providers that are there; make our own where none is and something is to send.
 
     Without anything to send the global providers stay unset, so that the app may set its own.
+
+    Args:
+        url: Base URL of an Aden server.
+        key: Its key.
+        tracer: The provider to attach to; None: the global one.
+        meter: The provider of metrics; None: the global one.
+        livekit_metrics: Leave LiveKit's own metrics of model calls in our meter provider.
     """
     global _made  # noqa: PLW0603 - the SDK's global providers can be set once
     current = tracer or trace.get_tracer_provider()
@@ -93,7 +116,7 @@ def set_up(url: str | None, key: str | None, tracer: Any = None, meter: Any = No
     losses = Losses()
     exporters = Exporters(losses, url, key)
     if isinstance(current, trace.ProxyTracerProvider) and wanted:
-        made = _made = _ours(wanted, exporters)
+        made = _made = _ours(wanted, exporters, livekit_metrics=livekit_metrics)
     else:
         made = _theirs(current, meter, exporters, sends=bool(url and key))
     made.url, made.key, made.losses = url, key, losses
@@ -113,7 +136,7 @@ def _theirs(current: Any, meter: Any, exporters: Exporters, *, sends: bool) -> P
     return Providers(current, meter, owned=False, exporting=exporting)
 
 
-def _ours(wanted: Destinations, exporters: Exporters) -> Providers:
+def _ours(wanted: Destinations, exporters: Exporters, *, livekit_metrics: bool) -> Providers:
     resource = Resource.create({"telemetry.distro.name": "aden-py"})
     open_spans = OpenSpans()
     tracer = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -121,11 +144,23 @@ def _ours(wanted: Destinations, exporters: Exporters) -> Providers:
     for name in wanted.traces:
         if (spans := _batched(exporters, name)) is not None:
             tracer.add_span_processor(spans)
-    meter = MeterProvider(_readers(wanted, exporters), resource=resource, shutdown_on_exit=False)
+    meter = MeterProvider(
+        _readers(wanted, exporters),
+        resource=resource,
+        shutdown_on_exit=False,
+        views=() if livekit_metrics else (_WITHOUT_LIVEKITS,),
+    )
     trace.set_tracer_provider(tracer)
     metrics.set_meter_provider(meter)
     logger = _logger(wanted, exporters, resource)
-    return Providers(tracer, meter, owned=True, logger=logger, open_spans=open_spans)
+    return Providers(
+        tracer,
+        meter,
+        owned=True,
+        logger=logger,
+        tells_frameworks=not livekit_metrics and metrics.get_meter_provider() is meter,
+        open_spans=open_spans,
+    )
 
 
 def _batched(exporters: Exporters, name: str) -> BatchSpanProcessor | None:
