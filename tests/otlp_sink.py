@@ -44,6 +44,7 @@ class OTLPSink:
     def __init__(self, *, silent: bool = False) -> None:
         self.spans: list[Seen] = []
         self.points: list[Point] = []
+        self.metric_resources: list[dict[str, Any]] = []
         self.authorizations: set[str] = set()
         self.requests = 0
         self.silent = silent
@@ -102,6 +103,7 @@ class OTLPSink:
 
     def _take_points(self, request: ExportMetricsServiceRequest) -> None:
         for resource in request.resource_metrics:
+            self.metric_resources.append(_read(resource.resource.attributes))
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     for point in metric.sum.data_points:

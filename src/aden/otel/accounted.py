@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from aden.otel.destinations import Signal
 from aden.otel.losses import Losses
+from aden.otel.service import of_the_service
 from aden.otel.session import Outcome
 
 
@@ -120,7 +121,7 @@ class AccountedMetricExporter(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Export, and book what was not taken."""
-        result = self._inner.export(metrics_data, timeout_millis, **kwargs)
+        result = self._inner.export(of_the_service(metrics_data), timeout_millis, **kwargs)
         points = sum(
             len(metric.data.data_points)
             for resource in metrics_data.resource_metrics
