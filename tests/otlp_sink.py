@@ -32,6 +32,7 @@ class Point:
     metric: str
     value: float
     attributes: dict[str, Any]
+    scope: str
 
 
 class OTLPSink:
@@ -108,10 +109,17 @@ class OTLPSink:
                 for metric in scope.metrics:
                     for point in metric.sum.data_points:
                         value = point.as_double or float(point.as_int)
-                        self.points.append(Point(metric.name, value, _read(point.attributes)))
+                        self.points.append(
+                            Point(metric.name, value, _read(point.attributes), scope.scope.name)
+                        )
                     for observed in metric.histogram.data_points:
                         self.points.append(
-                            Point(metric.name, observed.sum, _read(observed.attributes))
+                            Point(
+                                metric.name,
+                                observed.sum,
+                                _read(observed.attributes),
+                                scope.scope.name,
+                            )
                         )
 
 

@@ -25,7 +25,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_BUSY_WAIT_MS": "How long to wait for a refund when only open requests fill a budget.",
     "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
     "ADEN_SEMCONV_OPT_IN": "gen_ai_cost: spans carry the cost also by the proposed gen_ai names.",
-    "ADEN_LIVEKIT_METRICS": "true: LiveKit's gen_ai.client.* metrics are kept, and Aden's left out.",
+    "ADEN_LIVEKIT_METRICS": "true: LiveKit keeps its own gen_ai.client.* metrics; Aden adds none.",
     "ADEN_FLUSH_TIMEOUT": "Seconds that a process may take at its end to hand out what it holds.",
 }
 """Name and meaning of each variable; ``docs/settings.md`` shows the same table."""

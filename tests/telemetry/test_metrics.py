@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Aden with OpenTelemetry's own SDK in memory: ``sdk = start(budgets=[…])``."""
+def start() -> Iterator[Callable[..., Sdk]]:
+    """Aden on an SDK in memory; the keywords are options."""
 
     def instrument(**options: Any) -> Sdk:
         sdk = Sdk()
@@ -52,7 +52,7 @@ def points(sdk: Sdk, name: str) -> dict[tuple[Any, ...], Any]:
         if metric.name == name
         for point in metric.data.data_points
     ]
-    return {tuple(value for _, value in sorted(p.attributes.items())): p for p in found}
+    return {tuple(value for _, value in sorted((p.attributes or {}).items())): p for p in found}
 
 
 def test_how_full_budgets_are_is_read_from_the_ledger(server: OpenAIServer, start: Start) -> None:

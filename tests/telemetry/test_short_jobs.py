@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from aden.testing import OpenAIServer
 
 PROGRAM = Path(__file__).parent / "programs" / "short_jobs.py"
-JOBS = int(os.environ.get("SHORT_JOBS", "200"))
+JOBS = int(os.environ.get("SHORT_JOBS", "60"))
+"""200 take a minute and a half on two busy cores."""
 AT_ONCE = 4
 
 

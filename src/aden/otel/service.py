@@ -3,8 +3,9 @@
 import os
 from dataclasses import replace
 
+from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES
 from opentelemetry.sdk.metrics.export import MetricsData
-from opentelemetry.sdk.resources import OTEL_RESOURCE_ATTRIBUTES, SERVICE_INSTANCE_ID, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 
 def of_the_service(data: MetricsData) -> MetricsData:
