@@ -112,6 +112,14 @@ def test_an_operator_freezes_and_resets(ledger: SqliteLedger) -> None:
     assert row["spent"] == 0.0
 
 
+@pytest.mark.parametrize("words", [(), ("--window", "rolling:3600")])
+def test_an_operator_resets_a_rolling_window(ledger: SqliteLedger, words: tuple[str, ...]) -> None:
+    """All of it, by the name that it is shown under."""
+    spend(ledger, TOKENS, 300)
+    (row,) = shown("reset", "tokens", "--why", "test calls", *words)
+    assert row["spent"] == 0
+
+
 def test_the_audit_names_who_what_and_why(
     ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,10 +105,11 @@ def test_a_reset_begins_the_window_anew(ledger: Store, clock: FixedClock) -> Non
     assert figures(ledger) == (30, 0, 0)
 
 
+@pytest.mark.parametrize("as_accounts_show_it", [False, True])
 def test_a_reset_of_a_rolling_window_empties_all_that_counts(
-    ledger: Store, clock: FixedClock
+    ledger: Store, clock: FixedClock, *, as_accounts_show_it: bool
 ) -> None:
-    """Whichever slice it names."""
+    """Whichever slice it names, or the window as a whole."""
     hour = Window("rolling 1h")
     for number in range(3):
         grant = granted(ledger.reserve(ask(f"{number}", line(amount=20, window=hour))))
@@ -116,7 +117,9 @@ def test_a_reset_of_a_rolling_window_empties_all_that_counts(
         clock.advance(600)
     assert figures(ledger, window=hour) == (60, 0, 0)
 
-    ledger.order(Reset("b", balance(ledger, window=hour).window_id, **ANN))
+    (account,) = ledger.accounts()
+    seen = account.balances[0] if as_accounts_show_it else balance(ledger, window=hour)
+    ledger.order(Reset("b", seen.window_id, **ANN))
 
     assert figures(ledger, window=hour) == (0, 0, 0)
 

@@ -19,6 +19,7 @@ SLICES = 30
 MAX_ROLLING_S = 366 * 86_400
 _ROLLING = re.compile(r"rolling ([1-9]\d{0,8}) ?([smhd])", re.ASCII)
 _SLICE_ID = re.compile(r"rolling:(\d+):(\d+)", re.ASCII)
+_SERIES_ID = re.compile(r"rolling:(\d+)(?::\d+)?", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -77,6 +78,12 @@ def slice_of(window_id: str) -> tuple[Rolling, int] | None:
     """The rolling window and the beginning of the slice that has this id; None for other ids."""
     found = _SLICE_ID.fullmatch(window_id)
     return (Rolling(int(found[1])), int(found[2])) if found else None
+
+
+def rolling_of(window_id: str) -> Rolling | None:
+    """The rolling window that an id names, as a whole or by one of its slices; None for others."""
+    found = _SERIES_ID.fullmatch(window_id)
+    return Rolling(int(found[1])) if found else None
 
 
 @dataclass(frozen=True, slots=True)

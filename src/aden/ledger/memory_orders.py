@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from aden.core.window import slice_of
+from aden.core.window import rolling_of
 from aden.ledger.memory_books import Books, Operation
 from aden.ledger.operator import AuditEntry, Confirm, Freeze, Marks, Order, Raise, Reset
 from aden.ledger.rules import RETAIN_S
@@ -51,10 +51,10 @@ def _reset(books: Books, now: float, order: Reset) -> None:
 
 def reset_windows(window_id: str, now: float) -> tuple[str, ...]:
     """What a reset of this window empties: of a rolling one, all slices that count now."""
-    part = slice_of(window_id)
-    if part is None:
+    rolling = rolling_of(window_id)
+    if rolling is None:
         return (window_id,)
-    return tuple(part[0].slice(start).id for start in part[0].starts(now))
+    return tuple(rolling.id(start) for start in rolling.starts(now))
 
 
 def _confirm(books: Books, now: float, order: Confirm) -> bool:

@@ -31,7 +31,7 @@ class _Signed:
 class Reset(_Signed):
     """Begin a window anew: nothing settled, nothing unconfirmed; open holds stay.
 
-    `window_id` as balances show it; of a rolling window, any slice's stands for the whole window.
+    `window_id` as balances or accounts show it; any slice stands for the whole of a rolling window.
     """
 
     budget: str

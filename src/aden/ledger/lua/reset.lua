@@ -3,7 +3,8 @@
 local now = clock()
 local name, window = ARGV[5], ARGV[6]
 local budget = { name = name, fields = {} }
-local seconds = string.match(window, '^rolling:(%d+):%d+$')
+-- As a whole, or by one of its slices.
+local seconds = string.match(window, '^rolling:(%d+)$') or string.match(window, '^rolling:(%d+):%d+$')
 if seconds then
   add_slices(budget, seconds, math.ceil(tonumber(seconds) / SLICES), now)
 else
