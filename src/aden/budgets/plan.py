@@ -1,6 +1,6 @@
 """Before the ledger is asked: which ways to send the request there are, and what each must fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
@@ -119,7 +119,7 @@ def plan(
         to for to in targets if policy.blocked(replace(request, model=to), attribution) is None
     )
     strict = any(binds(match.budget, policy) for match in matched)
-    first, *others = ways(request, (first.model, *allowed), prices, estimate, strict=strict)
+    first, *others = ways(request, first, allowed, prices, estimate, strict=strict)
     quotes = (
         first,
         *(
@@ -139,18 +139,21 @@ def plan(
 
 def ways(
     request: Request,
-    models: Sequence[str],
+    first: Quote,
+    others: Iterable[str],
     prices: Prices,
     estimate: Outputs,
     *,
     strict: bool,
 ) -> tuple[Quote, ...]:
-    """The request to each of *models*; *strict*: at each length at which it may be sent."""
-    estimates = {model: estimate(model) for model in models}
+    """The request as *first*, or to *others*; *strict*: at each length at which it may be sent."""
+    if not strict:
+        return (first, *[quote(request, model, prices, estimate(model)) for model in others])
+    estimates = {model: estimate(model) for model in (first.model, *others)}
     return tuple(
-        quote(request, model, prices, estimates[model], cut, strict=strict)
-        for cut in (cuts(request) if strict else (AS_ASKED,))
-        for model in models
+        quote(request, model, prices, estimates[model], cut, strict=True)
+        for cut in cuts(request)
+        for model in estimates
     )
 
 
@@ -189,8 +192,10 @@ def quote(
         usage = usage.filled(carried) if in_tokens else carried
     price = prices.price(request, model, usage)
     sent = amounts(price.cost(usage), usage)
-    prompt = replace(usage, output_tokens=0)
-    at_risk = amounts(price.cost(prompt), prompt) if request.stream else sent
+    at_risk = sent
+    if request.stream:
+        prompt = replace(usage, output_tokens=0)
+        at_risk = amounts(price.cost(prompt), prompt)
     most = bound(request, model, price, cut) if strict else None
     output = usage.output_tokens or 0
     return Quote(model, price, estimate.input_tokens, output, sent, at_risk, cut, most)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from aden.core.usage import Usage
+from aden.core.usage import NO_USAGE, Usage
 
 Task = Literal["text", "embedding", "image", "speech", "transcript"]
 """What a request wants made; a model makes one of them."""
@@ -33,7 +33,7 @@ class Request:
     likely_output_tokens: int | None = None
     """Output of one choice, where the request shows it better than its model's other answers:
     a text to be spoken, an image's size."""
-    carries: Usage = field(default_factory=Usage)
+    carries: Usage = NO_USAGE
     """What the request itself shows of its usage: characters to be spoken, images, seconds of an
     uploaded file, and which of its tokens are audio or image; ``estimated`` where that is a
     guess."""

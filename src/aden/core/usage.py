@@ -1,6 +1,7 @@
 """What a provider counted for one attempt."""
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Usage:
     @property
     def counted(self) -> bool:
         """Whether any total is known; subsets alone are no bill."""
-        return any(getattr(self, name) is not None for name in TOTALS)
+        return _totals(self) != _NO_TOTALS
 
     @property
     def in_tokens(self) -> bool:
@@ -61,6 +62,8 @@ class Usage:
 
     def filled(self, other: "Usage") -> "Usage":
         """This, and what *other* knows besides."""
+        if other is NO_USAGE:
+            return self
         known = {name: getattr(self, name) for name in COUNTS}
         known |= {name: getattr(other, name) for name in COUNTS if known[name] is None}
         return Usage(estimated=self.estimated or other.estimated, **known)
@@ -68,8 +71,8 @@ class Usage:
     @property
     def units(self) -> "Usage":
         """The totals that are no tokens, where they are no guess."""
-        if self.estimated:
-            return Usage()
+        if self.estimated or not self.counted:
+            return NO_USAGE
         return Usage(**{name: getattr(self, name) for name in TOTALS if "tokens" not in name})
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -88,6 +91,10 @@ TOTALS = (
     "images",
 )
 """The counts that are no subset of another one."""
+_totals = attrgetter(*TOTALS)
+_NO_TOTALS = (None,) * len(TOTALS)
+NO_USAGE = Usage()
+"""Nobody said anything."""
 
 
 def _add(left: int | None, right: int | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from aden.core.estimate import output_tokens, text_size
 from aden.core.failure import ReportedFailure
 from aden.core.request import Request
-from aden.core.usage import COUNTS, Usage
+from aden.core.usage import COUNTS, NO_USAGE, Usage
 from aden.telemetry.spans import NO_ANSWER, Answer
 
 Outcome = Literal["open", "reported", "unknown", "free"]
@@ -22,7 +22,7 @@ class Attempt:
     """As it was sent, with the model that it asked."""
     sent_at: float = field(default_factory=time.perf_counter)
     outcome: Outcome = "open"
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     first_chunk_at: float | None = None
     deltas: int = 0
     size: int = 0
@@ -95,11 +95,9 @@ class Attempt:
             most_output: The cap on the output that the provider was given.
             in_tokens: Whether the model's price is by the token.
         """
-        if self.outcome == "free":
-            return Usage()
+        if (told := self.told) is not None:
+            return told
         carried = self.request.carries
-        if self.outcome == "reported" and self._complete:
-            return self.usage.filled(carried.units)
         if carried.counted and not in_tokens:
             return self.usage.filled(carried)
         if self.request.max_output_tokens == 0:  # an embedding has no output to be counted
@@ -115,6 +113,15 @@ class Attempt:
             name: value for name in COUNTS if (value := getattr(self.usage, name)) is not None
         }
         return replace(estimate, **reported).filled(carried)
+
+    @property
+    def told(self) -> Usage | None:
+        """The usage to settle where nothing of it is an estimate."""
+        if self.outcome == "free":
+            return NO_USAGE
+        if self.outcome == "reported" and self._complete:
+            return self.usage.filled(self.request.carries.units)
+        return None
 
     @property
     def _complete(self) -> bool:

@@ -8,7 +8,7 @@ from operator import add
 from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts, amounts
 from aden.core.money import NanoUSD
-from aden.core.usage import Usage
+from aden.core.usage import NO_USAGE, Usage
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.pricing import Prices
@@ -50,13 +50,15 @@ def bill(
         cost += price.cost(used)
         sources.append(price.source)
     if not sources:
-        return Bill(Usage(), Amounts(NanoUSD(0), 0, 0), "none")
+        return Bill(NO_USAGE, Amounts(NanoUSD(0), 0, 0), "none")
     usage = reduce(add, usages)
     source = "floor" if "floor" in sources else sources[-1]
     return Bill(usage, amounts(NanoUSD(cost), usage), source)
 
 
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens: bool) -> Usage:
+    if (told := attempt.told) is not None:
+        return told
     quote, request = call.quote, attempt.request
     if quote is not None and quote.bound is not None:  # a guess might be less than the bill
         most = quote.bound.output_tokens

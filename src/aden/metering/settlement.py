@@ -13,7 +13,7 @@ from aden.budgets.ladder import Alert
 from aden.budgets.plan import binds, counts
 from aden.core.failure import error_type
 from aden.core.record import AlertEvent, CallRecord
-from aden.core.usage import Usage
+from aden.core.usage import NO_USAGE
 from aden.core.window import Window
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
@@ -181,7 +181,7 @@ class Settler:
             provider=call.request.provider,
             asked_model=call.request.model,
             model=call.model,
-            usage=billed.usage if call.attempts else Usage(),
+            usage=billed.usage if call.attempts else NO_USAGE,
             cost=billed.cost,
             decision=call.decision,
             observed=call.observed,
