@@ -1,8 +1,8 @@
 """The Call: one request to a provider, from its first sight to its settlement."""
 
+import os
 import threading
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,7 +83,7 @@ class Call:
         lane: Lane,
         reach: Reach = "process",
     ) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = os.urandom(16).hex()
         self.request = request
         self.params = params
         self.attribution = attribution

@@ -1,7 +1,6 @@
 """The wrappers around a billing method of the SDK: admit, send, read, settle."""
 
-import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +63,7 @@ def perform(
     try:
         admit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
-        with _on_the_wire(call, sending):
+        with _OnTheWire(call, sending):
             response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
@@ -86,7 +85,7 @@ async def aperform(
     try:
         await aadmit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
-        with _on_the_wire(call, sending):
+        with _OnTheWire(call, sending):
             response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
@@ -209,18 +208,22 @@ def _teaches(
     return True
 
 
-@contextlib.contextmanager
-def _on_the_wire(call: Call, sending: Sending) -> Iterator[None]:
+class _OnTheWire:
     """While the request is on its way: its span is current, nested wrappers find the call."""
-    token = current_sending.set(sending)
-    try:
-        context = otel_context.attach(call.span.context or with_call(call))
-        try:
-            yield
-        finally:
-            otel_context.detach(context)
-    finally:
-        current_sending.reset(token)
+
+    __slots__ = ("_context", "_sending", "_tokens")
+
+    def __init__(self, call: Call, sending: Sending) -> None:
+        self._context = call.span.context or with_call(call)
+        self._sending = sending
+
+    def __enter__(self) -> None:
+        self._tokens = otel_context.attach(self._context), current_sending.set(self._sending)
+
+    def __exit__(self, *_raised: object) -> None:
+        context, sending = self._tokens
+        current_sending.reset(sending)
+        otel_context.detach(context)
 
 
 def _outer_call() -> Call | None:

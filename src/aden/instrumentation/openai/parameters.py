@@ -20,6 +20,11 @@ def get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
+def is_model(value: object) -> bool:
+    """Whether it is an answer of the SDK, so neither a stream nor a raw response."""
+    return hasattr(type(value), "__pydantic_fields__")
+
+
 def is_given(value: object) -> bool:
     """False for None and for the SDK's ``NOT_GIVEN`` and ``omit``."""
     return value is not None and type(value).__name__ not in ("NotGiven", "Omit")

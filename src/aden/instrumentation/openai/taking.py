@@ -5,6 +5,7 @@ from typing import Any
 
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.parameters import is_model
 from aden.instrumentation.openai.raw import RawMeter, is_stream
 from aden.instrumentation.streams import StreamMeter, leave, observe_stream
 from aden.metering.meter import Meter
@@ -15,9 +16,10 @@ def take_response(
 ) -> Any:
     """Meter what the SDK returned; the caller gets the same object, whatever happens here."""
     try:
-        if is_stream(response):
+        whole = is_model(response)
+        if not whole and is_stream(response):
             observe_stream(response, _metered(meter, sending, endpoint, hide, owns))
-        elif (http_response := _http_response(response)) is not None:
+        elif not whole and (http_response := _http_response(response)) is not None:
             metered = _metered(meter, sending, endpoint, hide, owns)
             response._aden_raw = RawMeter(sending, endpoint, http_response, metered)
         else:
