@@ -1,7 +1,7 @@
 """Before the ledger is asked: which ways to send the request there are, and what each must fit."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
@@ -12,11 +12,12 @@ from aden.core.decision import Decision
 from aden.core.limit import MAX_COUNT, Amounts, amounts
 from aden.core.request import Request, reasons, task_of
 from aden.core.usage import Usage
+from aden.core.value import value
 from aden.ledger.protocol import Ask, Line, Option
 from aden.pricing import Price, Prices
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Estimate:
     """What a request is taken to use, before it is sent."""
 
@@ -31,7 +32,7 @@ class Estimate:
         return Usage(self.input_tokens, output * request.choices, estimated=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Quote:
     """One way to send the request: the model and what it would hold."""
 
@@ -65,7 +66,7 @@ class Quote:
 _NOTHING_STANDING = Standing()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """What the ledger is to be asked, or why it need not be."""
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from aden.core.money import Amount, NanoUSD, format_usd, parse_decimal, to_usd
 from aden.core.usage import Usage
+from aden.core.value import value
 from aden.errors import ConfigurationError
 
 Unit = Literal["usd", "tokens", "requests", "seconds"]
@@ -59,7 +60,7 @@ def _whole(unit: str, count: object) -> int:
     return count
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Amounts:
     """One request in every unit that a budget may count in."""
 

@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from aden.core.usage import NO_USAGE, Usage
+from aden.core.value import value
 
 Task = Literal["text", "embedding", "image", "speech", "transcript"]
 """What a request wants made; a model makes one of them."""
 Scalar = str | int | float | bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One request, described before it leaves."""
 

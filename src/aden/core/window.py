@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from aden.core.value import value
 from aden.errors import ConfigurationError, did_you_mean
 
 Period = Literal["total", "session", "month", "week", "day", "hour"]
@@ -23,7 +24,7 @@ _SERIES_ID = re.compile(r"rolling:(\d+)(?::\d+)?", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Span:
     """One concrete window: its id in a ledger and the unix second at which it ends."""
 

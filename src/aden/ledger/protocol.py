@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from aden.core.record import CallRecord
+from aden.core.value import value
 from aden.core.window import Window
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ Reach = Literal["process", "host", "fleet"]
 """Who shares a ledger: this process, this file system, or every host that connects to it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """What one budget must be able to bear for an option to be granted."""
 
@@ -38,14 +39,14 @@ class Line:
     """False: hold and count, but never refuse (observe)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Option:
     """One way to send the request; granted when every line fits. It names a budget once."""
 
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """A reservation, asked for: ordered options, the first that fits is granted."""
 
@@ -55,7 +56,7 @@ class Ask:
     lease_ms: int = 60_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Balance:
     """What one budget's window holds, without the asking operation's own hold.
 
@@ -86,7 +87,7 @@ class Balance:
         return max(policy_limit, self.raised or 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Charge:
     """An amount in one window of one budget."""
 
@@ -95,7 +96,7 @@ class Charge:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
     """A reservation that stands: which option, and what it holds where."""
 
@@ -105,7 +106,7 @@ class Grant:
     balances: tuple[Balance, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """No option fits. Nothing is held."""
 
@@ -118,7 +119,7 @@ class Refusal:
     retry_after_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """The final word on an operation; carrying it out twice changes nothing."""
 

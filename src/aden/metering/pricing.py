@@ -1,7 +1,7 @@
 """What a finished call cost: each attempt at the price of the model that it asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -9,12 +9,13 @@ from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts, amounts
 from aden.core.money import NanoUSD
 from aden.core.usage import NO_USAGE, Usage
+from aden.core.value import value
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.pricing import Prices
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bill:
     """The sum over a call's attempts."""
 

@@ -1,7 +1,7 @@
 """One inference span a call, whoever made it: ours (`call_span`), a framework's own, or none."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
@@ -9,6 +9,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 
 from aden.core.failure import error_type
 from aden.core.record import CallRecord
+from aden.core.value import value
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, of_record
 from aden.telemetry.content import Content
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What an answer said beyond usage and model, by the conventions' names."""
 
