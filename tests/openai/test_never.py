@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from lanes import Lane
+from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import Response, ResponseIncompleteEvent, ResponseOutputMessage
 
 from aden import Budget, Degrade, RequestCancelledError
-from aden.testing import Hang, Normal, OpenAIServer, Status
+from aden.testing import Hang, NoCap, Normal, OpenAIServer, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +125,87 @@ async def test_a_stream_that_takes_no_cap_ends_when_no_budget_bears_its_next_sli
     assert record.usage.estimated
     assert len(chunks) > 256
     assert billed <= house.balance().spent <= 500_000
+
+
+RESPONSE = {"model": "gpt-4o-mini", "input": "Say hello in 5000 tokens."}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_response_that_takes_no_cap_ends_incomplete(
+    kind: str, instrumented: Callable[..., House]
+) -> None:
+    """By the event that the provider sends at a cap, with all that was said."""
+    with OpenAIServer(ttft_ms=1, token_interval_ms=1) as server:
+        house = instrumented(budgets=[never("0.0005")])
+        server.script(Status(400, message=TOLD.format("max_output_tokens")))
+        lane = Lane(kind, server)
+        stream = await lane.get(lane.responses.create(**RESPONSE, stream=True))
+        events = await lane.all(stream)
+        assert await lane.all(stream) == []
+        assert server.wait_idle()
+        record, span = house.one_call()
+        assert server.bill.total_nano_usd <= house.balance().spent <= 500_000
+    assert stream.response.is_closed
+    assert record.stream_end == (span.attributes or {})["aden.stream.end"] == "budget"
+    assert (record.decision.action, record.error_type) == ("allow", None)
+    assert record.finish_reasons == ("length",)
+    assert record.usage.estimated
+    assert len(events) > 256
+    last = events[-1]
+    assert type(last) is ResponseIncompleteEvent
+    assert type(last.response) is Response
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert last.response.status == "incomplete"
+    assert last.response.incomplete_details is not None
+    assert last.response.incomplete_details.reason == "max_output_tokens"
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert last.response.output_text == "".join(deltas) != ""
+    begun = events[0].response
+    assert (last.response.id, last.response.model) == (begun.id, begun.model)
+    message = last.response.output[0]
+    assert type(message) is ResponseOutputMessage
+    assert (message.status, message.role) == ("incomplete", "assistant")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_sdks_own_helper_reads_a_response_that_was_ended(
+    kind: str, instrumented: Callable[..., House]
+) -> None:
+    """``responses.stream`` checks that a response's events belong together."""
+    with OpenAIServer(ttft_ms=1, token_interval_ms=1) as server:
+        house = instrumented(budgets=[never("0.0005")])
+        server.script(Status(400, message=TOLD.format("max_output_tokens")))
+        lane = Lane(kind, server)
+        async with lane.within(lane.responses.stream(**RESPONSE)) as stream:
+            events = await lane.all(stream)
+        record, _ = house.one_call()
+    assert events[-1].type == "response.incomplete"
+    assert record.stream_end == "budget"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_continuation_of_a_text_is_capped_too(
+    kind: str, instrumented: Callable[..., House]
+) -> None:
+    """Legacy ``completions``; where the server keeps to no cap, by a chunk that says ``length``."""
+    with OpenAIServer(ttft_ms=1, token_interval_ms=1) as server:
+        house = instrumented(budgets=[never("0.001")])
+        lane = Lane(kind, server)
+        asked = {"model": "gpt-4o-mini", "prompt": "Say hello in 5000 tokens."}
+        server.script(Normal(), NoCap())
+        whole = await lane.get(lane.client.completions.create(**asked, max_tokens=1800))
+        assert whole.choices[0].finish_reason == "length"
+        stream = await lane.get(lane.client.completions.create(**asked, stream=True))
+        chunks = await lane.all(stream)
+        assert server.wait_idle()
+        assert caps(server) == [{"max_tokens": 900}, {"max_tokens": 512}]
+        record = house.settled(2)[1]
+        assert server.bill.total_nano_usd <= house.balance().spent <= 1_000_000
+    assert type(chunks[-1]) is Completion
+    assert (chunks[-1].id, chunks[-1].choices[0].finish_reason) == (chunks[0].id, "length")
+    assert stream.response.is_closed
+    assert (record.stream_end, record.finish_reasons) == ("budget", ("length",))
+    assert len(chunks) > 512
 
 
 CAPS = ("max_tokens", "max_completion_tokens")

@@ -18,9 +18,18 @@ from aden.metering.meter import Meter
 from aden.metering.shells import agrow, grow
 
 NEVER = 1 << 62
-LastChunk = Callable[[Attempt, Any], Any]
 Feed = Callable[[Attempt, Any], bool]
 """Reads one chunk into the attempt; False where the caller is not to see it."""
+
+
+class Ending(Protocol):
+    """What ends a stream of some API before its time."""
+
+    def add(self, chunk: Any, /) -> None:
+        """Note a chunk."""
+
+    def last(self, attempt: Attempt, /) -> Any:
+        """The chunk by which it ends."""
 
 
 class StreamMeter:
@@ -34,7 +43,7 @@ class StreamMeter:
         feed: Feed,
         owns: bool,
         *,
-        last_chunk: LastChunk | None = None,
+        ending: Callable[[], Ending] | None = None,
     ) -> None:
         self._meter = meter
         self._call = call
@@ -45,8 +54,8 @@ class StreamMeter:
         self._pid = os.getpid()
         quote = call.quote
         self._extend_at = quote.output_tokens if quote else NEVER
-        self._last_chunk = last_chunk
-        self._latest: Any = None
+        bound = quote is not None and quote.bound is not None
+        self._ending = ending() if ending is not None and bound else None
         self._chunks = 0
         self._arrivals: Arrivals | None = None
         self._grow_at = self._end_of_hold()
@@ -76,8 +85,9 @@ class StreamMeter:
             if attempt.first_chunk_at is None:
                 self.began()
             self._chunks += 1
-            self._latest = chunk
             visible = self._feed(attempt, chunk)
+            if self._ending is not None:
+                self._ending.add(chunk)
             seen = output_tokens(attempt.deltas, attempt.size)
             if seen > self._extend_at:
                 self._extend_at = seen * 3 // 2
@@ -111,15 +121,19 @@ class StreamMeter:
         given none, the next slice is asked for early, for it generates while we ask.
         """
         quote = self._call.quote
-        if self._last_chunk is None or quote is None or quote.bound is None:
+        if self._ending is None or quote is None or quote.bound is None:
             return NEVER
         return quote.bound.output_tokens - (SLICE_TOKENS // 2 if quote.cut.sliced else 0)
 
     def cut(self) -> Any:
         """The stream ends here for its budget: the chunk that says so, the first time."""
-        if self._last_chunk is None or self._ended:
+        if self._ending is None or self._ended:
             return None
-        return self._last_chunk(self._attempt, self._latest)
+        try:
+            return self._ending.last(self._attempt)
+        except Exception:
+            self._meter.cannot("reader", "a stream's last chunk could not be made", trace=True)
+            return None
 
     @contextlib.contextmanager
     def closing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aden.testing.bill import BillItem, answer_tokens, last_question, tokenize
-from aden.testing.script import Drop, ErrorEvent, Fail, Hang, NoUsage, Reason, Refuse, Usage
+from aden.testing.script import Drop, ErrorEvent, Fail, Hang, NoCap, NoUsage, Reason, Refuse, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +142,8 @@ def choices(body: Mapping[str, object], model: str, step: Step) -> tuple[Choice,
         hidden = step.tokens
     asked = body.get("n")
     count = asked if isinstance(asked, int) and asked > 1 else 1
-    made = [_cut(_choice(body, index), hidden, output_limit(body)) for index in range(count)]
+    limit = None if isinstance(step, NoCap) else output_limit(body)
+    made = [_cut(_choice(body, index), hidden, limit) for index in range(count)]
     if isinstance(step, Refuse):
         made = [replace(choice, refusal=choice.call_id is None) for choice in made]
     return tuple(made)

@@ -82,6 +82,11 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class NoCap:
+    """Answer as long as the question wants it, whatever cap the request sets."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoUsage:
     """Answer in full, bill it, and never report a usage."""
 
@@ -118,7 +123,7 @@ class Reason:
 
 
 Step: TypeAlias = (
-    Normal | Status | Hang | Drop | ErrorEvent | Fail | Refuse | NoUsage | Usage | Reason
+    Normal | Status | Hang | Drop | ErrorEvent | Fail | Refuse | NoCap | NoUsage | Usage | Reason
 )
 """What happens to one request."""
 

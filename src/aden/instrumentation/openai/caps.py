@@ -13,7 +13,7 @@ from aden.instrumentation.openai.parameters import is_given
 MAX_REMEMBERED = 1000
 _REFUSED: set[tuple[str, str | None, int | None, str, str]] = set()
 """(server, model, parameter)"""
-_OPENAI_HOSTS = ("openai.com", "azure.com")
+OPENAI_HOSTS = ("openai.com", "azure.com")
 
 
 def cap_name(endpoint: Endpoint, kwargs: Mapping[str, Any], request: Request) -> str | None:
@@ -22,7 +22,7 @@ def cap_name(endpoint: Endpoint, kwargs: Mapping[str, Any], request: Request) ->
         if is_given(kwargs.get(name)):
             return name
     host = request.server_address or ""
-    newest_first = host.endswith(_OPENAI_HOSTS) or request.hidden_output
+    newest_first = host.endswith(OPENAI_HOSTS) or request.hidden_output
     names = endpoint.caps if newest_first else endpoint.caps[::-1]
     return next((name for name in names if _key(request, name) not in _REFUSED), None)
 

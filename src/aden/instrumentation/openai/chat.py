@@ -5,6 +5,7 @@ from typing import Any
 
 from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
+from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
@@ -199,15 +200,6 @@ def _content() -> ContentReader:
     return chat_content
 
 
-def last_chunk(attempt: Attempt, chunk: Any) -> Any:
-    """The chunk that ends a stream for its length, as the provider would have sent it."""
-    indices = range(attempt.request.choices)
-    ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in indices]
-    attempt.finish_reasons = ("length",) * len(ends)
-    fields = chunk.model_dump(exclude={"choices", "usage"}, exclude_unset=True)
-    return type(chunk).model_validate({**fields, "choices": ends})
-
-
 ENDPOINT = Endpoint(
     describe,
     rewrite,
@@ -215,5 +207,5 @@ ENDPOINT = Endpoint(
     feed,
     _content,
     caps=("max_completion_tokens", "max_tokens"),
-    last_chunk=last_chunk,
+    ending=of_choices({"delta": {}}),
 )

@@ -7,14 +7,16 @@ from typing import Any
 from aden.core.request import Request, Scalar
 from aden.core.usage import token_count
 from aden.instrumentation.openai import chat
+from aden.instrumentation.openai.caps import OPENAI_HOSTS
 from aden.instrumentation.openai.common import described
 from aden.instrumentation.openai.embeddings import measure
+from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.parameters import get, given
 from aden.metering.attempt import Attempt
 
 DEFAULT_MAX_TOKENS = 16
-"""Of each choice, where the request sets none
+"""Of each choice at OpenAI's own servers, where the request sets none
 (https://platform.openai.com/docs/api-reference/completions/create)."""
 
 
@@ -33,9 +35,11 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         stream=bool(asked.get("stream")),
         input_chars=size,
         input_extra_tokens=tokens,
-        max_output_tokens=DEFAULT_MAX_TOKENS if limit is None else limit,
+        max_output_tokens=limit,
         choices=made * prompts,
     )
+    if limit is None and (request.server_address or "").endswith(OPENAI_HOSTS):
+        request = replace(request, max_output_tokens=DEFAULT_MAX_TOKENS)
     return replace(request, model=request.model or str(asked.get("model") or ""))
 
 
@@ -78,4 +82,6 @@ def _saw_text(attempt: Attempt, choice: Any) -> None:
         attempt.saw_text(text)
 
 
-ENDPOINT = Endpoint(describe, chat.rewrite, read, feed)
+ENDPOINT = Endpoint(
+    describe, chat.rewrite, read, feed, caps=("max_tokens",), ending=of_choices({"text": ""})
+)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from aden.core.request import Request
 from aden.instrumentation.openai.attempts import Sending
+from aden.instrumentation.streams import Ending
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.telemetry.content import Content
@@ -54,9 +55,9 @@ class Endpoint:
     caps: tuple[str, ...] = ()
     """Parameters that cap the output of one choice, the newest first; a server may know one only.
     Empty: it generates nothing, or nothing that can be capped."""
-    last_chunk: Callable[[Attempt, Any], Any] | None = None
-    """(attempt, its latest chunk) → the chunk that ends the stream as if its cap were reached;
-    None where no such chunk is known, and a stream is never ended early."""
+    ending: Callable[[], Ending] | None = None
+    """Makes what ends a stream as if its cap were reached; None where a stream is never ended
+    early."""
 
     def ask(self, call: Call, kwargs: Mapping[str, Any]) -> None:
         """Read the content of a request, before anybody can change it."""

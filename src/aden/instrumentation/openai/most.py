@@ -49,7 +49,7 @@ def with_most(request: Request, endpoint: Endpoint, kwargs: Mapping[str, Any]) -
         speech=spoken or seen.speech,
         boundless=_boundless(asked, endpoint, request.model),
         takes_cap=cap_name(endpoint, asked, request) is not None,
-        can_be_ended=request.stream and endpoint.last_chunk is not None and not reads_bytes(asked),
+        can_be_ended=request.stream and endpoint.ending is not None and not reads_bytes(asked),
     )
 
 

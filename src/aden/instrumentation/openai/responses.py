@@ -6,6 +6,7 @@ from typing import Any
 from aden.core.failure import ReportedFailure
 from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
+from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
@@ -222,4 +223,6 @@ def _content() -> ContentReader:
     return responses_content
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed, _content, caps=("max_output_tokens",))
+ENDPOINT = Endpoint(
+    describe, rewrite, read, feed, _content, caps=("max_output_tokens",), ending=ResponseEnding
+)

@@ -37,9 +37,7 @@ def _metered(
     meter: Meter, sending: Sending, endpoint: Endpoint, hide: bool, owns: bool
 ) -> StreamMeter:
     feed = endpoint.feeder(sending, hide)
-    return StreamMeter(
-        meter, sending.call, sending.latest(), feed, owns, last_chunk=endpoint.last_chunk
-    )
+    return StreamMeter(meter, sending.call, sending.latest(), feed, owns, ending=endpoint.ending)
 
 
 def _http_response(response: Any) -> Any:
