@@ -10,6 +10,7 @@ import pytest
 
 from aden.budgets.budget import Budget
 from aden.budgets.note import Note, note_of
+from aden.budgets.scope import ANY
 from aden.cli import main
 from aden.cli.spend.live import live
 from aden.core.limit import tokens
@@ -118,6 +119,47 @@ def test_an_operator_resets_a_rolling_window(ledger: SqliteLedger, words: tuple[
     spend(ledger, TOKENS, 300)
     (row,) = shown("reset", "tokens", "--why", "test calls", *words)
     assert row["spent"] == 0
+
+
+def test_the_verb_show_may_be_left_out(ledger: SqliteLedger) -> None:
+    """With its options, before a verb or behind it."""
+    spend(ledger, CALLS, NANO)
+    assert shown() == shown("show")
+    assert shown("--all") == shown("show", "--all")
+    assert shown("--ledger", ledger.url, "show") == shown("--ledger", ledger.url)
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (("freeze", "each"), "each|customer=…"),
+        (("freeze", "each|tenant=acme"), "each|customer=…"),
+        (("freeze", "calls|customer=acme"), "calls, without a label"),
+        (("raise", "calls", "--to", "10"), "more than its $10.000000"),
+        (("raise", "calls", "--to", "0.5"), "more than its $10.000000"),
+        (("reset", "calls", "--window", "month:2026-11-01"), "shows: total"),
+    ],
+)
+def test_an_order_that_would_change_nothing_is_refused(
+    ledger: SqliteLedger,
+    words: tuple[str, ...],
+    allowed: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No request counts against what it names, or the policy bears as much already."""
+    each = Budget("each", "1", scope={"customer": ANY})
+    ledger.describe({each.id: note_of(each).to_json()})
+    assert main(["budgets", *words, "--why", "t"]) == 2
+    assert allowed in capsys.readouterr().err
+    assert shown("audit") == []
+
+
+def test_a_budget_of_a_template_is_ordered_by_its_label(ledger: SqliteLedger) -> None:
+    """Also before its first request."""
+    each = Budget("each", "1", scope={"provider": "openai", "customer": ANY})
+    ledger.describe({each.id: note_of(each).to_json()})
+    (row,) = shown("freeze", "each|provider=openai,customer=acme", "--why", "t")
+    assert row["frozen"]
 
 
 def test_the_audit_names_who_what_and_why(

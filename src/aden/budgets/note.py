@@ -1,9 +1,10 @@
-"""What a ledger's tools must know of a budget: its unit, its limit, its window."""
+"""What a ledger's tools must know of a budget: its unit, its limit, its window, its labels."""
 
 import json
 from dataclasses import dataclass
 
 from aden.budgets.budget import Budget
+from aden.budgets.scope import ANY
 from aden.core.limit import Limit, Unit
 from aden.core.window import Window
 from aden.errors import ConfigurationError
@@ -17,6 +18,8 @@ class Note:
     window: Window
     name: str
     mode: str
+    labels: tuple[str, ...] = ()
+    """Of a template, what its budgets are told apart by, in order; empty for a single budget."""
 
     def to_json(self) -> str:
         """One line; the ledger keeps it."""
@@ -28,6 +31,7 @@ class Note:
                 "timezone": self.window.timezone,
                 "name": self.name,
                 "mode": self.mode,
+                "labels": self.labels,
             },
             separators=(",", ":"),
         )
@@ -40,11 +44,13 @@ class Note:
             unit: Unit = said["unit"]
             limit = Limit(int(said["limit"]), unit)
             window = Window(said["window"], said["timezone"])
-            return cls(limit, window, str(said["name"]), str(said["mode"]))
+            labels = tuple(map(str, said["labels"]))
+            return cls(limit, window, str(said["name"]), str(said["mode"]), labels)
         except (ValueError, TypeError, KeyError, ConfigurationError):
             return None
 
 
 def note_of(budget: Budget) -> Note:
     """What is to be known of *budget*."""
-    return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode)
+    labels = tuple(budget.scope) if ANY in budget.scope.values() else ()
+    return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode, labels)

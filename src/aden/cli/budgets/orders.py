@@ -3,6 +3,7 @@
 import argparse
 import getpass
 
+from aden.budgets.note import Note
 from aden.cli.budgets.state import known_key, notes_of, standings
 from aden.core.limit import Limit, requests, seconds, tokens
 from aden.core.money import parse_usd
@@ -22,14 +23,24 @@ def order_of(ledger: Ledger, chosen: argparse.Namespace) -> list[Order]:
     signed = {"who": chosen.who or getpass.getuser(), "why": chosen.why}
     if chosen.verb == "confirm":
         return [_confirm(ledger, chosen, signed)]
-    known_key(ledger, chosen.budget)
+    note = known_key(ledger, chosen.budget)
     if chosen.verb == "raise":
-        limit = None if chosen.to == "policy" else _amount(ledger, chosen.budget, chosen.to).amount
-        return [Raise(chosen.budget, limit, **signed)]
+        return [Raise(chosen.budget, _raised(ledger, chosen, note), **signed)]
     if chosen.verb != "reset":
         return [Freeze(chosen.budget, chosen.verb == "freeze", **signed)]
-    windows = [chosen.window] if chosen.window else _present(ledger, chosen.budget)
+    windows = _windows(ledger, chosen.budget, chosen.window)
     return [Reset(chosen.budget, window, **signed) for window in windows]
+
+
+def _raised(ledger: Ledger, chosen: argparse.Namespace, note: Note | None) -> int | None:
+    """The new limit; None takes a raise back."""
+    if chosen.to == "policy":
+        return None
+    limit = _amount(ledger, chosen.budget, chosen.to)
+    if note is not None and limit.amount <= note.limit.amount:
+        allowed = f"policy, or more than its {note.limit.show(note.limit.amount)}"
+        raise ConfigurationError("--to", chosen.to, f"{allowed}; only the policy itself can lower")
+    return limit.amount
 
 
 def _confirm(ledger: Ledger, chosen: argparse.Namespace, signed: dict[str, str]) -> Order:
@@ -42,9 +53,16 @@ def _confirm(ledger: Ledger, chosen: argparse.Namespace, signed: dict[str, str])
     return Confirm(chosen.operation, amounts, **signed)
 
 
-def _present(ledger: Ledger, budget: str) -> list[str]:
-    found = [each for each in standings(ledger) if each.budget == budget and each.current]
-    return [each.balance.window_id for each in found]
+def _windows(ledger: Ledger, budget: str, named: str | None) -> list[str]:
+    """The window that was named, else those that are present."""
+    found = [each for each in standings(ledger) if each.budget == budget]
+    if named is None:
+        return [each.balance.window_id for each in found if each.current]
+    known = [each.balance.window_id for each in found]
+    if named not in known:
+        allowed = "a window that `aden budgets show --all` shows: " + ", ".join(known)
+        raise ConfigurationError("--window", named, allowed)
+    return [named]
 
 
 def _amount(ledger: Ledger, budget: str, text: str) -> Limit:

@@ -11,15 +11,19 @@ from aden.ledger import Ledger
 
 def add_budgets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command's arguments."""
-    budgets = commands.add_parser(
-        "budgets", help="how budgets stand; reset, raise, freeze, confirm"
-    )
-    shared = argparse.ArgumentParser(add_help=False)
+    # Suppressed, so that a verb does not take back what was said before it.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
     shared.add_argument("--json", action="store_true", help="for programs")
+    shows = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shows.add_argument("--all", action="store_true", help="also windows that are over")
+    budgets = commands.add_parser(
+        "budgets",
+        parents=[shared, shows],
+        help="how budgets stand; reset, raise, freeze, confirm",
+    )
     verbs = budgets.add_subparsers(dest="verb", metavar="verb")
-    show = verbs.add_parser("show", parents=[shared], help="how each budget stands (the default)")
-    show.add_argument("--all", action="store_true", help="also windows that are over")
+    verbs.add_parser("show", parents=[shared, shows], help="how each budget stands (the default)")
     verbs.add_parser("holds", parents=[shared], help="what is open, and what is unconfirmed")
     verbs.add_parser("audit", parents=[shared], help="who ordered what, when and why")
     for verb, meaning in _ORDERS.items():

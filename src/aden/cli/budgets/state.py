@@ -83,16 +83,27 @@ def notes_of(ledger: Ledger) -> Mapping[str, Note]:
     return notes
 
 
-def known_key(ledger: Ledger, key: str) -> None:
-    """Refuse the key of a budget that nothing was ever booked or said of.
+def known_key(ledger: Ledger, key: str) -> Note | None:
+    """What is known of the budget that an operator names.
 
     Raises:
-        ConfigurationError: It is unknown; the message names the nearest ones.
+        ConfigurationError: Nothing was ever booked or said of it, or no request counts against it:
+            it is a template, or a single budget with a label.
     """
-    known = {account.budget for account in ledger.accounts()} | set(notes_of(ledger))
-    if key not in known and key.partition("|")[0] not in known:
+    notes = notes_of(ledger)
+    known = {account.budget for account in ledger.accounts()} | set(notes)
+    name, _, scope = key.partition("|")
+    if key not in known and name not in known:
         allowed = "a budget that `aden budgets` shows" + did_you_mean(key, known)
         raise ConfigurationError("budget", key, allowed)
+    note = notes.get(name)
+    if note is None:
+        return None
+    if note.labels != tuple(part.partition("=")[0] for part in scope.split(",") if part):
+        labels = ",".join(f"{label}=…" for label in note.labels)
+        allowed = f"{name}|{labels}, as it is a template" if labels else f"{name}, without a label"
+        raise ConfigurationError("budget", key, allowed)
+    return note
 
 
 def _window_now(note: Note | None, at: float) -> str | None:
