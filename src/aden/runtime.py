@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 from aden.budgets.budget import Mode
 from aden.budgets.doubts import warn_of_models
-from aden.budgets.note import note_of
+from aden.budgets.note import make_known
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
@@ -192,8 +193,18 @@ def _compose(
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
     path = options.prices or settings.prices_path
     prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
-    policy, reads_budgets = _policy(options, settings, prices)
+    source, reads_budgets = _policy(options, settings, prices)
+    policy = source.current if isinstance(source, PolicyFile) else source
     ledger = _ledger(options, settings, reads_budgets, old)
+    current = policy()
+    try:
+        make_known(ledger, current.budgets)
+    except ConfigurationError:
+        if old is None or ledger is not old.meter.ledger:
+            ledger.close()
+        raise
+    if isinstance(source, PolicyFile):
+        source.accept = partial(make_known, ledger)
     providers = _providers(url, key, otel, old, livekit_metrics=bool(settings.livekit_metrics))
     meter = Meter(
         policy=policy,
@@ -215,8 +226,6 @@ def _compose(
         prices=prices,
     )
     meter.prices.load()
-    current = policy()
-    ledger.describe({budget.id: note_of(budget).to_json() for budget in current.budgets})
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),
@@ -258,14 +267,14 @@ def _providers(
 
 def _policy(
     options: MeterOptions, settings: Settings, prices: PriceBook
-) -> tuple[Callable[[], Policy], bool]:
+) -> tuple[Callable[[], Policy] | PolicyFile, bool]:
     mode = cast("Mode", options.mode or settings.mode or "enforce")
     if options.budgets is not None or options.rules is not None:
         policy = make_policy(options.budgets or (), mode, options.rules or ())
         warn_of_models(policy, prices)
         return (lambda: policy), bool(policy.budgets)
     if settings.budgets_path:
-        return PolicyFile(Path(settings.budgets_path), mode, prices).current, True
+        return PolicyFile(Path(settings.budgets_path), mode, prices), True
     empty = make_policy((), mode)
     return (lambda: empty), False
 

@@ -1,13 +1,16 @@
 """What a ledger's tools must know of a budget: its unit, its limit, its window, its labels."""
 
+import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aden.budgets.budget import Budget
 from aden.budgets.scope import ANY
 from aden.core.limit import Limit, Unit
 from aden.core.window import Window
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, LedgerError
+from aden.ledger.protocol import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,20 @@ def note_of(budget: Budget) -> Note:
     """What is to be known of *budget*."""
     labels = tuple(budget.scope) if ANY in budget.scope.values() else ()
     return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode, labels)
+
+
+def make_known(ledger: Ledger, budgets: Sequence[Budget]) -> None:
+    """Tell a ledger what the budgets are that come into force.
+
+    Raises:
+        ConfigurationError: It keeps the balances of one in another unit, and would read them in
+            this one.
+    """
+    with contextlib.suppress(LedgerError):  # it is down: nobody knows
+        told = ledger.descriptions()
+        for budget in budgets:
+            before = Note.from_json(told[budget.id]) if budget.id in told else None
+            if before is not None and before.limit.unit != budget.limit.unit:
+                allowed = f"{before.limit.unit}, in which its ledger counts it; or another id"
+                raise ConfigurationError(f"budget {budget.id}: limit", budget.limit.unit, allowed)
+    ledger.describe({budget.id: note_of(budget).to_json() for budget in budgets})
