@@ -115,17 +115,11 @@ class Window:
 
     def at(self, now: float) -> Span:
         """The window that contains the unix second *now*; of a rolling one, the slice."""
-        if self.period in ("total", "session"):
-            return Span(self.period, None)
+        if (endless := _ENDLESS.get(self.period)) is not None:
+            return endless
         if rolling := self.rolling:
             return rolling.slice(rolling.start(now))
-        zone = ZoneInfo(self.timezone)
-        local = datetime.fromtimestamp(now, zone)
-        start = _start(self.period, local)
-        end = _start(self.period, _beyond(self.period, start))
-        if self.period == "hour":  # a repeated hour at the end of summer time is an hour of its own
-            return Span(f"hour:{int(start.timestamp())}", start.timestamp() + 3600)
-        return Span(f"{self.period}:{start.date().isoformat()}", end.timestamp())
+        return _calendar_span(self.period, self.timezone, int(now // 60))
 
 
 def is_period(text: object) -> bool:
@@ -138,6 +132,20 @@ def _rolling(period: str) -> Rolling | None:
     found = _ROLLING.fullmatch(period)
     seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
     return Rolling(seconds) if 0 < seconds <= MAX_ROLLING_S else None
+
+
+_ENDLESS = {period: Span(period, None) for period in ("total", "session")}
+
+
+@lru_cache(maxsize=1024)
+def _calendar_span(period: str, timezone: str, minute: int) -> Span:
+    """The span that contains a minute since 1970, within which none begins: worked out once."""
+    local = datetime.fromtimestamp(minute * 60, ZoneInfo(timezone))
+    start = _start(period, local)
+    end = _start(period, _beyond(period, start))
+    if period == "hour":  # a repeated hour at the end of summer time is an hour of its own
+        return Span(f"hour:{int(start.timestamp())}", start.timestamp() + 3600)
+    return Span(f"{period}:{start.date().isoformat()}", end.timestamp())
 
 
 def _start(period: str, local: datetime) -> datetime:

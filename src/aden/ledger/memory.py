@@ -7,7 +7,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 from aden.core.record import CallRecord
@@ -151,17 +150,8 @@ class MemoryLedger:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    @contextmanager
-    def _turn(self) -> Iterator[float]:
-        """Have the ledger to oneself; gives the time."""
-        if not self._lock.acquire(timeout=TURN_S):
-            # Only what interrupted this very thread's turn gets here: a destructor, a signal.
-            raise LedgerUnavailable(f"{self.url} is in use by the thread that asks")
-        try:
-            self._catch_up()
-            yield self._clock()
-        finally:
-            self._lock.release()
+    def _turn(self) -> "_Turn":
+        return _Turn(self)
 
     def _soon(self, work: Callable[[float], None]) -> None:
         self._put_off.append(work)
@@ -190,6 +180,30 @@ class MemoryLedger:
     def _after_fork_in_child(self) -> None:
         self._paused = False
         self._lock = threading.Lock()
+
+
+class _Turn:
+    """Having the ledger to oneself; gives the time."""
+
+    __slots__ = ("_ledger",)
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+
+    def __enter__(self) -> float:
+        ledger = self._ledger
+        if not ledger._lock.acquire(timeout=TURN_S):
+            # Only what interrupted this very thread's turn gets here: a destructor, a signal.
+            raise LedgerUnavailable(f"{ledger.url} is in use by the thread that asks")
+        try:
+            ledger._catch_up()
+            return ledger._clock()
+        except BaseException:
+            ledger._lock.release()
+            raise
+
+    def __exit__(self, *_raised: object) -> None:
+        self._ledger._lock.release()
 
 
 _LEDGERS: "weakref.WeakSet[MemoryLedger]" = weakref.WeakSet()

@@ -68,8 +68,10 @@ def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
 
 def step_below(line: Line, balance: Balance) -> int | None:
     """The spend at which the ladder's next step begins: the same share of a raised limit."""
+    if line.below is None:
+        return None
     limit = balance.limit(line.limit)
-    if line.below is None or limit == line.limit:
+    if limit == line.limit:
         return line.below
     return -(-line.below * limit // line.limit) if line.limit else None
 
