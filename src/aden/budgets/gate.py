@@ -42,7 +42,7 @@ def observed(plan: Plan, policy: Policy, outcome: Outcome, hook: Decision) -> De
     asked = plan.would_be.ask
     answer: Outcome = None
     if outcome is not None and asked is not None:
-        balances = {balance.budget: balance for balance in outcome.balances}
+        balances = balances_of(outcome)
         verdict = choose(asked, balances)
         if verdict.option is None:
             refusing = balances[verdict.budget]
@@ -68,7 +68,7 @@ def second_ask(
 def refused(refusal: Refusal, plan: Plan) -> Decision:
     """A ledger's refusal as a Decision."""
     match = _match_of(plan, refusal.budget)
-    balance = _balance_of(refusal, match.key)
+    balance = balances_of(refusal)[match.key]
     budget, show = match.budget, match.budget.limit.show
     if refusal.reason == "policy":
         message = f"budget {budget.id!r} is frozen by an operator"
@@ -102,7 +102,7 @@ def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     """What a refusal tells the caller."""
     matched = [match for match in plan.matches if match.budget.id == decision.budget_id]
     match = matched[0] if matched else tightest(plan, outcome)
-    balance = _balance_of(outcome, match.key) if match and outcome else None
+    balance = balances_of(outcome).get(match.key) if match else None
     limit = match.budget.limit if match else None
     full = None
     if limit:
@@ -128,7 +128,8 @@ def budget_views(plan: Plan, outcome: Outcome, reach: Reach) -> tuple[Mapping[st
     """The matching budgets as the hook sees them, the tightest first."""
     if outcome is None:
         return ()
-    views = [_view(match, _balance_of(outcome, match.key), plan, reach) for match in plan.matches]
+    balances = balances_of(outcome)
+    views = [_view(match, balances[match.key], plan, reach) for match in plan.matches]
     return tuple(sorted(views, key=_tightness))
 
 
@@ -136,10 +137,10 @@ def tightest(plan: Plan, outcome: Outcome) -> Match | None:
     """The matching budget of which the largest share is spent."""
     if outcome is None or not plan.matches:
         return None
-    return max(
-        plan.matches,
-        key=lambda match: percent_used(match.budget, _balance_of(outcome, match.key)),
-    )
+    if len(plan.matches) == 1:
+        return plan.matches[0]
+    balances = balances_of(outcome)
+    return max(plan.matches, key=lambda match: percent_used(match.budget, balances[match.key]))
 
 
 def percent_used(budget: Budget, balance: Balance, more: int = 0) -> float:
@@ -155,26 +156,26 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     decision = ALLOW
     if plan.quotes[outcome.option].model != plan.quotes[0].model:
         decision = _degraded(plan, outcome)
+    balances = balances_of(outcome)
     for match in plan.matches:
-        if policy.enforces(match.budget):
-            balance = _balance_of(outcome, match.key)
-            decision = most_restrictive(decision, _throttled(match, balance))
+        if match.ladder and policy.enforces(match.budget):
+            decision = most_restrictive(decision, _throttled(match, balances[match.key]))
     return decision
 
 
 def _degraded(plan: Plan, grant: Grant) -> Decision:
     """Why a cheaper option than the asked one was granted."""
-    quote = plan.quotes[grant.option]
+    quote, balances = plan.quotes[grant.option], balances_of(grant)
     assert plan.ask is not None
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
-        balance = _balance_of(grant, match.key)
+        balance = balances[match.key]
         below = step_below(line, balance)
         if line.enforce and below is not None and balance.spent >= below:
             used = percent_used(match.budget, balance)
             message = f"budget {match.budget.id!r} is {used:.1f} % used"
             return Decision("degrade", "policy", "policy", message, match.budget.id, quote.model)
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
-        balance = _balance_of(grant, match.key)
+        balance = balances[match.key]
         limit = balance.limit(line.limit)
         if line.enforce and balance.spent + balance.held + line.amount > limit:
             hard = balance.spent + line.amount > limit
@@ -251,6 +252,6 @@ def _match_of(plan: Plan, key: str) -> Match:
     return next(match for match in plan.matches if match.key == key)
 
 
-def _balance_of(outcome: Outcome, key: str) -> Balance:
-    assert outcome is not None
-    return next(balance for balance in outcome.balances if balance.budget == key)
+def balances_of(outcome: Outcome) -> dict[str, Balance]:
+    """What the ledger said of each budget, by its key."""
+    return {balance.budget: balance for balance in outcome.balances} if outcome else {}

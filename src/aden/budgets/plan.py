@@ -246,13 +246,13 @@ def lines(
 
 
 def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
-    budget = match.budget
+    budget, amount = match.budget, chosen.holds(match.budget)
     return Line(
         budget=match.key,
         window=budget.span,
         limit=MAX_COUNT if _goes_on(match, chosen) else budget.limit.amount,
-        amount=chosen.holds(budget),
-        at_risk=chosen.risks(budget),
+        amount=amount,
+        at_risk=amount if chosen.at_risk is chosen.amounts else chosen.risks(budget),
         below=_next_step(match, chosen, quotes),
         enforce=policy.enforces(budget),
     )

@@ -167,7 +167,7 @@ class Settler:
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
         last = call.attempts[-1] if call.attempts else None
         match = gate.tightest(call.plan, call.outcome) if call.plan else None
-        balance = _balance(call, match.key) if match else None
+        balance = gate.balances_of(call.outcome).get(match.key) if match else None
         used = None
         if match and balance:
             used = _used_after(match.budget, balance, billed)
@@ -207,8 +207,9 @@ class Settler:
     def _ladder_alerts(self, call: Call, billed: Bill) -> None:
         if call.plan is None or self._meter.on_alert is None:
             return
+        balances = gate.balances_of(call.outcome)
         for match in call.plan.matches:
-            balance = _balance(call, match.key)
+            balance = balances.get(match.key)
             if balance is None:
                 continue
             used = _used_after(match.budget, balance, billed)
@@ -240,11 +241,6 @@ class Settler:
 def _used_after(budget: Budget, balance: Balance, billed: Bill) -> float:
     """Per cent of the budget used with this call, as far as its reserve could see."""
     return gate.percent_used(budget, balance, billed.amounts.of(budget.limit.unit))
-
-
-def _balance(call: Call, key: str) -> Balance | None:
-    balances = call.outcome.balances if call.outcome else ()
-    return next((balance for balance in balances if balance.budget == key), None)
 
 
 def _output(call: Call) -> tuple[str, int] | None:
