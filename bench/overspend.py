@@ -1,7 +1,9 @@
 """How much a budget lets through when many callers share it: by the provider's own bill.
 
 Each row is one run against the local provider: a budget that affords 80 calls, many more callers
-than that, and the ratio of what the provider billed to what was budgeted. Run: make bench
+than that, and the ratio of what the provider billed to what was budgeted. In the rows "jump" nobody
+sets a cap, answers become ten times as long in the middle, and the budget affords each caller 40
+short answers. In "killed" one of the processes is killed in the middle. Run: make bench
 """
 
 import argparse
@@ -9,15 +11,33 @@ import asyncio
 import multiprocessing
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aden.testing import Hang, Normal, OpenAIServer
 
+if TYPE_CHECKING:
+    from redis_kit import RedisServer
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "ledger"))
+
 CALLS_AFFORDED = 80
+SHORT_AFFORDED = 40
+"""Short answers that a budget affords each caller, where answers jump."""
+SHORT_TOKENS, LONG_TOKENS = 20, 200
+MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1")
+BUSY_WAIT_MS = 3000
+"""How long a caller waits for a refund: long enough for the calls before it to end."""
+TRIES = {"mixed": 4, "abandoned": 10, "left, fast": 10}
+"""How many times more often callers try where calls cost less, so that the budget is asked for."""
 OUTPUT_TOKENS = 200
 QUESTION = [{"role": "user", "content": f"Tell me something in {OUTPUT_TOKENS} tokens."}]
 LEAVE_AFTER_CHUNKS = 3
@@ -37,7 +57,11 @@ class Run:
     @property
     def name(self) -> str:
         ledger = self.ledger.split(":")[0]
-        return f"{self.processes} × {self.callers:<3} {self.shape:<11} {ledger:<6} {self.overrun}"
+        return f"{self.processes} × {self.callers:<3} {self.shape:<11} {ledger:<8} {self.overrun}"
+
+    @property
+    def jumps(self) -> bool:
+        return self.shape.startswith("jump")
 
 
 def main() -> None:
@@ -46,37 +70,55 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=4, help="calls that each caller tries")
     parser.add_argument("--only", default="", help="only the rows whose name contains this")
     arguments = parser.parse_args()
-    price = _price_of_one_call()
-    limit = price * CALLS_AFFORDED
+    price, short = _price_of(OUTPUT_TOKENS), _price_of(SHORT_TOKENS)
     print(f"a call costs {price} nano-dollars; the budget affords {CALLS_AFFORDED}")
-    print(f"{'processes × callers':<40} ratio  billed  refused  errors   seconds")
-    for run in _runs():
-        if arguments.only in run.name:
-            _measure(run, limit, arguments.tries)
+    print("billed and booked: by the provider and in the ledger, divided by the budget")
+    print(f"{'processes × callers':<42} billed  booked  calls  refused  errors  seconds")
+    with ExitStack() as resources:
+        for run in _runs(resources):
+            if arguments.only in run.name:
+                limit = price * CALLS_AFFORDED
+                if run.jumps:
+                    limit = short * SHORT_AFFORDED * run.processes * run.callers
+                _measure(run, limit, arguments.tries)
 
 
-def _runs() -> Iterator[Run]:
-    shapes = ("plain", "stream", "abandoned")
-    with tempfile.TemporaryDirectory(prefix="aden-bench-") as directory:
-        for shape, (processes, callers) in product(shapes, ((1, 50), (4, 25))):
-            if processes == 1:
-                yield Run(processes, callers, shape, "memory:")
-            yield Run(processes, callers, shape, f"sqlite://{directory}/{shape}-{processes}.db")
-        for processes, callers in ((1, 50), (4, 25)):
-            file = f"sqlite://{directory}/fast-{processes}.db"
-            yield Run(processes, callers, "left, fast", file, interval_ms=0.2)
-        for shape, overrun in product(("jump", "jump plain", "retried"), ("in_flight", "never")):
-            for processes, callers in ((1, 50), (4, 25)):
-                file = f"sqlite://{directory}/{shape}-{overrun}-{processes}.db".replace(" ", "-")
-                yield Run(processes, callers, shape, file, overrun)
+def _runs(resources: ExitStack) -> Iterator[Run]:
+    directory = resources.enter_context(tempfile.TemporaryDirectory(prefix="aden-bench-"))
+    files = (f"sqlite://{directory}/{number}.db" for number in range(1000))
+    sizes = ((1, 50), (4, 25))
+    for shape, (processes, callers) in product(("plain", "stream", "abandoned", "mixed"), sizes):
+        if processes == 1:
+            yield Run(processes, callers, shape, "memory:")
+        yield Run(processes, callers, shape, next(files))
+    for processes, callers in sizes:
+        yield Run(processes, callers, "left, fast", next(files), interval_ms=0.2)
+    yield Run(4, 25, "killed", next(files))
+    for shape, overrun in product(("jump", "jump plain", "retried"), ("in_flight", "never")):
+        for processes, callers in sizes:
+            yield Run(processes, callers, shape, next(files), overrun)
+    if (redis := _redis(resources, directory)) is not None:
+        for shape in ("plain", "stream", "abandoned", "killed"):
+            yield Run(4, 25, shape, redis.url())
 
 
-def _price_of_one_call() -> int:
+def _redis(resources: ExitStack, directory: str) -> "RedisServer | None":
+    from redis_kit import RedisServer, find_server
+
+    if find_server() is None:
+        print("(no redis-server here: its rows are missing)")
+        return None
+    return resources.enter_context(RedisServer(Path(directory)))
+
+
+def _price_of(tokens: int) -> int:
     import openai
+
+    question = [{"role": "user", "content": f"Tell me something in {tokens} tokens."}]
 
     with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
         client = openai.OpenAI(base_url=server.base_url, api_key="k")
-        client.chat.completions.create(model="gpt-4o", messages=QUESTION, max_tokens=OUTPUT_TOKENS)
+        client.chat.completions.create(model="gpt-4o", messages=question, max_tokens=tokens)
         return server.bill.total_nano_usd
 
 
@@ -94,22 +136,25 @@ def _measure(run: Run, limit: int, tries: int) -> None:
         started = time.perf_counter()
         processes = [
             context.Process(
-                target=_process, args=(environment, run, f"{limit / 1e9:.9f}", tries, results)
+                target=_process,
+                args=(environment, run, f"{limit / 1e9:.9f}", tries, number, results),
             )
-            for _ in range(run.processes)
+            for number in range(run.processes)
         ]
         for process in processes:
             process.start()
-        counts = [results.get() for _ in processes]
+        killed = 1 if run.shape == "killed" else 0
+        counts = [results.get() for _ in processes[killed:]]
         for process in processes:
             process.join()
         took = time.perf_counter() - started
         server.wait_idle()
         billed = server.bill.total_nano_usd
         refused, errors = (sum(count[index] for count in counts) for index in (0, 1))
+        booked, calls = max(count[2] for count in counts), len(server.bill.items)
         print(
-            f"{run.name:<40} {billed / limit:.3f}  {len(server.bill.items):>6}  {refused:>7}"
-            f"  {errors:>6}  {took:>8.1f}",
+            f"{run.name:<42} {billed / limit:>6.3f} {booked / limit:>7.3f} {calls:>6}"
+            f" {refused:>8} {errors:>7} {took:>8.1f}",
             flush=True,
         )
 
@@ -119,17 +164,34 @@ def _process(
     run: Run,
     limit_usd: str,
     tries: int,
-    results: "multiprocessing.SimpleQueue[tuple[int, int]]",
+    number: int,
+    results: "multiprocessing.SimpleQueue[tuple[int, int, int]]",
 ) -> None:
     os.environ.update(environment)
     import aden
 
-    aden.instrument(budgets=[aden.Budget("bench", limit_usd, overrun=run.overrun)])
-    results.put(asyncio.run(_callers(run, tries)))
+    budget = aden.Budget("bench", limit_usd, overrun=run.overrun)
+    aden.instrument(budgets=[budget], busy_wait_ms=BUSY_WAIT_MS)
+    dies = run.shape == "killed" and number == 0
+    refused, errors = asyncio.run(_callers(run, tries * TRIES.get(run.shape, 1), dies=dies))
+    results.put((refused, errors, _booked(budget)))
     aden.uninstrument()
 
 
-async def _callers(run: Run, tries: int) -> tuple[int, int]:
+def _booked(budget: object) -> int:
+    """Nano-dollars that the ledger has booked, as this process sees it at its end."""
+    import aden
+    from aden.runtime import current_runtime
+
+    aden.flush()
+    runtime = current_runtime()
+    assert runtime is not None
+    assert isinstance(budget, aden.Budget)
+    (balance,) = runtime.meter.ledger.balances([(budget.id, budget.span)])
+    return balance.spent
+
+
+async def _callers(run: Run, tries: int, *, dies: bool) -> tuple[int, int]:
     import openai
 
     import aden
@@ -142,13 +204,16 @@ async def _callers(run: Run, tries: int) -> tuple[int, int]:
 
         async def caller() -> None:
             nonlocal refused, errors
-            jumps = run.shape.startswith("jump")
-            for number in range(tries * 4 if jumps else tries):
+            short = SHORT_AFFORDED // 2 if run.jumps else 0
+            for number in range(short + tries * 3 if run.jumps else tries):
                 try:
-                    if jumps:
-                        await _call_of(client, run.shape, 200 if number >= tries * 3 // 2 else 20)
+                    if run.jumps:
+                        length = SHORT_TOKENS if number < short else LONG_TOKENS
+                        await _call_of(client, run.shape, length)
                     else:
                         await _call(client, run.shape)
+                        if dies:  # while the other callers' calls are open
+                            os.kill(os.getpid(), signal.SIGKILL)
                 except aden.RequestCancelledError:
                     refused += 1
                     await asyncio.sleep(0.05)
@@ -163,9 +228,10 @@ async def _call(client: object, shape: str) -> None:
     import openai
 
     assert isinstance(client, openai.AsyncOpenAI)
-    if shape in ("plain", "retried"):
+    if shape in ("plain", "retried", "mixed"):
+        model = random.choice(MODELS) if shape == "mixed" else "gpt-4o"  # noqa: S311
         await client.chat.completions.create(
-            model="gpt-4o", messages=QUESTION, max_tokens=OUTPUT_TOKENS
+            model=model, messages=QUESTION, max_tokens=OUTPUT_TOKENS
         )
         return
     stream = await client.chat.completions.create(

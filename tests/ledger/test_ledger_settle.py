@@ -217,10 +217,22 @@ def test_typical_output_is_a_high_percentile_of_what_was_seen(ledger: Store) -> 
     assert typical(ledger, "m") is None
 
     for number in range(7, 100):
-        ledger.settle(Settlement(f"m{number}", output=("m", 100 if number < 96 else 5_000)))
+        ledger.settle(Settlement(f"m{number}", output=("m", 100 if number % 30 else 5_000)))
 
     assert typical(ledger, "m") == 104
     assert typical(ledger, "other") is None
+
+
+def test_old_outputs_fade(ledger: Store) -> None:
+    """After a thousand short answers a few long ones are believed."""
+    for number in range(1000):
+        ledger.settle(Settlement(f"short{number}", output=("m", 90 + number % 20)))
+    short = typical(ledger, "m")
+    assert short is not None
+    assert short <= 112
+    for number in range(10):
+        ledger.settle(Settlement(f"long{number}", output=("m", 1_000)))
+    assert typical(ledger, "m") == 1_024
 
 
 def test_the_journal_returns_the_records_that_it_was_given(ledger: Store) -> None:

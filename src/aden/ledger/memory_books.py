@@ -15,6 +15,7 @@ from aden.ledger.journal import Keep
 from aden.ledger.operator import AUDIT_ENTRIES, AuditEntry, Held, Marks
 from aden.ledger.protocol import AlertClaim, Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
+    OUTPUTS_HALVED_AT,
     RETAIN_S,
     UNCONFIRMED_S,
     alert_id,
@@ -104,6 +105,9 @@ class Books:
                 histogram = self.outputs.setdefault(model, {})
                 bucket = output_bucket(tokens)
                 histogram[bucket] = histogram.get(bucket, 0) + 1
+                if histogram[bucket] >= OUTPUTS_HALVED_AT:
+                    halved = {edge: seen // 2 for edge, seen in histogram.items() if seen > 1}
+                    self.outputs[model] = halved
             if settlement.record is not None:
                 self.journal.append((now, settlement.record))
         self._forget(now)

@@ -98,6 +98,14 @@ def percentile_of(histogram: Mapping[int, int], quantile: float = 0.95) -> int |
     return max(histogram)
 
 
+OUTPUTS_HALVED_AT = 64
+"""How often one output length of a model is seen before all its counts are halved.
+
+So old answers fade: when answers become longer, a few dozen of them are believed, whatever was seen
+in the months before.
+"""
+
+
 def output_bucket(tokens: int) -> int:
     """Upper edge of the bucket for an output length: eight buckets an octave, never under 16."""
     if tokens <= 16:

@@ -7,6 +7,7 @@ from aden.core.window import Rolling, Window, slice_of
 from aden.ledger.journal import Keep
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
+    OUTPUTS_HALVED_AT,
     RETAIN_S,
     UNCONFIRMED_S,
     choose,
@@ -56,15 +57,21 @@ def settle(
             add(db, now, charge, settled=charge.amount)
         settled(db, now, settlement.operation)
         if settlement.output is not None:
-            model, tokens = settlement.output
-            db.execute(
-                "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
-                " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1",
-                (model, output_bucket(tokens)),
-            )
+            _learn(db, *settlement.output)
         if line is not None:
             db.execute("INSERT INTO journal (at, record) VALUES (?, ?)", (now, line))
     forget(db, now, keep)
+
+
+def _learn(db: sqlite3.Connection, model: str, tokens: int) -> None:
+    (seen,) = db.execute(
+        "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
+        " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1 RETURNING seen",
+        (model, output_bucket(tokens)),
+    ).fetchone()
+    if seen >= OUTPUTS_HALVED_AT:
+        db.execute("UPDATE output SET seen = seen / 2 WHERE model = ?", (model,))
+        db.execute("DELETE FROM output WHERE model = ? AND seen = 0", (model,))
 
 
 def renew(

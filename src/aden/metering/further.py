@@ -45,9 +45,12 @@ def next_sending(meter: "Meter", call: Call, request: Request, *, as_sent: bool)
         as_sent: Whether its cap is on the wire already and cannot be lowered any more.
     """
     held = call.quote
-    if held is None or not bound_to_fit(call):
+    if held is None:
         return None
     try:
+        if not bound_to_fit(call):
+            _hold_besides(meter, call)
+            return None
         return _next_sending(meter, call, request, held, as_sent=as_sent)
     except Exception:
         meter.cannot("gate", "a sending could not be bounded", trace=True)
@@ -64,6 +67,18 @@ def _next_sending(
         return None
     ways = (held.cut,) if as_sent else cuts(request)
     return _further(call, [_quote(meter, call, request, cut) for cut in ways], owed, request)
+
+
+def _hold_besides(meter: "Meter", call: Call) -> None:
+    """A sending that no budget has to bear: what those before it may cost is held as well."""
+    plan, outcome = call.plan, call.outcome
+    if not call.attempts or plan is None or not isinstance(outcome, Grant):
+        return
+    owed = _owed(meter, call)
+    if owed.tokens:
+        pairs = zip(plan.matches, outcome.holds, strict=True)
+        amounts = [hold.amount + owed.of(match.budget.limit.unit) for match, hold in pairs]
+        meter.ledger.extend(call.id, amounts)
 
 
 def next_slice(meter: "Meter", call: Call, request: Request, tokens: int) -> Further | None:

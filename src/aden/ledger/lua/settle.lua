@@ -3,7 +3,28 @@
 -- the journal keeps, for how many seconds, then budget, window, amount of each charge.
 
 local JOURNAL = BASE .. ':journal'
+local HALVED_AT = 64 -- as in rules
 local FORGET = 50 -- of a kind, with one call: a night's worth must not hold up everybody
+
+-- One more output of a length; a length that is seen so often halves all counts of its model.
+local function learn(field)
+  local outputs = BASE .. ':outputs'
+  if redis.call('HINCRBY', outputs, field, 1) < HALVED_AT then
+    return
+  end
+  local model = string.match(field, ':.*$')
+  local all = redis.call('HGETALL', outputs)
+  for i = 1, #all, 2 do
+    if string.match(all[i], ':.*$') == model then
+      local half = math.floor(tonumber(all[i + 1]) / 2)
+      if half > 0 then
+        redis.call('HSET', outputs, all[i], string.format('%d', half))
+      else
+        redis.call('HDEL', outputs, all[i])
+      end
+    end
+  end
+end
 
 local function settle(id, now)
   drop(id)
@@ -13,7 +34,7 @@ local function settle(id, now)
   save()
   keep(id, now + RETAIN_S)
   if ARGV[3] ~= '' then
-    redis.call('HINCRBY', BASE .. ':outputs', ARGV[3], 1)
+    learn(ARGV[3])
   end
   if ARGV[4] ~= '' then
     redis.call('XADD', JOURNAL, '*', 'record', ARGV[4], 'at', exact(now))
