@@ -116,3 +116,26 @@ async def claimed_by_hand(alerts: Alerts) -> None:
     """What the dispatcher does, in this test's own loop, so that it can be cut off."""
     result: Any = ClaimedAlert(alerts.meter, BALANCE, 80_000)(AlertEvent("info", "80 %"))
     await result
+
+
+async def test_an_async_handler_is_at_home_on_the_loop_of_the_call(
+    instrumented: Callable[..., House],
+) -> None:
+    """Where its own sessions live; one that raises has been told, and is blamed."""
+    homes: list[asyncio.AbstractEventLoop] = []
+    done = asyncio.Event()
+
+    async def at_home(event: AlertEvent) -> None:
+        homes.append(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        done.set()
+        raise RuntimeError("bang")
+
+    alerts = Alerts(instrumented(), at_home)
+    alerts.cross()
+    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.sleep(0.05)
+    alerts.cross(after_s=LEASE_S)
+    await asyncio.sleep(0.05)
+    assert homes == [asyncio.get_running_loop()]
+    assert len(alerts.ids) == 1

@@ -59,7 +59,7 @@ class Dispatcher:
             self._tasks[task] = partial(self._call, emitter, event)
             task.add_done_callback(self._task_ended)
         elif self._queue.qsize() < QUEUE_EVENTS:
-            self._queue.put(partial(self._call, emitter, event, owner))
+            self._queue.put(partial(self._call, emitter, event, owner, loop))
         else:
             self.dropped += 1
             if self.dropped == 1:
@@ -101,13 +101,35 @@ class Dispatcher:
             except Exception:
                 logger.exception("aden: work on the emitters' thread failed")
 
-    def _call(self, emitter: Callable[[Event], object], event: Event, owner: object = None) -> None:
+    def _call(
+        self,
+        emitter: Callable[[Event], object],
+        event: Event,
+        owner: object = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         try:
             result = emitter(event)
-            if inspect.isawaitable(result):
+            if not inspect.isawaitable(result):
+                return
+            if loop is not None and loop.is_running():
+                loop.call_soon_threadsafe(self._take_home, result, owner or emitter)
+            else:
                 asyncio.run(_bounded(result))
         except Exception as error:
             self._blame(owner or emitter, error)
+
+    def _take_home(self, result: Awaitable[object], owner: object) -> None:
+        """Await on the running loop what the thread was given for an event that was put there."""
+        task = asyncio.get_running_loop().create_task(self._watch(result, owner))
+        self._tasks[task] = _nothing
+        task.add_done_callback(self._task_ended)
+
+    async def _watch(self, result: Awaitable[object], owner: object) -> None:
+        try:
+            await _bounded(result)
+        except Exception as error:
+            self._blame(owner, error)
 
     async def _await(self, emitter: Callable[[Event], object], event: Event) -> None:
         try:
@@ -132,6 +154,10 @@ class Dispatcher:
         if id(emitter) not in self._blamed:
             self._blamed[id(emitter)] = emitter  # kept, so that nothing else gets its id
             logger.error("aden: %r raised and is not logged again", emitter, exc_info=error)
+
+
+def _nothing() -> None:
+    """A coroutine that was cut off cannot be begun anew; an alert is claimed again by others."""
 
 
 async def _bounded(result: Awaitable[object]) -> None:
