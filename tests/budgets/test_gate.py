@@ -81,6 +81,13 @@ def test_degrade_and_throttle_apply_together() -> None:
     )
 
 
+def test_of_several_delays_the_longest_is_waited_for() -> None:
+    """Whichever step names it."""
+    ladder: list[Step] = [Throttle(50, 2000), Throttle(80, 300)]
+    decision, _ = _decide([Budget("b", "0.01", ladder=ladder)], 8_100_000)
+    assert decision.delay_ms == 2000
+
+
 def test_the_cheaper_of_two_degrades_wins() -> None:
     """A hook cannot lead back to a dearer model than the ladder allows."""
     budget = Budget("b", "0.01", ladder=[Degrade(80, "gpt-4o-mini")])

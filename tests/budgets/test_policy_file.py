@@ -86,7 +86,7 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ("[[budget]]\nlimit_usd = 1", "id"),
         ('[[budget]]\nid = "b"', "limit_usd"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimit_tokens = 5', "limit_tokens"),
-        ('[[budget]]\nid = "b"\nlimit_requests = 1.5', "1.5"),
+        ('[[budget]]\nid = "b"\nlimit_requests = 1.5', "budget b: limit in requests=1.5"),
         ('[[budget]]\nid = "b"\nlimit_usd = nan', "nan"),
         ('[[budget]]\nid = "b"\nlimit_seconds = nan', "seconds from 0"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimt = 2', "limt"),

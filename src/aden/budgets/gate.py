@@ -206,7 +206,7 @@ def _throttled(match: Match, balance: Balance) -> Decision:
         "policy",
         message,
         budget.id,
-        delay_ms=steps[-1].delay_ms,
+        delay_ms=max(step.delay_ms for step in steps),
         delay_source="policy",
     )
 

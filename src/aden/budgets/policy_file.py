@@ -121,7 +121,7 @@ def _budget(table: Mapping[str, Any]) -> Budget:
     values = dict(table)
     for key, limit in _LIMITS.items():
         if key in values:
-            values["limit"] = limit(values.pop(key))
+            values["limit"] = _limit(limit, values.pop(key), name)
     if isinstance(down := values.get("on_ledger_down"), dict):
         values["on_ledger_down"] = _allowance(down, f"{name}: on_ledger_down")
     scope = values.pop("scope", {})
@@ -132,6 +132,13 @@ def _budget(table: Mapping[str, Any]) -> Budget:
     return Budget(**values, scope=_scope(scope, name))
 
 
+def _limit(count: Callable[[Any], Limit], value: object, name: str) -> Limit:
+    try:
+        return count(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error.setting}", error.value, error.allowed) from None
+
+
 def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
     kinds = {"allowance_usd": None, **{f"allowance_{key[6:]}": _LIMITS[key] for key in _LIMITS}}
     if len(table) != 1 or not set(table) <= set(kinds):
@@ -139,7 +146,7 @@ def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
         raise ConfigurationError(name, table, allowed)
     ((kind, value),) = table.items()
     count = kinds[kind]
-    return Allowance(count(value) if count else value)
+    return Allowance(_limit(count, value, name) if count else value)
 
 
 def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
