@@ -31,6 +31,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/refusals.py
 	$(BIN)/python bench/ceiling.py
+	$(BIN)/python bench/launch.py
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
