@@ -18,6 +18,7 @@ from aden.budgets.note import make_known
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
 from aden.core.attribution import NOBODY
+from aden.doctor.subject import Subject
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
 from aden.instrumentation.livekit import LIVEKIT
@@ -86,6 +87,10 @@ class Runtime:
                     limit,
                 )
 
+    def subject(self) -> Subject:
+        """What the doctor looks at."""
+        return Subject(aden_version(), self.options, self.meter, self.providers)
+
     def end(self) -> None:
         """The process ends: end the spans that are open, then flush. Never raises."""
         if self._ended:
@@ -117,7 +122,7 @@ def start(options: MeterOptions, otel: OTelArguments | None = None) -> Runtime:
         settings = Settings.from_env(os.environ)
         old = _runtime if _runtime is not None and _runtime.pid == os.getpid() else None
         _runtime = _compose(options, settings, otel or OTelArguments(), old)
-        _put_in_force(_runtime)
+        _put_in_force(_runtime, doctor=bool(settings.doctor))
         return _runtime
 
 
@@ -133,7 +138,7 @@ def start_misconfigured(error: ConfigurationError) -> None:
         telemetry = _telemetry(OTelArguments(), ContentOptions())
         meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), gate)
         _runtime = Runtime(MeterOptions(), meter, providers)
-        _put_in_force(_runtime)
+        _put_in_force(_runtime, doctor=says_yes(os.environ.get("ADEN_DOCTOR", "")))
 
 
 def start_quietly(options: MeterOptions) -> None:
@@ -166,7 +171,7 @@ def stop() -> None:
         _runtime = None
 
 
-def _put_in_force(runtime: Runtime) -> None:
+def _put_in_force(runtime: Runtime, *, doctor: bool) -> None:
     runtime.meter.flush = runtime.flush
     set_active_meter(runtime.meter)
     watch_budgets(runtime.meter.reserver.fill.read)
@@ -175,6 +180,10 @@ def _put_in_force(runtime: Runtime) -> None:
     if runtime.providers.owned:
         adopt_tracer_provider(runtime.providers.tracer)
     arm(_end_current)
+    if doctor:
+        from aden.doctor.worker import say_once
+
+        say_once(runtime.subject())
 
 
 def _end_current() -> None:

@@ -24,6 +24,8 @@ def test_known_methods_are_treated_as_they_bill() -> None:
         name: METHODS[name].treatment
         for name in (
             "chat.completions.create",
+            "responses.connect",
+            "realtime.connect",
             "beta.chat.completions.create",
             "embeddings.create",
             "images.edit",
@@ -40,7 +42,7 @@ def test_known_methods_are_treated_as_they_bill() -> None:
             "beta.threads.runs.create",
         )
     }
-    gated, rest = list(treated.items())[:6], list(treated.items())[6:]
+    gated, rest = list(treated.items())[:8], list(treated.items())[8:]
     assert {treatment for _, treatment in gated} == {"gated"}
     assert {treatment for _, treatment in rest[:5]} == {"free"}
     assert {treatment for _, treatment in rest[5:]} == {"backstopped"}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from aden.cli.budgets.run import add_budgets
 from aden.cli.demo.command import add_demo
+from aden.cli.doctor import add_doctor
 from aden.cli.prices import add_prices
 from aden.cli.reconcile import add_reconcile
 from aden.cli.spend.run import add_spend
 from aden.errors import ConfigurationError, LedgerError
 
-COMMANDS = (add_demo, add_spend, add_budgets, add_reconcile, add_prices)
+COMMANDS = (add_demo, add_spend, add_budgets, add_reconcile, add_prices, add_doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

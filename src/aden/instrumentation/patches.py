@@ -7,7 +7,7 @@ is found, moved and taken out where it stands, and what others put above or belo
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,6 +72,16 @@ class Patches:
         """Stand below all others, some of whom take off whatever is on top when they leave."""
         for place in self._places() if self._wanted else ():
             place.sink()
+
+    @property
+    def in_force(self) -> Mapping[str, bool]:
+        """Of what is imported by now, whether our wrapper stands there."""
+        places = {
+            f"{each.module}.{each.name}": _locate(each)
+            for each in self.table
+            if each.module in sys.modules
+        }
+        return {name: bool(place and place.ours is not None) for name, place in places.items()}
 
     @property
     def missing(self) -> tuple[str, ...]:

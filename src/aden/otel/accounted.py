@@ -31,23 +31,28 @@ class Account:
     ) -> None:
         self._losses = losses
         self._signal = signal
-        self._where = where
+        self.where = where
         self._session = session
+
+    @property
+    def latest(self) -> Outcome:
+        """What became of the latest request, as far as the exporter lets that be known."""
+        return self._session.latest if self._session is not None else Outcome()
 
     def close(self, items: int, *, taken: bool) -> None:
         """An export of *items* ended."""
-        latest = self._session.latest if self._session is not None else Outcome()
+        latest = self.latest
         if taken and latest.cause is None:
             self._losses.count(
-                self._signal, "rejected", min(items, latest.rejected), self._where, latest.detail
+                self._signal, "rejected", min(items, latest.rejected), self.where, latest.detail
             )
         else:
             cause = latest.cause or "other"
-            self._losses.count(self._signal, cause, items, self._where, latest.detail)
+            self._losses.count(self._signal, cause, items, self.where, latest.detail)
 
     def dropped(self, items: int) -> None:
         """Items never came to the exporter: the queue before it was full."""
-        self._losses.count(self._signal, "queue_full", items, self._where)
+        self._losses.count(self._signal, "queue_full", items, self.where)
 
 
 class AccountedSpanExporter(SpanExporter):
@@ -115,7 +120,7 @@ class AccountedMetricExporter(MetricExporter):
     def __init__(self, inner: Any, account: Account) -> None:
         super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
         self._inner: MetricExporter = inner
-        self._account = account
+        self.account = account
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -128,7 +133,7 @@ class AccountedMetricExporter(MetricExporter):
             for scope in resource.scope_metrics
             for metric in scope.metrics
         )
-        self._account.close(points, taken=result is MetricExportResult.SUCCESS)
+        self.account.close(points, taken=result is MetricExportResult.SUCCESS)
         return result
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
@@ -145,12 +150,12 @@ class AccountedLogExporter(LogRecordExporter):
 
     def __init__(self, inner: LogRecordExporter, account: Account) -> None:
         self._inner = inner
-        self._account = account
+        self.account = account
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Export, and book what was not taken."""
         result = self._inner.export(batch)
-        self._account.close(len(batch), taken=result is LogRecordExportResult.SUCCESS)
+        self.account.close(len(batch), taken=result is LogRecordExportResult.SUCCESS)
         return result
 
     def shutdown(self) -> None:

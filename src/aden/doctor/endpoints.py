@@ -1,0 +1,113 @@
+"""Whether what is shown arrives: a test span, and an empty request for metrics and events."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+
+from aden.doctor.finding import Finding
+from aden.doctor.subject import Subject
+from aden.otel.accounted import Account
+from aden.otel.destinations import SIGNALS, Destinations, Signal, destinations
+from aden.otel.exporters import Exporters
+from aden.otel.losses import HINTS, Losses
+
+WAIT_S = 5.0
+"""An endpoint that throttles is asked again by the exporter for ten seconds; that is no news."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """One request to one endpoint."""
+
+    signal: Signal
+    name: str
+    account: Account
+    work: Callable[[], object]
+    took_ms: float | None = None
+
+    def run(self) -> None:
+        """Send it."""
+        started = time.perf_counter()
+        try:
+            self.work()
+        finally:
+            self.took_ms = (time.perf_counter() - started) * 1000
+
+
+def endpoints(subject: Subject) -> Iterable[Finding]:
+    """Send to every endpoint at once, and tell what came back."""
+    url, key = subject.providers.url, subject.providers.key
+    wanted = destinations(os.environ, server=bool(url and key))
+    totals = subject.providers.losses.totals()
+    lost = {f"{signal} {cause}": items for (signal, cause), items in totals.items()}
+    if not wanted:
+        said = "none is configured: nothing is exported by Aden"
+        yield Finding("endpoints", "telemetry", said)
+    if lost:
+        said = ", ".join(f"{count} {what}" for what, count in lost.items())
+        yield Finding("endpoints", "lost so far", said, "warning", {"lost": lost})
+    trials = list(_trials(wanted, Exporters(Losses(), url, key)))
+    threads = [threading.Thread(target=trial.run, daemon=True) for trial in trials]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + WAIT_S
+    for trial, thread in zip(trials, threads, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        yield _told(trial)
+
+
+def _trials(wanted: Destinations, exporters: Exporters) -> Iterable[Trial]:
+    for signal in SIGNALS:
+        for name in wanted.of(signal):
+            if name in ("console", "aden_console"):
+                continue
+            made: Any = getattr(exporters, "spans" if signal == "traces" else signal)(name)
+            if made is not None:
+                yield Trial(signal, name, made.account, partial(made.export, _CONTENT[signal]()))
+
+
+def _told(trial: Trial) -> Finding:
+    where, latest = trial.account.where, trial.account.latest
+    what = f"{trial.signal} to {trial.name}"
+    facts = {
+        "signal": trial.signal,
+        "endpoint": where,
+        "cause": latest.cause,
+        "rejected": latest.rejected,
+        "detail": latest.detail,
+        "ms": trial.took_ms and round(trial.took_ms, 1),
+    }
+    if trial.took_ms is None:
+        known = HINTS.get(latest.cause or "")
+        tried = f"; so far: {known}" if known else ""
+        said = f"{where} did not take it within {WAIT_S:.0f} s{tried}"
+        return Finding("endpoints", what, said, "failure", facts)
+    if latest.cause is not None:
+        hint = HINTS.get(latest.cause, latest.detail)
+        said = f"{where} did not take it ({latest.cause.replace('_', ' ')}): {hint}"
+        return Finding("endpoints", what, said, "failure", facts)
+    if latest.rejected:
+        said = f"{where} took it but rejected {latest.rejected}: {latest.detail}"
+        return Finding("endpoints", what, said, "failure", facts)
+    return Finding("endpoints", what, f"{where} took it in {trial.took_ms:.0f} ms", facts=facts)
+
+
+def _test_span() -> Sequence[ReadableSpan]:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("aden")
+    span = tracer.start_span("aden doctor")
+    span.end()
+    return [span] if isinstance(span, ReadableSpan) else []
+
+
+_CONTENT: dict[Signal, Callable[[], Any]] = {
+    "traces": _test_span,
+    "metrics": lambda: MetricsData(resource_metrics=[]),
+    "logs": list,
+}

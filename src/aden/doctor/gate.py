@@ -1,0 +1,44 @@
+"""Whether requests are decided here: by which wrappers, in which mode."""
+
+import sys
+from collections.abc import Iterable
+
+from aden.doctor.finding import Finding
+from aden.doctor.subject import Subject
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit import LIVEKIT
+from aden.instrumentation.openai import OPENAI
+from aden.instrumentation.patches import Patches
+
+
+def gate(subject: Subject) -> Iterable[Finding]:
+    """The meter in force, its mode, and where its wrappers stand."""
+    if (why := subject.meter.options.misconfigured) is not None:
+        then = "let through" if subject.meter.options.fail_open else "refused"
+        yield Finding("gate", "settings", f"{why}; requests are {then}", "failure")
+    elif active_meter() is not subject.meter:
+        yield Finding("gate", "in force", "no: requests of this process are not seen", "failure")
+    else:
+        yield Finding("gate", "in force", "yes")
+    mode = subject.meter.policy().mode
+    if mode != "enforce":
+        yield Finding("gate", "mode", f"{mode}: nothing is refused by budgets", "warning")
+    if subject.meter.options.fail_open:
+        said = "what cannot be evaluated lets requests through (fail_open)"
+        yield Finding("gate", "failing open", said)
+    yield from _wrappers("openai", OPENAI)
+    yield from _wrappers("livekit.agents", LIVEKIT)
+
+
+def _wrappers(module: str, patches: Patches) -> Iterable[Finding]:
+    if module not in sys.modules:
+        yield Finding("gate", module, "not imported here; it is wrapped when it is")
+        return
+    standing = patches.in_force
+    absent = [name for name, stands in standing.items() if not stands]
+    facts = {"wrapped": len(standing) - len(absent), "not_wrapped": absent}
+    if absent:
+        said = f"not wrapped: {', '.join(absent)}: this version differs, or somebody else unwrapped"
+        yield Finding("gate", module, said, "failure", facts)
+    else:
+        yield Finding("gate", module, f"{len(standing)} functions are wrapped", facts=facts)

@@ -1,0 +1,144 @@
+"""Which of OpenTelemetry's parts are installed and live, and who brought them."""
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from typing import Any
+
+from opentelemetry import _logs, metrics, trace
+
+from aden.doctor.finding import Finding, Level
+from aden.doctor.subject import Subject
+from aden.telemetry.telemetry import SCHEMA_URL
+
+_AUTO = "opentelemetry.instrumentation.auto_instrumentation"
+
+
+def opentelemetry(subject: Subject) -> Iterable[Finding]:
+    """Versions, how this process was launched, instrumentors, providers."""
+    sdk = version("opentelemetry-sdk")
+    said = f"API {version('opentelemetry-api')}, SDK {sdk}, semantic conventions {SCHEMA_URL}"
+    yield Finding("opentelemetry", "versions", said, facts={"sdk": sdk, "schema_url": SCHEMA_URL})
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        said = "OTEL_SDK_DISABLED=true: nothing is shown; budgets hold"
+        yield Finding("opentelemetry", "SDK", said, "warning")
+    live = any(name.startswith(_AUTO) for name in sys.modules)
+    said = "by opentelemetry-instrument" if live else "without opentelemetry-instrument"
+    yield Finding("opentelemetry", "launched", said, facts={"auto_instrumentation": live})
+    yield _chosen("distro", "OTEL_PYTHON_DISTRO", live=live)
+    yield _chosen("configurator", "OTEL_PYTHON_CONFIGURATOR", live=live)
+    yield _instrumentors()
+    yield from _providers(subject)
+
+
+def _chosen(kind: str, variable: str, *, live: bool) -> Finding:
+    """Which distro or configurator a zero-code launch takes: the named, else the first found."""
+    known = [*entry_points(group=f"opentelemetry_{kind}")]
+    asked = os.environ.get(variable, "").strip()
+    facts = {"installed": {each.name: _source(each) for each in known}, "asked": asked or None}
+    chosen = next((each for each in known if not asked or each.name == asked), None)
+    if chosen is None:
+        said = f"{variable}={asked} names none that is installed ({_list(known)})"
+        return Finding("opentelemetry", kind, said, "failure" if live else "warning", facts)
+    said = f"{chosen.name} ({_source(chosen)})"
+    level: Level = "ok"
+    if not asked and len(known) > 1:
+        said += f", the first that was found of {_list(known)}: choose with {variable}"
+        level = "warning" if live else "ok"
+    if not live:
+        said = f"a zero-code launch would take {said}"
+    return Finding("opentelemetry", kind, said, level, {**facts, "chosen": chosen.name})
+
+
+def _instrumentors() -> Finding:
+    """The instrumentors that are installed, and those of them that are active."""
+    known = [*entry_points(group="opentelemetry_instrumentor")]
+    active = [each for each in known if _is_active(each)]
+    idle = [each for each in known if each not in active]
+    said = f"active: {_list(active) or 'none'}; installed and idle: {_list(idle) or 'none'}"
+    return Finding(
+        "opentelemetry",
+        "instrumentors",
+        said,
+        facts={
+            "active": {each.name: _source(each) for each in active},
+            "idle": {each.name: _source(each) for each in idle},
+        },
+    )
+
+
+def _is_active(point: EntryPoint) -> bool:
+    kind = getattr(sys.modules.get(point.module), point.attr, None)  # without importing it
+    made = getattr(kind, "_instance", None)
+    return bool(getattr(made, "is_instrumented_by_opentelemetry", False))
+
+
+def _providers(subject: Subject) -> Iterable[Finding]:
+    owned = subject.providers.owned
+    tracer, meter = subject.providers.tracer, subject.providers.meter
+    processors = getattr(getattr(tracer, "_active_span_processor", None), "_span_processors", ())
+    shown = [_exporting(each) for each in processors]
+    sampler = getattr(getattr(tracer, "sampler", None), "get_description", lambda: None)()
+    yield _provider("tracer provider", tracer, trace.get_tracer_provider(), shown, owned, sampler)
+    readers = [_exporting(each) for each in getattr(meter, "_metric_readers", ())]
+    yield _provider("meter provider", meter, metrics.get_meter_provider(), readers, owned)
+    logger = subject.providers.logger or _logs.get_logger_provider()
+    multi = getattr(logger, "_multi_log_record_processor", None)
+    logs = [_exporting(each) for each in getattr(multi, "_log_record_processors", ())]
+    ours = subject.providers.logger is not None
+    yield _provider("logger provider", logger, _logs.get_logger_provider(), logs, ours)
+
+
+def _provider(
+    what: str,
+    provider: Any,
+    in_force: Any,
+    parts: list[str],
+    owned: bool,
+    sampler: str | None = None,
+) -> Finding:
+    name = type(provider).__name__
+    facts = {"class": _class(provider), "parts": parts, "ours": owned, "sampler": sampler}
+    if name.lstrip("_").startswith(("Proxy", "NoOp")):
+        said = "none is set: nothing of this kind is shown"
+        return Finding("opentelemetry", what, said, facts=facts)
+    who = "Aden's" if owned else f"the application's ({_class(provider)})"
+    said = f"{who}: {', '.join(parts) or 'exports nothing'}"
+    if sampler:
+        said += f"; sampler {sampler}"
+    if provider is not in_force:
+        said += f"; the global one is another ({_class(in_force)})"
+        return Finding("opentelemetry", what, said, "warning", facts)
+    return Finding("opentelemetry", what, said, facts=facts)
+
+
+_INSIDE = ("span_exporter", "_exporter", "_batch_processor", "_inner", "_span_exporter")
+
+
+def _exporting(part: Any) -> str:
+    """A processor or reader, and what it leads to: ``BatchSpanProcessor → OTLPSpanExporter``."""
+    chain = [type(part).__name__]
+    for _ in range(6):
+        part = next((each for name in _INSIDE if (each := getattr(part, name, None))), None)
+        if part is None:
+            break
+        chain.append(type(part).__name__)
+    return " → ".join(name for name in chain if name != "BatchProcessor")
+
+
+def _class(value: Any) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _source(point: EntryPoint) -> str:
+    """The distribution that brings an entry point."""
+    if point.dist is not None:
+        return f"{point.dist.name} {point.dist.version}"
+    found = packages_distributions().get(point.module.partition(".")[0], ["?"])
+    return found[0]
+
+
+def _list(points: Iterable[EntryPoint]) -> str:
+    return ", ".join(f"{each.name} ({_source(each)})" for each in points)

@@ -1,0 +1,49 @@
+"""Which policy is in force, and where it came from."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from aden.budgets.watch import PolicyFile
+from aden.doctor.finding import Finding
+from aden.doctor.subject import Subject
+
+
+def policy(subject: Subject) -> Iterable[Finding]:
+    """Its source, version, age and size."""
+    current = subject.meter.policy()
+    owner = getattr(subject.meter.policy, "__self__", None)
+    source, age_s = "code", None
+    if isinstance(owner, PolicyFile):
+        source, age_s = str(owner.path), _age(owner.path)
+    elif not current.budgets and not current.rules:
+        source = "none"
+    counted = f"{len(current.budgets)} budget(s), {len(current.rules)} rule(s)"
+    said = f"{counted}, version {current.version}, mode {current.mode}, from {source}"
+    if age_s is not None:
+        said += f", written {_ago(age_s)} ago"
+    facts = {
+        "source": source,
+        "version": current.version,
+        "mode": current.mode,
+        "budgets": [each.id for each in current.budgets[:1000]],
+        "rules": len(current.rules),
+        "age_s": age_s,
+    }
+    if source == "none":
+        said = "no budgets and no rules: nothing is limited; name a file in ADEN_BUDGETS"
+    yield Finding("policy", "in force", said, "warning" if source == "none" else "ok", facts)
+
+
+def _age(path: Path) -> float | None:
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _ago(seconds: float) -> str:
+    for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
