@@ -17,7 +17,6 @@ from aden.budgets.doubts import warn_of_models
 from aden.budgets.note import make_known
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.watch import PolicyFile
-from aden.core.attribution import NOBODY
 from aden.doctor.subject import Subject
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
@@ -33,11 +32,12 @@ from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
+from aden.precedence import content_options, gate_options
 from aden.pricing import PriceBook
 from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
 from aden.telemetry.budget_gauge import watch_budgets
-from aden.telemetry.content import MAX_CHARS, ContentOptions
+from aden.telemetry.content import ContentOptions
 from aden.telemetry.telemetry import SHOWS, ShowOptions, Telemetry
 
 logger = logging.getLogger("aden")
@@ -220,14 +220,14 @@ def _compose(
         ledger=ledger,
         telemetry=_telemetry(
             otel,
-            _content_options(options, settings),
+            content_options(options, settings),
             ShowOptions(
                 proposed_cost="gen_ai_cost" in settings.semconv_opt_in,
                 frameworks_operations=providers.tells_frameworks and otel.meter_provider is None,
             ),
         ),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
-        options=_gate_options(options, settings),
+        options=gate_options(options, settings),
         before_request=options.before_request,
         hook_is_async=is_async(options.before_request),
         emit_metric=options.emit_metric,
@@ -310,28 +310,6 @@ def _ledger(
 def _in_container() -> bool:
     marks = ("/.dockerenv", "/run/.containerenv")
     return any(Path(mark).exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ
-
-
-def _gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
-    fail_open = options.fail_open if options.fail_open is not None else settings.fail_open
-    timeout = options.hook_timeout_ms
-    if timeout is None:
-        timeout = settings.hook_timeout_ms
-    wait = options.busy_wait_ms if options.busy_wait_ms is not None else settings.busy_wait_ms
-    return GateOptions(
-        fail_open=bool(fail_open),
-        hook_timeout_ms=GateOptions().hook_timeout_ms if timeout is None else timeout,
-        busy_wait_ms=wait,
-        trust_request_metadata=options.trust_request_metadata,
-        attribution=options.attribution or NOBODY,
-    )
-
-
-def _content_options(options: MeterOptions, settings: Settings) -> ContentOptions:
-    chars = options.content_max_chars
-    if chars is None:
-        chars = settings.content_max_chars
-    return ContentOptions(options.redact_content, MAX_CHARS if chars is None else chars)
 
 
 def _telemetry(
