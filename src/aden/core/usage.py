@@ -112,8 +112,10 @@ MAX_SECONDS = 7 * 24 * 3600
 def token_count(value: object) -> int | None:
     """A count of tokens, characters or images as a provider reported it.
 
-    None where it is missing or absurd.
+    None where it is missing or absurd. Some servers write whole numbers as 12.0.
     """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
         return None
     return value

@@ -12,6 +12,7 @@ from aden.budgets.bound import SLICE_TOKENS
 from aden.core.estimate import output_tokens
 from aden.core.request import Request
 from aden.instrumentation.arrivals import Arrivals
+from aden.instrumentation.doubt import doubt
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -57,6 +58,7 @@ class StreamMeter:
         bound = quote is not None and quote.bound is not None
         self._ending = ending() if ending is not None and bound else None
         self._chunks = 0
+        self._latest: Any = None
         self._arrivals: Arrivals | None = None
         self._grow_at = self._end_of_hold()
         self.over = False
@@ -85,6 +87,7 @@ class StreamMeter:
             if attempt.first_chunk_at is None:
                 self.began()
             self._chunks += 1
+            self._latest = chunk
             visible = self._feed(attempt, chunk)
             if self._ending is not None:
                 self._ending.add(chunk)
@@ -93,9 +96,13 @@ class StreamMeter:
                 self._extend_at = seen * 3 // 2
                 self._meter.settler.extend(self._call)
         except Exception:
-            self._meter.cannot("reader", "a chunk could not be read", trace=True)
+            self.unreadable("a chunk could not be read")
             return True
         return visible
+
+    def unreadable(self, why: str) -> None:
+        """Something of the answer is not what it should be: it is told, and the call goes on."""
+        self._meter.cannot("reader", why, trace=True)
 
     def outgrown(self) -> int | None:
         """Tokens of a choice that are here or near, where they outgrow what is held; else None."""
@@ -159,7 +166,12 @@ class StreamMeter:
         if self._attempt.outcome == "open" and how not in ("complete", "error"):
             self._left()
         self._attempt.ended_unknown()
+        if self._latest is not None:
+            self._attempt.doubt = doubt(self._latest)
         if self._attempt.request.stream:
+            if how == "complete":
+                self._attempt.over = True
+                self._attempt.silent = self._attempt.silent or not self._chunks  # it was no stream
             self._call.stream_end = how
         if self._owns:
             self._meter.settle(self._call, error)

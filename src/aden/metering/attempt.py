@@ -37,6 +37,8 @@ class Attempt:
     """True where the provider has said its last word, though the caller may not have read it."""
     failure: ReportedFailure | None = None
     """The provider's own word that it failed."""
+    doubt: str | None = None
+    """What in the provider's count cannot be true."""
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -52,6 +54,12 @@ class Attempt:
         self.first_chunk_at = time.perf_counter()
         return True
 
+    @property
+    def untold(self) -> bool:
+        """Whether the answer is whole, and no usage came with it where one was to be expected."""
+        expected = not (self.request.carries.counted or self.request.unlisted)
+        return self.outcome == "unknown" and self.over and expected
+
     def saw_text(self, text: str) -> None:
         """Note a piece of the answer: text, a tool call's arguments, a refusal."""
         self.deltas += 1
@@ -63,10 +71,10 @@ class Attempt:
         self.unread = -(-events * tokens // self.deltas) if self.deltas else events
 
     def saw_usage(self, usage: Usage) -> None:
-        """Note what the provider counted; later counts replace earlier ones."""
+        """Note what the provider counted; later counts replace earlier ones, each for itself."""
         if not usage.counted:
             return
-        self.usage = usage
+        self.usage = usage.filled(self.usage)
         self.outcome = "reported"
 
     def ended_unknown(self) -> None:

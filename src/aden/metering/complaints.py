@@ -50,6 +50,12 @@ class Complaints:
                 "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
             )
 
+    def usage(self, why: str) -> None:
+        """A provider's count is missing, or cannot be true."""
+        self.telemetry.failed("usage")
+        if self._says("usage"):
+            logger.warning("aden: %s; the call is booked by an estimate", why)
+
     def skipped(self, target: str) -> None:
         """A model that was degraded to cannot take the request."""
         if self._says(f"skip {target}"):

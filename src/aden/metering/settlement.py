@@ -1,5 +1,6 @@
 """The end of a call: price it, book it, write the span, count it, tell the emitters."""
 
+import contextlib
 import hashlib
 import os
 import time
@@ -12,8 +13,10 @@ from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Alert
 from aden.budgets.plan import binds, counts
 from aden.core.failure import error_type
+from aden.core.limit import Amounts
+from aden.core.money import NanoUSD
 from aden.core.record import AlertEvent, CallRecord
-from aden.core.usage import NO_USAGE
+from aden.core.usage import NO_USAGE, Usage
 from aden.core.window import Window
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _A_DAY = Window("day")
+_NOT_PRICED = Bill(Usage(estimated=True), Amounts(NanoUSD(0), 0, 0), "none")
 
 
 class Settler:
@@ -47,7 +51,7 @@ class Settler:
             self._settle(call, error or call.failure)
         except Exception:
             self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
-            self._settle_hold(call)
+            self._settle_hold(call, error or call.failure)
 
     def progress(self, call: Call) -> Sequence[int]:
         """What the call has cost so far, one amount a hold; a plain call may have cost all."""
@@ -118,6 +122,10 @@ class Settler:
         meter = self._meter
         for attempt in call.attempts:
             attempt.ended_unknown()
+            if attempt.doubt is not None:
+                meter.complaints.usage(f"{call.model!r:.100} reported {attempt.doubt}")
+            elif error is None and attempt.untold:
+                meter.complaints.usage(f"{call.model!r:.100} told no usage")
             if attempt.outcome == "reported" and attempt.usage.input_tokens:
                 tokens = attempt.usage.input_tokens
                 meter.estimator.report(call.conversation, attempt.request, tokens)
@@ -142,11 +150,13 @@ class Settler:
         self._ladder_alerts(call, billed)
         self._standing_alerts(call)
 
-    def _settle_hold(self, call: Call) -> None:
+    def _settle_hold(self, call: Call, error: BaseException | None) -> None:
         """Book what was held; the ledger ignores it where the call is booked already."""
         holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
         self._meter.ledger.settle(Settlement(call.id, holds))
         self._meter.reserver.settled(call, holds)
+        with contextlib.suppress(Exception):  # said already; the span may not stay open
+            call.span.finish(self._record(call, _NOT_PRICED, error), error, NO_ANSWER)
 
     def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
         """One charge a matching budget, in the window of the reserve."""

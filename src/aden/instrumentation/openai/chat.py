@@ -10,12 +10,17 @@ from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
 from aden.instrumentation.openai.parameters import (
+    ask_for,
+    failure,
     get,
     given,
     is_given,
+    items,
     metadata_of,
     reads_bytes,
     strip_metadata,
+    text,
+    texts,
 )
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
@@ -39,7 +44,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     """What is asked, as far as deciding, pricing and showing need it."""
     asked = given(kwargs)
     host, port = address_of(client)
-    model = str(asked.get("model") or "")
+    model = text(asked.get("model")) or ""
     size, extra = _measure_input(asked)
     return Request(
         provider=provider_of(client, host),
@@ -51,9 +56,9 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         or token_count(asked.get("max_tokens")),
         choices=max(1, token_count(asked.get("n")) or 1),
         hidden_output=reasons(model) or bool(asked.get("reasoning_effort")),
-        pinned=bool(getattr(client, "_azure_deployment", None)),
+        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort="reasoning_effort" in asked,
-        service_tier=asked.get("service_tier"),
+        service_tier=text(asked.get("service_tier")),
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),
@@ -64,8 +69,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model, and usage asked for where a stream did not (if *ask*)."""
     sent = dict(kwargs)
-    if is_given(sent.get("model")):
-        sent["model"] = model
+    ask_for(sent, model)
     strip_metadata(sent)
     if not ask or not is_given(sent.get("stream")) or not sent.get("stream"):
         return sent, False
@@ -78,13 +82,11 @@ def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, An
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note what a whole response says; an object of the SDK or its JSON."""
-    attempt.response_id = get(response, "id") or attempt.response_id
-    attempt.response_model = get(response, "model") or attempt.response_model
-    attempt.service_tier = get(response, "service_tier") or attempt.service_tier
-    choices = get(response, "choices") or ()
-    attempt.finish_reasons = tuple(
-        str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
-    )
+    attempt.response_id = text(get(response, "id")) or attempt.response_id
+    attempt.response_model = text(get(response, "model")) or attempt.response_model
+    attempt.service_tier = text(get(response, "service_tier")) or attempt.service_tier
+    choices = items(get(response, "choices"))
+    attempt.finish_reasons = texts(get(choice, "finish_reason") for choice in choices)
     said = _said(response)
     attempt.answer = Answer(said, said)
     read_usage(attempt, get(response, "usage"))
@@ -96,18 +98,20 @@ def read(attempt: Attempt, response: Any) -> None:
 def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     """Note what a chunk says; False for the usage chunk that only we asked for."""
     if attempt.response_id is None:
-        attempt.response_id = get(chunk, "id")
-        attempt.response_model = get(chunk, "model")
+        attempt.response_id = text(get(chunk, "id"))
+        attempt.response_model = text(get(chunk, "model"))
         attempt.answer = Answer(_said(chunk))
-    choices = get(chunk, "choices") or ()
+    if isinstance(chunk, Mapping) and (error := chunk.get("error")):
+        attempt.failure = failure(error)  # of an object, the SDK has raised it already
+    choices = items(get(chunk, "choices"))
     for choice in choices:
         _feed_choice(attempt, choice)
     usage = get(chunk, "usage")
     if usage is not None:
-        attempt.service_tier = get(chunk, "service_tier") or attempt.service_tier
+        attempt.service_tier = text(get(chunk, "service_tier")) or attempt.service_tier
         read_usage(attempt, usage)
         return bool(choices) or not hide_usage
-    if hide_usage and not isinstance(chunk, Mapping):
+    if hide_usage and hasattr(chunk, "model_fields_set"):
         # Asked for usage, the provider says "usage": null in every other chunk.
         chunk.model_fields_set.discard("usage")
     return True
@@ -123,21 +127,21 @@ def _said(response: Any) -> dict[str, str]:
 
 
 def _feed_choice(attempt: Attempt, choice: Any) -> None:
-    if text := "".join(_texts(get(choice, "delta"))):
-        attempt.saw_text(text)
-    if reason := get(choice, "finish_reason"):
-        attempt.finish_reasons = (*attempt.finish_reasons, str(reason))
+    if said := "".join(_texts(get(choice, "delta"))):
+        attempt.saw_text(said)
+    if reason := text(get(choice, "finish_reason")):
+        attempt.finish_reasons = (*attempt.finish_reasons, reason)
 
 
 def _texts(delta: Any) -> Iterable[str]:
     for name in ("content", "refusal", "reasoning_content"):
-        if isinstance(text := get(delta, name), str):
-            yield text
-    for tool_call in get(delta, "tool_calls") or ():
+        if isinstance(said := get(delta, name), str):
+            yield said
+    for tool_call in items(get(delta, "tool_calls")):
         function = get(tool_call, "function")
         for name in ("name", "arguments"):
-            if isinstance(text := get(function, name), str):
-                yield text
+            if isinstance(said := get(function, name), str):
+                yield said
 
 
 def read_usage(attempt: Attempt, usage: Any) -> None:

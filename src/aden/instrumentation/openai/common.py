@@ -5,7 +5,7 @@ from typing import Any
 
 from aden.core.request import Request, Scalar
 from aden.instrumentation.openai.hosts import address_of, provider_of
-from aden.instrumentation.openai.parameters import given, is_given, metadata_of, strip_metadata
+from aden.instrumentation.openai.parameters import ask_for, given, metadata_of, strip_metadata, text
 from aden.metering.attempt import Attempt
 
 Attributes = Mapping[str, Scalar | tuple[str, ...]]
@@ -17,12 +17,12 @@ def described(
     """A request with what all endpoints share: provider, model, server, metadata."""
     asked = given(kwargs)
     host, port = address_of(client)
-    model = asked.get("model")
+    model = text(asked.get("model")) or ""
     return Request(
         provider=provider_of(client, host),
-        model=model if isinstance(model, str) else "",
+        model=model,
         operation=operation,
-        pinned=bool(getattr(client, "_azure_deployment", None)) or not isinstance(model, str),
+        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),
@@ -34,8 +34,7 @@ def described(
 def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model."""
     sent = dict(kwargs)
-    if is_given(sent.get("model")):
-        sent["model"] = model
+    ask_for(sent, model)
     strip_metadata(sent)
     return sent, False
 

@@ -12,7 +12,7 @@ from aden.instrumentation.openai.common import described
 from aden.instrumentation.openai.embeddings import measure
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import Endpoint
-from aden.instrumentation.openai.parameters import get, given
+from aden.instrumentation.openai.parameters import get, given, items, text, texts
 from aden.metering.attempt import Attempt
 
 DEFAULT_MAX_TOKENS = 16
@@ -40,7 +40,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     )
     if limit is None and (request.server_address or "").endswith(OPENAI_HOSTS):
         request = replace(request, max_output_tokens=DEFAULT_MAX_TOKENS)
-    return replace(request, model=request.model or str(asked.get("model") or ""))
+    return request
 
 
 def _attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
@@ -57,12 +57,10 @@ def _count(prompt: Any) -> int:
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note what a whole response says."""
-    attempt.response_id = get(response, "id") or attempt.response_id
-    attempt.response_model = get(response, "model") or attempt.response_model
-    choices = get(response, "choices") or ()
-    attempt.finish_reasons = tuple(
-        str(reason) for choice in choices if (reason := get(choice, "finish_reason"))
-    )
+    attempt.response_id = text(get(response, "id")) or attempt.response_id
+    attempt.response_model = text(get(response, "model")) or attempt.response_model
+    choices = items(get(response, "choices"))
+    attempt.finish_reasons = texts(get(choice, "finish_reason") for choice in choices)
     chat.read_usage(attempt, get(response, "usage"))
     if attempt.outcome != "reported":
         for choice in choices:
@@ -71,15 +69,15 @@ def read(attempt: Attempt, response: Any) -> None:
 
 def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     """Note what a chunk says; False for the usage chunk that only we asked for."""
-    for choice in get(chunk, "choices") or ():
+    for choice in items(get(chunk, "choices")):
         _saw_text(attempt, choice)
     # A chunk of chat, but for its texts.
     return chat.feed(attempt, chunk, hide_usage)
 
 
 def _saw_text(attempt: Attempt, choice: Any) -> None:
-    if isinstance(text := get(choice, "text"), str) and text:
-        attempt.saw_text(text)
+    if said := text(get(choice, "text")):
+        attempt.saw_text(said)
 
 
 ENDPOINT = Endpoint(

@@ -12,6 +12,7 @@ from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
+from aden.instrumentation.openai.parameters import text
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.taking import take_response
 from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
@@ -109,8 +110,9 @@ def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, A
         return endpoint.describe(kwargs, client)
     except Exception:
         meter.cannot("description", "a request could not be measured", trace=True)
-        model = kwargs.get("model")
-        return Request("openai", model if isinstance(model, str) else "")
+        return Request(
+            "openai", text(kwargs.get("model")) or "", stream=kwargs.get("stream") is True
+        )
 
 
 def _deliver(
@@ -280,4 +282,6 @@ def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _concrete_value(name: str, value: Any) -> Any:
     if name not in ("messages", "tools") or isinstance(value, list | tuple | str | Mapping):
         return value
-    return list(value) if isinstance(value, Iterable) else value
+    if isinstance(value, Iterable) and not hasattr(value, "model_dump"):
+        return list(value)
+    return value

@@ -8,7 +8,7 @@ from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.common import described, rewrite, unseen
 from aden.instrumentation.openai.endpoint import Endpoint
-from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.openai.parameters import get, text
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 
@@ -38,7 +38,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note usage, model and the length of a vector."""
-    attempt.response_model = get(response, "model") or attempt.response_model
+    attempt.response_model = text(get(response, "model")) or attempt.response_model
     usage = get(response, "usage")
     attempt.saw_usage(Usage(input_tokens=token_count(get(usage, "prompt_tokens"))))
     data = get(response, "data")

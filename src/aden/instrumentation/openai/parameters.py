@@ -1,7 +1,9 @@
 """What the parameters of a request and the fields of an answer have in common, on any endpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from aden.core.failure import ReportedFailure
 
 RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
@@ -25,6 +27,30 @@ def is_model(value: object) -> bool:
     return hasattr(type(value), "__pydantic_fields__")
 
 
+def text(value: object) -> str | None:
+    """*value* where it is a text that says something; a provider or a caller may send anything."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value if type(value) is str else str.__str__(value)  # an Enum's is its value
+
+
+def texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Those of *values* that are texts."""
+    return tuple(each for value in values if (each := text(value)) is not None)
+
+
+def items(value: object) -> Sequence[Any]:
+    """*value* where it is a list, else nothing."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def failure(error: Any) -> ReportedFailure:
+    """An error as the provider's answer tells it."""
+    code = text(get(error, "code")) or text(get(error, "type"))
+    said = error if isinstance(error, str) else get(error, "message")
+    return ReportedFailure(code or "error", str(said or ""))
+
+
 def is_given(value: object) -> bool:
     """False for None and for the SDK's ``NOT_GIVEN`` and ``omit``."""
     return value is not None and type(value).__name__ not in ("NotGiven", "Omit")
@@ -33,6 +59,12 @@ def is_given(value: object) -> bool:
 def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments that say something."""
     return {name: value for name, value in kwargs.items() if is_given(value)}
+
+
+def ask_for(sent: dict[str, Any], model: str) -> None:
+    """Name the decided model, where it is another one; else it stays the caller's own object."""
+    if is_given(asked := sent.get("model")) and model != (text(asked) or ""):
+        sent["model"] = model
 
 
 def reads_bytes(sent: Mapping[str, Any]) -> bool:

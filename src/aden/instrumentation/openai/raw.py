@@ -1,8 +1,7 @@
 """``with_raw_response`` and ``with_streaming_response``: metered as the caller reads them."""
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,6 +9,7 @@ import wrapt
 
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.events import Events, values
 from aden.instrumentation.streams import StreamMeter, observe_stream
 
 _READABLE = ("json", "text/")
@@ -33,6 +33,8 @@ class RawMeter:
         self._metered = metered
         self._handed_over = False
         self._body = bytearray()
+        self._events = Events()
+        self._read = 0
         self._encoding = http_response.headers.get("content-encoding")
         self._response_class = type(http_response)
         self._kind = http_response.headers.get("content-type") or "application/json"
@@ -48,20 +50,25 @@ class RawMeter:
 
     def parsed(self, value: Any) -> Any:
         """``parse()`` made a stream (or something else): meter it from here on."""
-        if is_stream(value) and not self._handed_over and not self._body:
+        if is_stream(value) and not self._handed_over and not self._read:
             self._handed_over = True
             observe_stream(value, self._metered)
         return value
 
     def feed(self, data: bytes) -> None:
         """The caller has read a piece of the body."""
-        if self._handed_over or not self._kept or len(self._body) > MAX_BODY_BYTES:
+        self._read += len(data)
+        if self._handed_over or not self._kept:
             return
-        self._body += data
-        if self._sending.request.stream:
-            self._metered.began()
-            if not self._encoding:
-                self._read_events()
+        try:
+            if self._sending.request.stream:
+                self._metered.began()
+            if self._streams:
+                self._see(self._events.feed(data))
+            elif self._read <= MAX_BODY_BYTES:
+                self._body += data
+        except Exception:
+            self._metered.unreadable("a piece of a body could not be read")
 
     def closing(self) -> AbstractContextManager[None]:
         """Around the closing of its connection."""
@@ -70,7 +77,7 @@ class RawMeter:
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""
         if not self._handed_over:
-            self._read_rest()
+            self._read_rest(whole=how == "complete")
             self._metered.end(how)
         elif how == "abandoned":  # the response is closed under its stream
             self._metered.end(how)
@@ -78,7 +85,7 @@ class RawMeter:
     def broke(self, error: BaseException) -> None:
         """Reading the body raised; a stream that was parsed from it tells that itself."""
         if not self._handed_over:
-            self._read_rest()
+            self._read_rest(whole=False)
             self._metered.broke(error)
 
     def dropped(self) -> None:
@@ -89,25 +96,38 @@ class RawMeter:
     def __del__(self) -> None:
         self.dropped()
 
-    def _read_rest(self) -> None:
+    @property
+    def _streams(self) -> bool:
+        """Whether its events are read as they come."""
+        return self._sending.request.stream and not self._encoding
+
+    def _read_rest(self, *, whole: bool) -> None:
         """Cut in the middle it may be no JSON; the call is then estimated."""
-        with contextlib.suppress(Exception):
+        try:
             if self._encoding:
                 headers = {"content-encoding": self._encoding}
-                whole = self._response_class(200, headers=headers, content=bytes(self._body))
-                self._body[:] = whole.content
+                decoded = self._response_class(200, headers=headers, content=bytes(self._body))
+                self._body[:] = decoded.content
             if self._sending.request.stream:
-                self._read_events()
+                self._see(self._events.feed(bytes(self._body)))
+                if whole:
+                    self._see(self._events.finish())
             elif self._kept:
-                whole = json.loads(self._body) if "json" in self._kind else bytes(self._body)
-                self._endpoint.note(self._sending, whole)
+                body = json.loads(self._body) if "json" in self._kind else bytes(self._body)
+                self._endpoint.note(self._sending, body)
+        except Exception:
+            if whole:
+                self._metered.unreadable("a body could not be read")
 
-    def _read_events(self) -> None:
-        *lines, rest = self._body.split(b"\n")
-        self._body = rest
-        for line in lines:
-            if line.startswith(b"data:") and (data := line[5:].strip()) != b"[DONE]":
-                self._metered.chunk(json.loads(data))
+    def _see(self, events: Iterable[list[bytes]]) -> None:
+        for data in events:
+            try:
+                chunks = values(data)
+            except (ValueError, RecursionError):
+                self._metered.unreadable("an event could not be read")
+                continue
+            for chunk in chunks:
+                self._metered.chunk(chunk)
 
 
 class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aden.core.failure import ReportedFailure
 from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endings import ResponseEnding
@@ -11,11 +10,14 @@ from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
+    ask_for,
+    failure,
     get,
     given,
-    is_given,
+    items,
     metadata_of,
     strip_metadata,
+    text,
 )
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
@@ -40,7 +42,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     """What is asked, as far as deciding, pricing and showing need it."""
     asked = given(kwargs)
     host, port = address_of(client)
-    model = str(asked.get("model") or "")
+    model = text(asked.get("model")) or ""
     size, extra = _measure_input(asked)
     effort = get(asked.get("reasoning"), "effort")
     return Request(
@@ -51,10 +53,10 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         input_extra_tokens=extra,
         max_output_tokens=token_count(asked.get("max_output_tokens")),
         hidden_output=reasons(model) or bool(effort),
-        pinned=bool(getattr(client, "_azure_deployment", None)),
+        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort=effort is not None,
-        service_tier=_text(asked.get("service_tier")),
-        previous_response_id=_text(asked.get("previous_response_id")),
+        service_tier=text(asked.get("service_tier")),
+        previous_response_id=text(asked.get("previous_response_id")),
         conversation_id=_conversation(asked),
         unseen_input=any(name in asked for name in _UNSEEN_INPUT),
         server_address=host,
@@ -67,28 +69,27 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model. Usage comes without being asked for."""
     sent = dict(kwargs)
-    if is_given(sent.get("model")):
-        sent["model"] = model
+    ask_for(sent, model)
     strip_metadata(sent)
     return sent, False
 
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note what a response object says, by whatever way it came; an object or its JSON."""
-    attempt.response_id = _text(get(response, "id")) or attempt.response_id
-    attempt.response_model = _text(get(response, "model")) or attempt.response_model
+    attempt.response_id = text(get(response, "id")) or attempt.response_id
+    attempt.response_model = text(get(response, "model")) or attempt.response_model
     status = get(response, "status")
-    if tier := _text(get(response, "service_tier")):
+    if tier := text(get(response, "service_tier")):
         attempt.service_tier = tier
         attempt.answer = Answer({"openai.response.service_tier": tier})
     attempt.at_work = status in _AT_WORK and bool(get(response, "background"))
     attempt.over = status not in _AT_WORK
     if not attempt.over:
         return
-    output = _items(get(response, "output"))
+    output = items(get(response, "output"))
     attempt.finish_reasons = _finish_reasons(response, status, output)
     if status == "failed":
-        attempt.failure = _failure(get(response, "error"))
+        attempt.failure = failure(get(response, "error"))
     _read_usage(attempt, get(response, "usage"))
     if attempt.outcome != "reported" and not attempt.deltas:
         for item in output:
@@ -111,7 +112,7 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
         if isinstance(name, str) and name:
             attempt.saw_text(name)
     elif kind == "error":
-        attempt.failure = _failure(get(event, "error") or event)
+        attempt.failure = failure(get(event, "error") or event)
     return True
 
 
@@ -145,31 +146,24 @@ def _finish_reasons(response: Any, status: Any, output: Sequence[Any]) -> tuple[
     return tuple(dict.fromkeys(found)) or (("stop",) if status == "completed" else ())
 
 
-def _failure(error: Any) -> ReportedFailure:
-    code = get(error, "code") or get(error, "type")
-    return ReportedFailure(str(code or "error"), str(get(error, "message") or ""))
-
-
 def _texts(item: Any) -> Iterable[str]:
     """Everything of an output item that was generated as text."""
     for name in ("name", "arguments", "input"):
-        if isinstance(text := get(item, name), str):
-            yield text
-    for part in (*_items(get(item, "content")), *_items(get(item, "summary"))):
+        if isinstance(said := get(item, name), str):
+            yield said
+    for part in (*items(get(item, "content")), *items(get(item, "summary"))):
         for name in ("text", "refusal"):
-            if isinstance(text := get(part, name), str):
-                yield text
+            if isinstance(said := get(part, name), str):
+                yield said
 
 
 def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
     """(UTF-8 bytes, tokens that bytes do not show) of everything that is sent to be read."""
-    items = asked.get("input")
-    if isinstance(items, str):
-        items = [items]
-    size, extra = measure_messages(items)
+    sent = asked.get("input")
+    size, extra = measure_messages([sent] if isinstance(sent, str) else sent)
     if "instructions" in asked:
-        text, tokens = measure_messages([asked["instructions"]])
-        size, extra = size + text, extra + tokens - measure_messages([])[1]
+        more, tokens = measure_messages([asked["instructions"]])
+        size, extra = size + more, extra + tokens - measure_messages([])[1]
     size += measure(asked.get("prompt"))[0]
     for name in ("tools", "text", "text_format"):
         if name in asked:
@@ -185,15 +179,7 @@ def _schema(value: Any) -> Any:
 
 def _conversation(asked: Mapping[str, Any]) -> str | None:
     named = asked.get("conversation")
-    return _text(named if isinstance(named, str) else get(named, "id"))
-
-
-def _items(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return text(named if isinstance(named, str) else get(named, "id"))
 
 
 def _span_attributes(
