@@ -78,6 +78,15 @@ def test_the_spend_shown_is_what_the_calls_have_cost(scraped: Scraped) -> None:
     assert shown == pytest.approx(scraped.cost_usd, rel=1e-9)
 
 
+def test_the_time_to_the_first_token_is_not_read_off_two_kinds_of_buckets(scraped: Scraped) -> None:
+    """LiveKit's histogram of that name, in the same process, reaches to 10,000 s."""
+    p50, p95 = (
+        scraped.prometheus.query(QUERIES[f"Time to first token {each}"])[0][1] for each in "AB"
+    )
+
+    assert 0.005 <= p50 <= p95 < 60
+
+
 def test_dollars_are_told_apart_by_the_model_that_was_sent(scraped: Scraped) -> None:
     """One line a model."""
     found = scraped.prometheus.query(QUERIES["Dollars in the last hour, by model A"])

@@ -4,11 +4,15 @@ Prints a line of JSON after its start and after each round: where it is scraped,
 calls so far have cost.
 """
 
+import asyncio
 import contextlib
 import json
 import sys
 
 import openai
+from livekit.agents import Agent, AgentSession
+from livekit.plugins import openai as livekit_openai
+from opentelemetry import metrics
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,11 +25,11 @@ from aden.testing import NoUsage, OpenAIServer, RecordingEmitter, Status
 def main() -> None:
     """Answer stdin until it ends."""
     scraped, _ = start_http_server(0, addr="127.0.0.1")
+    metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()], shutdown_on_exit=False))
     settled = RecordingEmitter()
     with OpenAIServer(ttft_ms=5, token_interval_ms=0) as provider:
         aden.AdenInstrumentor().instrument(
             tracer_provider=TracerProvider(shutdown_on_exit=False),
-            meter_provider=MeterProvider([PrometheusMetricReader()], shutdown_on_exit=False),
             budgets=[
                 aden.Budget("all", "1.00"),
                 aden.Budget("trial", "0", scope={"customer": "trial"}),
@@ -39,6 +43,7 @@ def main() -> None:
         tell(scraped.server_port, settled)
         for _ in sys.stdin:
             calls(client, provider)
+            asyncio.run(conversation(provider))
             aden.flush(5)
             tell(scraped.server_port, settled)
 
@@ -54,6 +59,15 @@ def calls(client: openai.OpenAI, provider: OpenAIServer) -> None:
         ask(client, "gpt-4o-mini")
     with contextlib.suppress(aden.RequestCancelledError), aden.attribution(customer_id="trial"):
         ask(client, "gpt-4o-mini")
+
+
+async def conversation(provider: OpenAIServer) -> None:
+    """Two turns of a LiveKit agent; the second finds the prompt in the provider's cache."""
+    llm = livekit_openai.LLM(model="gpt-4o-mini", base_url=provider.base_url, api_key="none")
+    async with AgentSession[None](llm=llm) as session:
+        await session.start(Agent(instructions="You answer in plain sentences. " * 300))
+        for _ in range(2):
+            await session.run(user_input="in one sentence")
 
 
 def ask(client: openai.OpenAI, model: str, *, stream: bool = False) -> None:
