@@ -70,8 +70,12 @@ class CallRecord:
         }
 
     def to_json(self) -> str:
-        """One compact line; the journal keeps it."""
-        return _encode(self.as_dict())
+        """One compact line, without what is None; the journal keeps it."""
+        said = _said(self)
+        for name in ("usage", "decision", "observed", "attribution"):
+            if name in said:
+                said[name] = _said(getattr(self, name))
+        return _encode(said)
 
     @classmethod
     def from_json(cls, line: str) -> "CallRecord":
@@ -107,6 +111,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` makes one at
 def _plain(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:
     """The fields of a value: `dataclasses.asdict` without its deep copies."""
     return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _said(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:
+    """Those of the fields that are set."""
+    return {name: said for name in value.__slots__ if (said := getattr(value, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,21 +14,32 @@ PRUNE = 50
 
 def forget(db: sqlite3.Connection, now: float, keep: Keep) -> None:
     """Let go of what is old."""
-    _forget_windows(db, now)
-    db.execute(
-        "DELETE FROM alert_claim WHERE (budget, window_id, threshold, epoch) IN (SELECT budget,"
-        " window_id, threshold, epoch FROM alert_claim WHERE forget_at < ? LIMIT ?)",
-        (now, PRUNE),
-    )
-    (last,) = db.execute("SELECT max(id) FROM journal").fetchone()
-    db.execute(
-        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <= ? LIMIT ?)",
-        ((last or 0) - keep.calls, PRUNE),
-    )
-    db.execute(
-        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < ? LIMIT ?)",
-        (now - keep.seconds, PRUNE),
-    )
+    # One look, since nearly always there is nothing.
+    windows, alerts, first, last, oldest = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM balance_age WHERE until < ?),"
+        " EXISTS (SELECT 1 FROM alert_claim WHERE forget_at < ?),"
+        " (SELECT min(id) FROM journal), (SELECT max(id) FROM journal),"
+        " (SELECT min(at) FROM journal)",
+        (now, now),
+    ).fetchone()
+    if windows:
+        _forget_windows(db, now)
+    if alerts:
+        db.execute(
+            "DELETE FROM alert_claim WHERE (budget, window_id, threshold, epoch) IN (SELECT budget,"
+            " window_id, threshold, epoch FROM alert_claim WHERE forget_at < ? LIMIT ?)",
+            (now, PRUNE),
+        )
+    if first is not None and first <= last - keep.calls:
+        db.execute(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <= ? LIMIT ?)",
+            (last - keep.calls, PRUNE),
+        )
+    if oldest is not None and oldest < now - keep.seconds:
+        db.execute(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < ? LIMIT ?)",
+            (now - keep.seconds, PRUNE),
+        )
 
 
 def _forget_windows(db: sqlite3.Connection, now: float) -> None:

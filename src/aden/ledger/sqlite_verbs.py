@@ -1,9 +1,10 @@
 """The ledger's verbs as work inside one SQLite transaction; what they mean, `memory` says."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from aden.core.window import Rolling, Window, slice_of
+from aden.core.window import Rolling, Span, Window, slice_of
 from aden.ledger.journal import Keep
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
@@ -26,7 +27,7 @@ def reserve(db: sqlite3.Connection, now: float, *, ask: Ask) -> Grant | Refusal:
     expire(db, now)
     drop(db, now, ask.operation)
     windows = {line.budget: line.window for option in ask.options for line in option.lines}
-    balances = {key: _balance(db, key, window, now) for key, window in windows.items()}
+    balances = {each.budget: each for each in _balances(db, now, tuple(windows.items()))}
     verdict = choose(ask, balances)
     seen = tuple(balances.values())
     if verdict.option is None:
@@ -51,10 +52,15 @@ def settle(
     db: sqlite3.Connection, now: float, *, settlement: Settlement, line: str | None, keep: Keep
 ) -> None:
     """Replace an operation's hold by its charges; *line* goes to the journal."""
-    if state_of(db, settlement.operation) != "settled":
-        drop(db, now, settlement.operation)
+    state, lines = _known(db, settlement.operation)
+    if state != "settled":
+        changes = Changes()
+        changes.take_back(state, lines)
         for charge in settlement.charges:
-            add(db, now, charge, settled=charge.amount)
+            changes.add(charge, settled=charge.amount)
+        changes.book(db, now)
+        if lines:
+            db.execute("DELETE FROM hold WHERE operation = ?", (settlement.operation,))
         settled(db, now, settlement.operation)
         if settlement.output is not None:
             _learn(db, *settlement.output)
@@ -125,7 +131,7 @@ def balances(
 ) -> tuple[Balance, ...]:
     """What the current window of each budget holds."""
     expire(db, now)
-    return tuple(_balance(db, key, window, now) for key, window in budgets)
+    return _balances(db, now, budgets)
 
 
 def outputs(db: sqlite3.Connection, now: float, *, model: str) -> dict[int, int]:
@@ -139,22 +145,33 @@ def state_of(db: sqlite3.Connection, operation: str) -> str | None:
     return row[0] if row else None
 
 
-def _balance(db: sqlite3.Connection, key: str, window: Window, now: float) -> Balance:
-    raised, frozen, epoch = db.execute(
-        "SELECT raised, frozen, epoch FROM account WHERE budget = ?", (key,)
-    ).fetchone() or (None, 0, 0)
-    span = window.at(now)
-    if window.rolling is not None:
-        ends_at, figures = _rolling_sum(db, key, window.rolling, now)
-        return Balance(key, span.id, ends_at or span.ends_at, *figures, raised, bool(frozen), epoch)
-    row = db.execute(
-        "SELECT settled, unconfirmed, held FROM balance WHERE budget = ? AND window_id = ?",
-        (key, span.id),
-    ).fetchone()
-    settled, unconfirmed, held = row or (0, 0, 0)
-    return Balance(
-        key, span.id, span.ends_at, settled, unconfirmed, held, raised, bool(frozen), epoch
+def _balances(
+    db: sqlite3.Connection, now: float, budgets: Sequence[tuple[str, Window]]
+) -> tuple[Balance, ...]:
+    if not budgets:
+        return ()
+    asked = [(key, window, window.at(now)) for key, window in budgets]
+    marks = ", ".join([f"({place}, ?, ?)" for place in range(len(asked))])
+    rows = db.execute(
+        f"WITH asked (place, budget, window_id) AS (VALUES {marks})"  # noqa: S608 - no text in it
+        " SELECT place, ifnull(settled, 0), ifnull(unconfirmed, 0), ifnull(held, 0),"
+        " raised, ifnull(frozen, 0), ifnull(epoch, 0) FROM asked"
+        " LEFT JOIN balance USING (budget, window_id) LEFT JOIN account USING (budget)",
+        [text for key, _, span in asked for text in (key, span.id)],
     )
+    found = {place: row for place, *row in rows}
+    return tuple(_balance(db, now, *each, found[place]) for place, each in enumerate(asked))
+
+
+def _balance(
+    db: sqlite3.Connection, now: float, key: str, window: Window, span: Span, row: list[Any]
+) -> Balance:
+    settled, unconfirmed, held, raised, frozen, epoch = row
+    ends_at = span.ends_at
+    if window.rolling is not None:
+        oldest_ends_at, (settled, unconfirmed, held) = _rolling_sum(db, key, window.rolling, now)
+        ends_at = oldest_ends_at or ends_at
+    return Balance(key, span.id, ends_at, settled, unconfirmed, held, raised, bool(frozen), epoch)
 
 
 def _rolling_sum(
@@ -173,6 +190,49 @@ def _rolling_sum(
     return ends_at, (settled, unconfirmed, held)
 
 
+class Changes:
+    """What one step changes in the windows: each is written once, however often it is named."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+
+    def add(self, charge: Charge, *, settled: int = 0, unconfirmed: int = 0, held: int = 0) -> None:
+        """Change what a window holds."""
+        key = (charge.budget, charge.window_id)
+        before = self._sums.get(key, (0, 0, 0))
+        self._sums[key] = before[0] + settled, before[1] + unconfirmed, before[2] + held
+
+    def take_back(self, state: str | None, lines: Iterable[tuple[Charge, int]]) -> None:
+        """Release what an operation holds, or what was booked for it as unconfirmed."""
+        for hold, at_risk in lines:
+            if state == "open":
+                self.add(hold, held=-hold.amount)
+            else:
+                self.add(hold, unconfirmed=-at_risk)
+
+    def book(self, db: sqlite3.Connection, now: float) -> None:
+        """Write it down; this counts as the windows' use."""
+        for (budget, window_id), sums in self._sums.items():
+            if not any(sums):
+                continue
+            db.execute(
+                "INSERT INTO balance (budget, window_id, settled, unconfirmed, held)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
+                " settled = settled + excluded.settled,"
+                " unconfirmed = unconfirmed + excluded.unconfirmed,"
+                " held = held + excluded.held",
+                (budget, window_id, *sums),
+            )
+            until = forget_at(window_id, now, unconfirmed=sums[1] > 0)
+            if until is not None:
+                db.execute(
+                    "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
+                    " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
+                    " WHERE excluded.until > until",
+                    (budget, window_id, until),
+                )
+
+
 def add(
     db: sqlite3.Connection,
     now: float,
@@ -182,25 +242,10 @@ def add(
     settled: int = 0,
     unconfirmed: int = 0,
 ) -> None:
-    """Change what a window holds; this counts as its use."""
-    if not (held or settled or unconfirmed):
-        return
-    db.execute(
-        "INSERT INTO balance (budget, window_id, settled, unconfirmed, held)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
-        " settled = settled + excluded.settled,"
-        " unconfirmed = unconfirmed + excluded.unconfirmed,"
-        " held = held + excluded.held",
-        (charge.budget, charge.window_id, settled, unconfirmed, held),
-    )
-    until = forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0)
-    if until is not None:
-        db.execute(
-            "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
-            " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
-            " WHERE excluded.until > until",
-            (charge.budget, charge.window_id, until),
-        )
+    """Change what one window holds."""
+    changes = Changes()
+    changes.add(charge, settled=settled, unconfirmed=unconfirmed, held=held)
+    changes.book(db, now)
 
 
 def settled(db: sqlite3.Connection, now: float, operation: str) -> None:
@@ -217,16 +262,24 @@ def _remember(db: sqlite3.Connection, operation: str, state: str, until: float) 
 
 def drop(db: sqlite3.Connection, now: float, operation: str) -> None:
     """Take back what an operation holds, or what was booked for it as unconfirmed."""
-    state = state_of(db, operation)
+    state, lines = _known(db, operation)
     if state is None:
         return
-    if state != "settled":
-        for hold, at_risk in holds_of(db, operation):
-            if state == "open":
-                add(db, now, hold, held=-hold.amount)
-            else:
-                add(db, now, hold, unconfirmed=-at_risk)
+    changes = Changes()
+    changes.take_back(state, lines)
+    changes.book(db, now)
     _forget(db, operation)
+
+
+def _known(db: sqlite3.Connection, operation: str) -> tuple[str | None, list[tuple[Charge, int]]]:
+    """The state of an operation, and what it holds; (None, []) where nobody remembers it."""
+    rows = db.execute(
+        "SELECT state, budget, window_id, amount, at_risk FROM operation"
+        " LEFT JOIN hold ON operation = id WHERE id = ? ORDER BY position",
+        (operation,),
+    ).fetchall()
+    lines = [(Charge(*hold), at_risk) for _, *hold, at_risk in rows if hold[0] is not None]
+    return (rows[0][0] if rows else None), lines
 
 
 def holds_of(db: sqlite3.Connection, operation: str) -> list[tuple[Charge, int]]:
@@ -246,22 +299,27 @@ def _forget(db: sqlite3.Connection, operation: str) -> None:
 def expire(db: sqlite3.Connection, now: float) -> None:
     """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
     late = db.execute(
-        "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ?", (now,)
-    ).fetchall()
-    for operation, sent in late:
-        if not sent:
-            drop(db, now, operation)
-            continue
-        for hold, at_risk in holds_of(db, operation):
-            add(db, now, hold, held=-hold.amount, unconfirmed=at_risk)
-        db.execute(
-            "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
-            (now + UNCONFIRMED_S, operation),
-        )
-    forgotten = db.execute(
-        "SELECT id FROM operation WHERE state IN ('settled', 'unconfirmed') AND lease_until < ?"
-        " LIMIT ?",
+        "SELECT id, state, sent FROM operation WHERE state = 'open' AND lease_until < ?1"
+        " UNION ALL SELECT * FROM (SELECT id, state, sent FROM operation"
+        " WHERE state IN ('settled', 'unconfirmed') AND lease_until < ?1 LIMIT ?2)",
         (now, PRUNE),
     ).fetchall()
-    for (operation,) in forgotten:
-        _forget(db, operation)
+    for operation, state, sent in late:
+        if state != "open":
+            _forget(db, operation)
+        elif not sent:
+            drop(db, now, operation)
+        else:
+            _lose(db, now, operation)
+
+
+def _lose(db: sqlite3.Connection, now: float, operation: str) -> None:
+    """Book an operation's progress as unconfirmed: its process died."""
+    changes = Changes()
+    for hold, at_risk in holds_of(db, operation):
+        changes.add(hold, held=-hold.amount, unconfirmed=at_risk)
+    changes.book(db, now)
+    db.execute(
+        "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
+        (now + UNCONFIRMED_S, operation),
+    )
