@@ -126,6 +126,14 @@ def test_queries_name_only_metrics_and_labels_that_aden_has() -> None:
             assert word in labels or metric.fullmatch(word), word
 
 
+def test_no_query_leaves_out_what_a_new_series_begins_with() -> None:
+    """Wherever something is counted, as `test_totals` shows it."""
+    for expression in QUERIES.values():
+        assert "rate(" not in expression
+        for counter, window in re.findall(r"increase\(([^\[]+)\[(\w+)\]\)", expression):
+            assert f"({counter} unless {counter} offset {window}) or increase(" in expression
+
+
 def test_each_panel_has_a_title_a_description_and_a_place_of_its_own() -> None:
     """No two overlap."""
     panels = dashboard()["panels"]
