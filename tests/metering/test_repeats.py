@@ -36,7 +36,7 @@ def planned(instrumented: Callable[..., House]) -> Callable[[], Call]:
     meter = instrumented(budgets=[Budget("all", 0)]).meter
 
     def make() -> Call:
-        call = meter.begin(REQUEST, {}, Lane())
+        call = meter.begin(REQUEST, {"messages": ["hello"]}, Lane())
         assert meter.plan(call)
         return call
 
@@ -111,6 +111,20 @@ def test_the_very_same_request_need_not_be_planned(planned: Callable[[], Call]) 
     assert repeats.again(again) is None
     refuse(repeats, planned())
     assert repeats.again(planned()) is None
+
+
+def test_nothing_is_kept_of_what_a_refused_request_said(planned: Callable[[], Call]) -> None:
+    """Prompts are long; and after a second nothing of the request is."""
+    repeats = Repeats(lambda repeated: None)
+    refuse(repeats, first := planned())
+    known = repeats.keep(first, repeats.alike(first) or pytest.fail("forgotten"), DETAILS)
+    assert known.call.params == {}
+    repeats.count(known, planned())
+    assert repeats._known
+    deadline = time.monotonic() + 10
+    while repeats._known and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not repeats._known
 
 
 def test_what_is_counted_is_reported_once_and_by_a_thread_of_its_own(

@@ -103,7 +103,11 @@ class Repeats:
         return found if _holds(found) else None
 
     def keep(self, call: Call, found: Remembered, details: RefusalDetails) -> Known:
-        """Remember the request itself as well, so that it is refused at once if it comes again."""
+        """Remember the request itself as well, so that it is refused at once if it comes again.
+
+        Not what it said: only a hook reads that, and nobody asks it any more.
+        """
+        call.params = {}
         known = Known(call, _scope(call), found, details)
         with self._turn():
             if len(self._known) >= KNOWN_MAX:
@@ -150,10 +154,18 @@ class Repeats:
         while True:
             time.sleep(REPORT_EVERY_S)
             with self._turn():
-                if not self._unreported:
+                self._let_go()
+                if not self._unreported and not self._known:
                     self._reporting = False
                     return
             self.report()
+
+    def _let_go(self) -> None:
+        """Forget the requests whose refusal does not hold any more."""
+        now = time.monotonic()
+        for identity, known in list(self._known.items()):
+            if now >= known.found.until:
+                del self._known[identity]
 
     def _turn(self) -> "threading.RLock":
         if os.getpid() != self._pid:  # neither the parent's thread nor its reports are the child's
