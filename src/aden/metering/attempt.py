@@ -74,7 +74,8 @@ class Attempt:
         """Note what the provider counted; later counts replace earlier ones, each for itself."""
         if not usage.counted:
             return
-        self.usage = usage.filled(self.usage)
+        again = self.outcome == "reported"  # before, what stands there is a guess
+        self.usage = usage.filled(self.usage) if again else usage
         self.outcome = "reported"
 
     def ended_unknown(self) -> None:

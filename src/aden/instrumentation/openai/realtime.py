@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from aden.core.failure import ReportedFailure
 from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
-from aden.instrumentation.openai.parameters import get, metadata_of
+from aden.instrumentation.openai.parameters import failure, get, metadata_of
 from aden.metering.attempt import Attempt
 
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
@@ -84,7 +83,7 @@ def read(attempt: Attempt, response: Any) -> None:
     reason = str(get(details, "reason") or status)
     attempt.finish_reasons = ("error",) if status == "failed" else (_finish(reason),)
     if status == "failed":
-        attempt.failure = _failure(get(details, "error"))
+        attempt.failure = failure(get(details, "error"))
     _read_usage(attempt, get(response, "usage"))
 
 
@@ -104,17 +103,12 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
     elif (response := get(event, "response")) is not None:
         read(attempt, response)
     elif kind == "error":
-        attempt.failure = _failure(get(event, "error"))
+        attempt.failure = failure(get(event, "error"))
     return True
 
 
 def _finish(reason: str) -> str:
     return _FINISH_REASONS.get(reason, reason)
-
-
-def _failure(error: Any) -> ReportedFailure:
-    code = get(error, "code") or get(error, "type")
-    return ReportedFailure(str(code or "error"), str(get(error, "message") or ""))
 
 
 def _read_usage(attempt: Attempt, usage: Any) -> None:
