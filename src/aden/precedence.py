@@ -19,6 +19,7 @@ def gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
         hook_timeout_ms=GateOptions().hook_timeout_ms if timeout is None else timeout,
         busy_wait_ms=wait,
         trust_request_metadata=options.trust_request_metadata,
+        meter_foreign=settings.meter_foreign is not False,
         attribution=options.attribution or NOBODY,
     )
 

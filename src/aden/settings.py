@@ -26,6 +26,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
     "ADEN_SEMCONV_OPT_IN": "gen_ai_cost: spans carry the cost also by the proposed gen_ai names.",
     "ADEN_LIVEKIT_METRICS": "true: LiveKit keeps its own gen_ai.client.* metrics; Aden adds none.",
+    "ADEN_METER_FOREIGN_SPANS": "false: calls that other instrumentations show are not booked.",
     "ADEN_DOCTOR": "true: each process says once, as an error line, what is in force in it.",
     "ADEN_FLUSH_TIMEOUT": "Seconds that a process may take at its end to hand out what it holds.",
 }
@@ -50,6 +51,7 @@ class Settings:
     busy_wait_ms: int | None = None
     flush_timeout_s: float | None = None
     content_max_chars: int | None = None
+    meter_foreign: bool | None = None
     doctor: bool | None = None
     livekit_metrics: bool | None = None
     semconv_opt_in: frozenset[str] = frozenset()
@@ -79,6 +81,7 @@ class Settings:
             busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
             flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
             content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS"),
+            meter_foreign=_switch(env, "ADEN_METER_FOREIGN_SPANS"),
             doctor=_switch(env, "ADEN_DOCTOR"),
             livekit_metrics=_switch(env, "ADEN_LIVEKIT_METRICS"),
             semconv_opt_in=_some_of(env, "ADEN_SEMCONV_OPT_IN", ("gen_ai_cost",)),

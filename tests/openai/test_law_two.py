@@ -5,6 +5,7 @@ Each way of breaking telemetry is tried with an exhausted budget and with one th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -26,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from shapes import REQUEST
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
+from aden.otel.sampler import AdenSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +101,22 @@ def by_a_copy_with_options(server: OpenAIServer) -> Any:
     return client.chat.completions.create(**REQUEST)
 
 
+def by_an_async_client(server: OpenAIServer) -> Any:
+    """On an event loop of its own."""
+
+    async def go() -> Any:
+        async with make_client("async", server) as client:
+            return await client.chat.completions.create(**REQUEST)
+
+    return asyncio.run(go())
+
+
+def on_a_loop_below_an_unsampled_parent(server: OpenAIServer) -> Any:
+    """As a web framework's handler for an untraced request."""
+    with unsampled_parent():
+        return by_an_async_client(server)
+
+
 def by_the_module(server: OpenAIServer) -> Any:
     """``openai.chat`` is a client too."""
     openai.api_key, openai.base_url = "key", server.base_url + "/"
@@ -121,6 +139,9 @@ PROVIDERS: dict[str, Callable[[], Any]] = {
     "plain provider": lambda: None,
     "always off": lambda: TracerProvider(ALWAYS_OFF, shutdown_on_exit=False),
     "ratio 0": lambda: TracerProvider(TraceIdRatioBased(0), shutdown_on_exit=False),
+    "records and never samples": lambda: TracerProvider(
+        AdenSampler(ALWAYS_OFF), shutdown_on_exit=False
+    ),
     "no-op provider": trace.NoOpTracerProvider,
     "provider shut down": shut_down,
 }
@@ -132,6 +153,8 @@ WAYS: dict[str, tuple[str, Ask]] = {name: (name, ask) for name in PROVIDERS} | {
         in_a_bare_thread,
         by_a_subclass,
         by_a_copy_with_options,
+        by_an_async_client,
+        on_a_loop_below_an_unsampled_parent,
         by_the_module,
     )
 }

@@ -7,7 +7,7 @@ Action = Literal["allow", "alert", "throttle", "degrade", "block"]
 Reason = Literal[
     "exhausted", "busy", "policy", "hook", "unpriced", "unbounded", "unavailable", "misconfigured"
 ]
-Source = Literal["policy", "ledger", "hook", "settings"]
+Source = Literal["policy", "ledger", "hook", "settings", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Decision:
     action: Action = "allow"
     reason: Reason | None = None
     source: Source | None = None
-    """Who decided; None where nobody objected."""
+    """Who decided; None where nobody objected. ``foreign``: nobody was asked, as another
+    instrumentation told of the call when it was over."""
     message: str | None = None
     budget_id: str | None = None
     model: str | None = None

@@ -17,6 +17,8 @@ class GateOptions:
     """How long a request waits for a refund when only open holds stand in its way; None: as its
     lane does."""
     trust_request_metadata: bool = False
+    meter_foreign: bool = True
+    """Book calls that other instrumentations tell of."""
     attribution: Attribution = NOBODY
     """The process's default."""
     misconfigured: str | None = None

@@ -21,6 +21,7 @@ from aden.otel.exit import Background
 from aden.otel.exporters import Exporters
 from aden.otel.losses import Losses
 from aden.otel.open_spans import OpenSpans
+from aden.otel.sampler import KeptSpans, sampler_named
 from aden.otel.span_processor import BudgetSpanProcessor
 from aden.telemetry import names
 
@@ -139,11 +140,12 @@ def _theirs(current: Any, meter: Any, exporters: Exporters, *, sends: bool) -> P
 def _ours(wanted: Destinations, exporters: Exporters, *, livekit_metrics: bool) -> Providers:
     resource = Resource.create({"telemetry.distro.name": "aden-py"})
     open_spans = OpenSpans()
-    tracer = TracerProvider(resource=resource, shutdown_on_exit=False)
+    sampler = sampler_named(os.environ)
+    tracer = TracerProvider(sampler, resource, shutdown_on_exit=False)
     tracer.add_span_processor(open_spans)
     for name in wanted.traces:
         if (spans := _batched(exporters, name)) is not None:
-            tracer.add_span_processor(spans)
+            tracer.add_span_processor(KeptSpans(spans) if sampler else spans)
     meter = MeterProvider(
         _readers(wanted, exporters),
         resource=resource,

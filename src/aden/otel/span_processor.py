@@ -11,6 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from aden.instrumentation.active import active_meter
 from aden.metering.call import Call
+from aden.metering.foreign import book
+from aden.metering.meter import Meter
+from aden.otel import foreign
 from aden.telemetry.attributes import of_attribution, of_decision
 from aden.telemetry.context import call_in
 
@@ -20,12 +23,17 @@ class BudgetSpanProcessor(SpanProcessor):
 
     def __init__(self) -> None:
         self._calls: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
+        self._foreign: weakref.WeakValueDictionary[int, Span] = weakref.WeakValueDictionary()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Bind the span to its call and apply the hooks, if the reservation is there already."""
         call = call_in(parent_context)
         meter = active_meter()
-        if not isinstance(call, Call) or meter is None or call.state == "settled":
+        if meter is None:
+            return
+        if not isinstance(call, Call) or call.state == "settled":
+            if foreign.is_foreign(span.instrumentation_scope):
+                self._foreign[span.get_span_context().span_id] = span
             return
         try:
             if call.span.span.get_span_context().is_valid:
@@ -40,12 +48,21 @@ class BudgetSpanProcessor(SpanProcessor):
             meter.cannot("gate", "the span processor failed", trace=True)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Settle what nobody settled: the last resort."""
-        context = span.context
-        call = self._calls.pop(context.span_id, None) if context else None
-        meter = active_meter()
-        if call is not None and meter is not None and call.state == "sent":
+        """Settle what nobody settled: the last resort. Book what another instrumentation tells."""
+        context, meter = span.context, active_meter()
+        if context is None:
+            return
+        call = self._calls.pop(context.span_id, None)
+        told = self._foreign.pop(context.span_id, None)
+        if meter is None:
+            return
+        if call is not None and call.state == "sent":
             meter.settle(call)
+        elif told is not None and meter.options.meter_foreign:
+            try:
+                _book(meter, span)
+            except Exception:
+                meter.cannot("settlement", "what a span told of a call was not booked", trace=True)
 
     def shutdown(self) -> None:
         """Nothing to let go of."""
@@ -53,3 +70,9 @@ class BudgetSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is kept back."""
         return True
+
+
+def _book(meter: Meter, span: ReadableSpan) -> None:
+    told = foreign.read(span)
+    if told is not None:
+        book(meter, told)
