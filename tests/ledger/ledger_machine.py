@@ -68,7 +68,9 @@ def lines(draw: st.DrawFn) -> tuple[Line, ...]:
 
 OPTIONS = st.lists(lines().map(Option), min_size=1, max_size=3).map(tuple)
 PROGRESS = st.lists(st.integers(0, 60), min_size=0, max_size=3)
-CHARGES = st.lists(st.tuples(st.sampled_from(sorted(BUDGETS)), st.integers(0, 80)), max_size=2)
+CHARGE = st.tuples(st.sampled_from(sorted(BUDGETS)), st.integers(0, 80))
+CHARGES = st.lists(CHARGE, max_size=2)
+TOLD = st.lists(CHARGE, min_size=1, max_size=2)
 
 
 def fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
@@ -221,6 +223,16 @@ class Ledgers(RuleBasedStateMachine):
         before = self.totals()
         self.memory.extend(name, amounts)
         self.other.extend(name, amounts)
+        self.allowance += self.totals() - before
+
+    @rule(spent=TOLD, back_s=st.sampled_from([0, 3_700]))
+    def true_up(self, spent: list[tuple[str, int]], back_s: int) -> None:
+        """What others have spent, now or in a window that is past; a budget may be named twice."""
+        before = self.totals()
+        at = self.clock() - back_s
+        told = [Charge(key, BUDGETS[key][0].at(at).id, amount) for key, amount in spent]
+        self.memory.true_up(told)
+        self.other.true_up(told)
         self.allowance += self.totals() - before
 
     @rule()

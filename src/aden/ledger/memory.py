@@ -21,6 +21,7 @@ from aden.ledger.protocol import (
     AlertClaim,
     Ask,
     Balance,
+    Charge,
     Grant,
     Reach,
     Refusal,
@@ -86,6 +87,11 @@ class MemoryLedger:
         """What the current window of each budget holds."""
         with self._turn() as now:
             return self.books.balances(now, budgets)
+
+    def true_up(self, spent: Sequence[Charge]) -> None:
+        """Raise what is spent in each window to at least the amount; never lowers."""
+        with self._turn() as now:
+            self.books.true_up(now, spent)
 
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens; None while fewer than 8 were seen."""

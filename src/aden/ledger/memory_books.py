@@ -144,6 +144,14 @@ class Books:
         self.expire(now)
         return tuple(self._balance(key, window, now) for key, window in budgets)
 
+    def true_up(self, now: float, spent: Sequence[Charge]) -> None:
+        """Raise what is spent in each window to at least the amount; never lowers."""
+        self.expire(now)
+        for charge in spent:
+            found = self.balances_.get((charge.budget, charge.window_id))
+            missing = charge.amount - (found.spent if found else 0)
+            self.add(now, charge, settled=max(0, missing))
+
     def claim_alert(
         self, now: float, balance: Balance, threshold: int, lease_ms: int
     ) -> AlertClaim | None:

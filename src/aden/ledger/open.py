@@ -104,13 +104,18 @@ def default_ledger_url() -> str:
         ConfigurationError: The user has no home directory, as in some containers.
     """
     try:
-        return f"sqlite://{_state_directory() / 'aden' / 'ledger.db'}"
+        return f"sqlite://{state_directory() / 'aden' / 'ledger.db'}"
     except RuntimeError:
         allowed = f"{ALLOWED} (in ADEN_LEDGER), as this user has no home directory"
         raise ConfigurationError("ledger", None, allowed) from None
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
+    """Where this user's programs keep what they have to remember.
+
+    Raises:
+        RuntimeError: The user has no home directory.
+    """
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support"
     if sys.platform == "win32":

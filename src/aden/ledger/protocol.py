@@ -176,6 +176,12 @@ class Ledger(Protocol):
     def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
         """What the current window of each budget holds."""
 
+    def true_up(self, spent: Sequence[Charge]) -> None:
+        """Book what others have spent: raise what is spent in each window to at least the amount.
+
+        Never lowers. It asks, as `balances` does, but may take its time.
+        """
+
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens; None while fewer than 8 were seen."""
 

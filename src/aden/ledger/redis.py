@@ -20,6 +20,7 @@ from aden.ledger.protocol import (
     AlertClaim,
     Ask,
     Balance,
+    Charge,
     Grant,
     Reach,
     Refusal,
@@ -118,6 +119,11 @@ class RedisLedger:
         """What the current window of each budget holds."""
         given = self._given()
         return self._wire.ask(Question(verbs.Balances(budgets, given)), self._at(given))
+
+    def true_up(self, spent: Sequence[Charge]) -> None:
+        """Raise what is spent in each window to at least the amount; never lowers."""
+        for first in range(0, len(spent), PAGE):
+            self._read(verbs.true_up(self._given(), spent[first : first + PAGE]))
 
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens, as last heard; never waits."""

@@ -39,6 +39,7 @@ VERBS = (
     "renew",
     "reserve",
     "settle",
+    "true_up",
     *ORDERS,
 )
 _PASSING = re.compile(

@@ -152,6 +152,14 @@ def settle(given: float | None, settlement: Settlement, line: str | None, keep: 
     return Call("settle", words)
 
 
+def true_up(given: float | None, spent: Iterable[Charge]) -> Call:
+    """`Ledger.true_up`."""
+    words = [moment(given)]
+    for charge in spent:
+        words += (text(charge.budget), text(charge.window_id), number(charge.amount))
+    return Call("true_up", words)
+
+
 def renew(given: float | None, progress: Mapping[str, Sequence[int]], lease_ms: int) -> Call:
     """`Ledger.renew`."""
     words = [moment(given), number(lease_ms)]

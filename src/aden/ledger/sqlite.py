@@ -27,6 +27,7 @@ from aden.ledger.protocol import (
     AlertClaim,
     Ask,
     Balance,
+    Charge,
     Grant,
     Reach,
     Refusal,
@@ -39,7 +40,7 @@ from aden.ledger.sqlite_store import RETRY_S, Store, Work
 T = TypeVar("T")
 
 PAGE = 500
-"""How many lines of the journal are read in one transaction."""
+"""How many lines of the journal are read, or budgets trued up, in one transaction."""
 BUSY_DEADLINE_S = 0.5
 """How long a busy file is asked again before the caller is told that it cannot be had."""
 
@@ -118,6 +119,12 @@ class SqliteLedger:
     def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
         """What the current window of each budget holds."""
         return self._now(partial(verbs.balances, budgets=budgets), reads=True)
+
+    def true_up(self, spent: Sequence[Charge]) -> None:
+        """Raise what is spent in each window to at least the amount; never lowers."""
+        for first in range(0, len(spent), PAGE):
+            some = spent[first : first + PAGE]
+            self._now(partial(verbs.true_up, spent=some), reads=True)
 
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens; where busy, the last one known."""

@@ -134,6 +134,17 @@ def balances(
     return _balances(db, now, budgets)
 
 
+def true_up(db: sqlite3.Connection, now: float, *, spent: Sequence[Charge]) -> None:
+    """Raise what is spent in each window to at least the amount; never lowers."""
+    expire(db, now)
+    for charge in spent:
+        row = db.execute(
+            "SELECT settled + unconfirmed FROM balance WHERE budget = ? AND window_id = ?",
+            (charge.budget, charge.window_id),
+        ).fetchone()
+        add(db, now, charge, settled=max(0, charge.amount - (row[0] if row else 0)))
+
+
 def outputs(db: sqlite3.Connection, now: float, *, model: str) -> dict[int, int]:
     """How often each output length was seen."""
     return dict(db.execute("SELECT bucket, seen FROM output WHERE model = ?", (model,)).fetchall())
