@@ -21,10 +21,11 @@ class MeterOptions:
     Attributes:
         api_key: Bearer key of an Aden server (``ADEN_API_KEY``).
         server_url: Base URL of that server (``ADEN_API_URL``).
+        policy_id: Which of its policies holds (``ADEN_POLICY_ID``); else the team's default.
         emit_metric: Called with a `CallRecord` for each settled call, sync or async.
         on_alert: Called with an `AlertEvent`, sync or async.
         before_request: Asked before each request, sync or async; see `BeforeRequestResult`.
-        budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names.
+        budgets: Budgets in code; else the file that ``ADEN_BUDGETS`` names; else the Aden server's.
         rules: What happens to requests whatever budget they count against; see `Rule`.
         prices: Path of a TOML file with your own prices (``ADEN_PRICES``).
         ledger: Where spend is booked, ``memory:``, ``sqlite:///absolute/path``, ``redis://…`` or
@@ -47,6 +48,7 @@ class MeterOptions:
 
     api_key: str | None = field(default=None, repr=False)
     server_url: str | None = None
+    policy_id: str | None = None
     emit_metric: Emitter | None = None
     on_alert: AlertHandler | None = None
     before_request: Hook | None = None
@@ -95,6 +97,7 @@ _MILLISECONDS = "milliseconds from 0 to 60000"
 _TYPES: Mapping[str, tuple[type, str]] = {
     "api_key": (str, "a string"),
     "server_url": (str, "a string"),
+    "policy_id": (str, "a string"),
     "prices": (str, "the path of a TOML file"),
     "ledger": (str, "a string such as sqlite:///absolute/path"),
     "budgets": (Sequence, "a list of Budget objects"),

@@ -5,18 +5,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 from aden.budgets.budget import Mode
-from aden.budgets.doubts import warn_of_models
-from aden.budgets.note import make_known
 from aden.budgets.policy import Policy, make_policy
-from aden.budgets.watch import PolicyFile
+from aden.control.agent import ControlAgent
+from aden.control.server import Server
+from aden.core.decision import Decision
 from aden.doctor.subject import Subject
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
@@ -32,6 +30,7 @@ from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
+from aden.policy_sources import agent_name, control_agent, own_policy, speak_with
 from aden.precedence import content_options, gate_options
 from aden.pricing import PriceBook
 from aden.pricing.user_prices import load_prices
@@ -63,6 +62,7 @@ class Runtime:
     options: MeterOptions
     meter: Meter
     providers: Providers
+    control: ControlAgent | None = None
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     pid: int = field(default_factory=os.getpid)
     _said_lost: bool = False
@@ -79,6 +79,8 @@ class Runtime:
             telemetry = self.providers.begin_flush()  # meanwhile, what does not depend on it
             self.meter.ledger.flush(max(0.0, deadline - time.monotonic()))
             self.meter.dispatcher.flush(max(0.0, deadline - time.monotonic()))
+            if self.control is not None:
+                self.control.flush(deadline - time.monotonic())
             if not telemetry.wait(deadline) and not self._said_lost:
                 self._said_lost = True
                 logger.warning(
@@ -89,7 +91,7 @@ class Runtime:
 
     def subject(self) -> Subject:
         """What the doctor looks at."""
-        return Subject(aden_version(), self.options, self.meter, self.providers)
+        return Subject(aden_version(), self.options, self.meter, self.providers, self.control)
 
     def end(self) -> None:
         """The process ends: end the spans that are open, then flush. Never raises."""
@@ -131,12 +133,12 @@ def start_misconfigured(error: ConfigurationError) -> None:
     global _runtime  # noqa: PLW0603
     fail_open = says_yes(os.environ.get("ADEN_FAIL_OPEN", ""))
     with _lock:
-        gate = GateOptions(fail_open=fail_open, misconfigured=str(error))
+        refusal = Decision("block", "misconfigured", "settings", str(error))
         providers = _providers(None, None, OTelArguments(), None)
         ledger = open_ledger("memory:")
-        nothing = make_policy(())
+        nothing = Policy(missing=refusal)
         telemetry = _telemetry(OTelArguments(), ContentOptions())
-        meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), gate)
+        meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), GateOptions(fail_open))
         _runtime = Runtime(MeterOptions(), meter, providers)
         _put_in_force(_runtime, doctor=says_yes(os.environ.get("ADEN_DOCTOR", "")))
 
@@ -166,6 +168,8 @@ def stop() -> None:
         if _runtime is not None:
             _runtime.flush()
             watch_budgets(None)
+            if _runtime.control is not None:
+                _runtime.control.stop()
             _runtime.meter.ledger.close()
             _runtime.providers.shutdown()
         _runtime = None
@@ -200,23 +204,30 @@ def _compose(
     if bool(url) != bool(key):
         missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
+    policy_id = options.policy_id or settings.policy_id
+    server = Server.at(url, key, policy_id) if url and key else None
     path = options.prices or settings.prices_path
     prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
-    source, reads_budgets = _policy(options, settings, prices)
-    policy = source.current if isinstance(source, PolicyFile) else source
-    ledger = _ledger(options, settings, reads_budgets, old)
-    current = policy()
+    mode = cast("Mode", options.mode or settings.mode or "enforce")
+    own = own_policy(options, settings, prices, mode)
+    ledger = _ledger(options, settings, own.has_budgets if own else server is not None, old)
+    control = old.control if old else None
     try:
-        make_known(ledger, current.budgets)
+        if own is not None:
+            own.make_known(ledger)
+        if server is not None:
+            names = (agent_name(options), aden_version())
+            control = control_agent(
+                server, control, ledger, prices, mode, names, in_force=own is None
+            )
     except ConfigurationError:
         if old is None or ledger is not old.meter.ledger:
             ledger.close()
         raise
-    if isinstance(source, PolicyFile):
-        source.accept = partial(make_known, ledger)
     providers = _providers(url, key, otel, old, livekit_metrics=bool(settings.livekit_metrics))
+    nothing = make_policy((), mode)
     meter = Meter(
-        policy=policy,
+        policy=own.current if own else control.policy if control else lambda: nothing,
         ledger=ledger,
         telemetry=_telemetry(
             otel,
@@ -235,6 +246,9 @@ def _compose(
         prices=prices,
     )
     meter.prices.load()
+    if control is not None:
+        speak_with(control, meter)
+    current = meter.policy()
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),
@@ -244,7 +258,7 @@ def _compose(
         ledger.reach,
     )
     limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
-    return Runtime(options, meter, providers, limit)
+    return Runtime(options, meter, providers, control, limit)
 
 
 def _providers(
@@ -272,20 +286,6 @@ def _providers(
     except Exception:
         logger.exception("aden: telemetry could not be set up, nothing is exported; budgets hold")
         return no_export()
-
-
-def _policy(
-    options: MeterOptions, settings: Settings, prices: PriceBook
-) -> tuple[Callable[[], Policy] | PolicyFile, bool]:
-    mode = cast("Mode", options.mode or settings.mode or "enforce")
-    if options.budgets is not None or options.rules is not None:
-        policy = make_policy(options.budgets or (), mode, options.rules or ())
-        warn_of_models(policy, prices)
-        return (lambda: policy), bool(policy.budgets)
-    if settings.budgets_path:
-        return PolicyFile(Path(settings.budgets_path), mode, prices), True
-    empty = make_policy((), mode)
-    return (lambda: empty), False
 
 
 def _ledger(

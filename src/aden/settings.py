@@ -14,7 +14,8 @@ logger = logging.getLogger("aden")
 
 VARIABLES: Mapping[str, str] = {
     "ADEN_API_KEY": "Bearer key of an Aden server.",
-    "ADEN_API_URL": "Base URL of an Aden server; telemetry goes to its /v1/traces and /v1/metrics.",
+    "ADEN_API_URL": "Base URL of an Aden server: its policy, and where telemetry goes.",
+    "ADEN_POLICY_ID": "Which of the Aden server's policies holds; else the team's default.",
     "ADEN_BUDGETS": "Path of a TOML file with [[budget]] tables.",
     "ADEN_PRICES": "Path of a TOML file with [[price]] tables, above all other prices.",
     "ADEN_LEDGER": "Where spend is booked: memory:, sqlite:///absolute/path or redis(s)://….",
@@ -41,6 +42,7 @@ class Settings:
 
     api_key: str | None = field(default=None, repr=False)
     api_url: str | None = None
+    policy_id: str | None = None
     budgets_path: str | None = None
     prices_path: str | None = None
     ledger: str | None = None
@@ -71,6 +73,7 @@ class Settings:
         return cls(
             api_key=_text(env, "ADEN_API_KEY"),
             api_url=_text(env, "ADEN_API_URL"),
+            policy_id=_text(env, "ADEN_POLICY_ID"),
             budgets_path=_text(env, "ADEN_BUDGETS"),
             prices_path=_text(env, "ADEN_PRICES"),
             ledger=_text(env, "ADEN_LEDGER"),

@@ -65,7 +65,7 @@ def test_an_exporter_that_cannot_be_made_takes_nothing_else_down() -> None:
     code = (
         "import aden, aden.livekit; from aden.runtime import current_runtime; "
         "aden.livekit.prewarm(); "
-        "print(current_runtime().meter.options.misconfigured)"
+        "print(current_runtime().meter.policy().missing)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

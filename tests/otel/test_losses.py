@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from endpoints import Answer, Endpoint, Mute, always, nobody
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -24,6 +23,7 @@ from aden.otel.destinations import Signal
 from aden.otel.exporters import Exporters
 from aden.otel.losses import Losses
 from aden.otel.session import outcome_of
+from endpoints import Answer, Endpoint, Mute, always, nobody
 
 KEY = "sk-secret-of-the-tests"
 PARTLY = ExportTraceServiceResponse(
@@ -235,7 +235,7 @@ def test_no_answer_breaks_the_reader(signal: Signal, status: int, kind: str, bod
 
 PROGRAM = """
 import sys, time, aden, openai
-aden.instrument(server_url=sys.argv[2], api_key={key!r}, ledger="memory:")
+aden.instrument(server_url=sys.argv[2], api_key={key!r}, ledger="memory:", budgets=[])
 client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
 client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "Hi"}}])
 print(time.monotonic(), flush=True)

@@ -38,6 +38,8 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     would_be: "Policy | None" = field(default=None, repr=False, compare=False)
     """This policy with all that is observed enforced; None where nothing is only observed."""
+    missing: Decision | None = field(default=None, compare=False)
+    """What refuses requests where there should be a policy and is none; None: this is it."""
     bounds: bool = field(init=False, repr=False, compare=False)
     """Whether some budget asks what a request can cost at most."""
     _budgets: ScopeIndex[Budget] = field(init=False, repr=False, compare=False)

@@ -14,6 +14,7 @@ from aden.budgets.ladder import Alert, Beyond, Degrade, Step, Throttle
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.rule import Block, Rule
 from aden.control.entry import Entry, located
+from aden.control.provider_names import our_names
 from aden.core.limit import requests
 from aden.core.money import AsTyped, NanoUSD, parse_usd
 from aden.errors import ConfigurationError
@@ -23,14 +24,6 @@ MAX_BUDGETS = 10_000
 DEFAULT_DELAY_MS = 1000
 """What a throttle delays by where it does not say."""
 
-_PROVIDERS: Mapping[str, tuple[str, ...]] = {
-    "gemini": ("gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai"),
-    "google": ("gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai"),
-    "azure": ("azure.ai.openai", "azure.ai.inference"),
-    "bedrock": ("aws.bedrock",),
-    "mistral": ("mistral_ai",),
-}
-"""A server's provider names, where the OpenTelemetry conventions have others."""
 _NAMED = ("agent", "tenant", "customer", "feature")
 """Budget types that match a label of the request with the budget's name or id."""
 _ACTIONS: Mapping[str, Beyond] = {
@@ -61,13 +54,21 @@ def parse_document(body: bytes, mode: Mode = "enforce") -> PolicyDocument:
         ConfigurationError: It is too large, no JSON, or not valid; the message has the path of
             what is wrong, its value, and what is allowed.
     """
+    return read_document(load_json(body), mode)
+
+
+def load_json(body: str | bytes) -> object:
+    """JSON whose decimal numbers are kept as they were typed.
+
+    Raises:
+        ConfigurationError: It is too large, or no JSON.
+    """
     if len(body) > MAX_BYTES:
         raise ConfigurationError("policy", f"{len(body)} bytes", f"at most {MAX_BYTES} bytes")
     try:
-        document = json.loads(body, parse_float=AsTyped, parse_constant=_refuse_constant)
+        return json.loads(body, parse_float=AsTyped, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError("policy", body[:80], f"a JSON document ({error})") from None
-    return read_document(document, mode)
 
 
 def read_document(document: object, mode: Mode = "enforce") -> PolicyDocument:
@@ -90,14 +91,23 @@ def read_document(document: object, mode: Mode = "enforce") -> PolicyDocument:
     rules += [located(entry, _degradation) for entry in top.entries("degradations")]
     rules += [located(entry, _alert) for entry in top.entries("alerts")]
     policy = located(top, lambda _: make_policy(budgets, mode, rules))
-    spent = {budget.id: _spent(entry) for budget, entry in zip(budgets, entries, strict=False)}
     return PolicyDocument(
         id=top.text("id") or "default",
         name=top.text("name") or "",
         version=top.text("version") or policy.version,
         policy=policy,
-        spent=spent,
+        spent=read_spent(document),
     )
+
+
+def read_spent(document: object) -> dict[str, NanoUSD]:
+    """The server's own figure for each budget's calendar month (UTC), by budget id.
+
+    Raises:
+        ConfigurationError: As `parse_document`.
+    """
+    entries = Entry(document, "policy").entries("budgets", MAX_BUDGETS)
+    return {entry.required("id"): located(entry, _spent) for entry in entries}
 
 
 def _budget(entry: Entry) -> Budget:
@@ -127,7 +137,7 @@ def _at_limit(entry: Entry) -> tuple[Beyond, list[Step]]:
     if beyond == "degrade":
         to = entry.required("degradeToModel", "degrade_to_model")
         provider = entry.text("degradeToProvider", "degrade_to_provider")
-        return beyond, [Degrade(100, to, _providers(provider))]
+        return beyond, [Degrade(100, to, our_names(provider))]
     return beyond, []
 
 
@@ -208,15 +218,10 @@ def _rule_scope(entry: Entry, model: str | None = None) -> dict[str, object]:
     if context := entry.text("context_id"):
         scope["context"] = context
     if provider := entry.text("provider"):
-        scope["provider"] = _providers(provider)
+        scope["provider"] = our_names(provider)
     if model:
         scope["model"] = model
     return scope
-
-
-def _providers(name: str | None) -> tuple[str, ...]:
-    """A server's name of a provider as the requests here have it."""
-    return _PROVIDERS.get(name, (name,)) if name else ()
 
 
 def _delay(entry: Entry, *names: str, required: bool = False) -> int:

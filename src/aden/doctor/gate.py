@@ -13,9 +13,9 @@ from aden.instrumentation.patches import Patches
 
 def gate(subject: Subject) -> Iterable[Finding]:
     """The meter in force, its mode, and where its wrappers stand."""
-    if (why := subject.meter.options.misconfigured) is not None:
+    if (missing := subject.meter.policy().missing) is not None:
         then = "let through" if subject.meter.options.fail_open else "refused"
-        yield Finding("gate", "settings", f"{why}; requests are {then}", "failure")
+        yield Finding("gate", "settings", f"{missing.message}; requests are {then}", "failure")
     elif active_meter() is not subject.meter:
         yield Finding("gate", "in force", "no: requests of this process are not seen", "failure")
     else:

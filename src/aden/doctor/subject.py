@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from aden.control.agent import ControlAgent
 from aden.metering.meter import Meter
 from aden.options import MeterOptions
 from aden.otel.providers import Providers
@@ -16,3 +17,5 @@ class Subject:
     """What code gave."""
     meter: Meter
     providers: Providers
+    control: ControlAgent | None = None
+    """None: there is no Aden server."""

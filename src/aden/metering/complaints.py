@@ -12,7 +12,7 @@ logger = logging.getLogger("aden.gate")
 SAY_AGAIN_S = 60.0
 MAX_ENDPOINTS = 100
 """So many endpoints of unknown price are named in the log; their paths come from outside."""
-_DECIDING_LEGS = ("configuration", "saturated", "hook")
+_DECIDING_LEGS = ("configuration", "policy", "saturated", "hook")
 """Where a failure refuses the request, unless the gate fails open."""
 _WORDS = {
     "ledger": "the ledger is down, its budgets' on_ledger_down decides",

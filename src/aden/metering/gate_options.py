@@ -21,5 +21,3 @@ class GateOptions:
     """Book calls that other instrumentations tell of."""
     attribution: Attribution = NOBODY
     """The process's default."""
-    misconfigured: str | None = None
-    """Why the gate could not be set up; every request is then refused, or let through."""

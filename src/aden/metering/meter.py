@@ -54,6 +54,8 @@ class Meter:
     before_request: Hook | None = None
     hook_is_async: bool = False
     emit_metric: Emitter | None = None
+    tell_server: Emitter | None = None
+    """Where finished calls go besides: to an Aden server's agent, which only takes them in."""
     on_alert: AlertHandler | None = None
     prices: PriceBook = field(default_factory=PriceBook)
     estimator: InputEstimator = field(default_factory=InputEstimator)
@@ -99,12 +101,10 @@ class Meter:
         """
         self.reserver.refuse_again(call)
         policy = call.policy
-        if self.options.misconfigured is not None:
-            self.cannot("configuration", self.options.misconfigured)
-            policy = Policy()
-            if not self.options.fail_open:
-                why = self.options.misconfigured
-                call.hook = Decision("block", "misconfigured", "settings", why)
+        if (missing := policy.missing) is not None and policy.mode != "off":
+            leg = "configuration" if missing.reason == "misconfigured" else "policy"
+            self.cannot(leg, missing.message or "")
+            call.hook = None if self.options.fail_open else missing
         call.plan = plan(
             call.id,
             call.request,

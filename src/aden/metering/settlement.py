@@ -114,7 +114,7 @@ class Settler:
                 call.span.finish(record, error, NO_ANSWER)
             meter.telemetry.refused(record, error.details, call.span)
             meter.telemetry.count(record)
-            meter.dispatcher.put(meter.emit_metric, record)
+            self._hand_out(record)
         except Exception:
             meter.cannot("settlement", "refusals could not be reported", trace=True)
 
@@ -146,9 +146,13 @@ class Settler:
         if isinstance(error, RequestCancelledError):
             meter.telemetry.refused(record, error.details, call.span)
         meter.telemetry.count(record, of_framework=isinstance(call.span, FrameworkSpan))
-        meter.dispatcher.put(meter.emit_metric, record)
+        self._hand_out(record)
         self._ladder_alerts(call, billed)
         self._standing_alerts(call)
+
+    def _hand_out(self, record: CallRecord) -> None:
+        for emitter in (self._meter.emit_metric, self._meter.tell_server):
+            self._meter.dispatcher.put(emitter, record)
 
     def _settle_hold(self, call: Call, error: BaseException | None) -> None:
         """Book what was held; the ledger ignores it where the call is booked already."""

@@ -5,6 +5,7 @@ scripted to fail in every way that a provider does, and says to the nano-dollar 
 """
 
 from aden.testing.bill import Bill, BillItem
+from aden.testing.control_server import ControlServer
 from aden.testing.handler import SeenRequest
 from aden.testing.openai_server import OpenAIServer
 from aden.testing.recording import RecordingEmitter
@@ -25,6 +26,7 @@ from aden.testing.script import (
 __all__ = [
     "Bill",
     "BillItem",
+    "ControlServer",
     "Drop",
     "ErrorEvent",
     "Fail",
