@@ -98,27 +98,36 @@ def _provider(
     owned: bool,
     sampler: str | None = None,
 ) -> Finding:
-    name = type(provider).__name__
     facts = {"class": _class(provider), "parts": parts, "ours": owned, "sampler": sampler}
-    if name.lstrip("_").startswith(("Proxy", "NoOp")):
+    if not _is_set(provider):
         said = "none is set: nothing of this kind is shown"
         return Finding("opentelemetry", what, said, facts=facts)
     who = "Aden's" if owned else f"the application's ({_class(provider)})"
     said = f"{who}: {', '.join(parts) or 'exports nothing'}"
     if sampler:
         said += f"; sampler {sampler}"
-    if provider is not in_force:
+    if provider is not in_force and _is_set(in_force):
         said += f"; the global one is another ({_class(in_force)})"
         return Finding("opentelemetry", what, said, "warning", facts)
     return Finding("opentelemetry", what, said, facts=facts)
+
+
+def _is_set(provider: Any) -> bool:
+    """Whether it is more than the API's own stand-in."""
+    return not type(provider).__name__.lstrip("_").startswith(("Proxy", "NoOp"))
 
 
 _INSIDE = ("span_exporter", "_exporter", "_batch_processor", "_inner", "_span_exporter")
 
 
 def _exporting(part: Any) -> str:
-    """A processor or reader, and what it leads to: ``BatchSpanProcessor → OTLPSpanExporter``."""
-    chain = [type(part).__name__]
+    """A processor or reader, and what it leads to: ``BatchSpanProcessor → OTLPSpanExporter``.
+
+    The package is named where it is neither OpenTelemetry's nor ours.
+    """
+    package = type(part).__module__.partition(".")[0]
+    known = package in ("aden", "opentelemetry")
+    chain = [type(part).__name__ + ("" if known else f" (of {package})")]
     for _ in range(6):
         part = next((each for name in _INSIDE if (each := getattr(part, name, None))), None)
         if part is None:
