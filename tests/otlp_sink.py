@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -45,6 +46,8 @@ class OTLPSink:
     def __init__(self, *, silent: bool = False) -> None:
         self.spans: list[Seen] = []
         self.points: list[Point] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        """Name and attributes of each log record."""
         self.metric_resources: list[dict[str, Any]] = []
         self.authorizations: set[str] = set()
         self.requests = 0
@@ -87,6 +90,8 @@ class OTLPSink:
             self._take_spans(ExportTraceServiceRequest.FromString(body))
         elif path.endswith("/v1/metrics"):
             self._take_points(ExportMetricsServiceRequest.FromString(body))
+        elif path.endswith("/v1/logs"):
+            self._take_events(ExportLogsServiceRequest.FromString(body))
 
     def _take_spans(self, request: ExportTraceServiceRequest) -> None:
         for resource in request.resource_spans:
@@ -101,6 +106,12 @@ class OTLPSink:
                         _read(span.attributes),
                     )
                     self.spans.append(seen)
+
+    def _take_events(self, request: ExportLogsServiceRequest) -> None:
+        for resource in request.resource_logs:
+            for scope in resource.scope_logs:
+                for record in scope.log_records:
+                    self.events.append((record.event_name, _read(record.attributes)))
 
     def _take_points(self, request: ExportMetricsServiceRequest) -> None:
         for resource in request.resource_metrics:

@@ -194,3 +194,6 @@ def test_opentelemetrys_variable_chooses_it(server: OpenAIServer) -> None:
     assert "sampler" not in done.stderr
     (span,) = sink.spans
     assert span.attributes["aden.decision.action"] == "block"
+    ((event, said),) = sink.events  # not sampled at all
+    assert event == "aden.refusal"
+    assert said["aden.budget.id"] == "all"
