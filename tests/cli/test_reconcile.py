@@ -45,8 +45,24 @@ def test_both_sides_meet_by_day_and_model(export: Path) -> None:
     assert (exact.day, exact.model, exact.percent) == ("2025-11-20", "gpt-4o-2024-08-06", 0.0)
     assert (exact.ours.requests, exact.ours.input, exact.ours.output) == (2, 300, 30)
     assert (mini.model, mini.ours.estimated) == ("gpt-4o-mini-2024-07-18", 1)
-    assert mini.percent == pytest.approx(-100 * 10 / 1100)
+    assert mini.percent == pytest.approx(-100 * 10 / 1000)
     assert (unknown.model, unknown.percent) == ("o3", 100.0)
+
+
+def test_too_much_input_does_not_make_up_for_too_little_output(export: Path) -> None:
+    """They have prices of their own."""
+    drift, _ = compare(read_export(export), [a_call(NOON, "gpt-4o", 0.01, (330, 0))])
+    assert drift.percent == -100.0
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1"])
+def test_a_tolerance_that_none_could_exceed_is_refused(
+    export: Path, tmp_path: Path, tolerance: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing would ever drift."""
+    url = write_ledger(tmp_path / "ledger.db", [a_call(NOON)])
+    assert main(["reconcile", str(export), "--ledger", url, "--tolerance", tolerance]) == 2
+    assert "per cent, 0 or more" in capsys.readouterr().err
 
 
 def test_a_drift_is_shown_and_told_by_the_exit_code(
@@ -62,7 +78,7 @@ def test_a_drift_is_shown_and_told_by_the_exit_code(
     )
     assert main(["reconcile", str(export), "--ledger", url]) == 1
     shown = capsys.readouterr().out
-    assert "-1.36%" in shown
+    assert "-1.50%" in shown
     assert "1 of 2 differ by more than 1 %" in shown
 
     assert main(["reconcile", str(export), "--ledger", url, "--tolerance", "2", "--json"]) == 0

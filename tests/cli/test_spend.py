@@ -164,6 +164,7 @@ def test_moments_are_lengths_or_dates() -> None:
         (["--ledger", "memory:"], "sqlite:///absolute/path"),
         (["--ledger", "sqlite:///nowhere/ledger.db"], "a ledger that exists"),
         (["--since", "soon"], "30m, 24h or 7d"),
+        (["--since", "2h", "--until", "3h"], "a moment before --until 3h"),
         (["--timezone", "Mars/Base"], "Europe/Berlin"),
     ],
 )

@@ -7,6 +7,7 @@ and others whose columns bear one of the names in `_NAMES`.
 import argparse
 import csv
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,12 +56,19 @@ class Drift:
 
     @property
     def percent(self) -> float:
-        """By how much our tokens differ from theirs; 100 where only one side has any."""
-        theirs = self.theirs.input + self.theirs.output
-        ours = self.ours.input + self.ours.output
-        if not theirs:
-            return 100.0 if ours else 0.0
-        return 100 * (ours - theirs) / theirs
+        """By how much our tokens differ from theirs; 100 where only one side has any.
+
+        Input or output, whichever differs more: they have prices of their own, so too much of the
+        one does not make up for too little of the other.
+        """
+        sides = ((self.theirs.input, self.ours.input), (self.theirs.output, self.ours.output))
+        return max((_drift(theirs, ours) for theirs, ours in sides), key=abs)
+
+
+def _drift(theirs: int, ours: int) -> float:
+    if not theirs:
+        return 100.0 if ours else 0.0
+    return 100 * (ours - theirs) / theirs
 
 
 def read_export(path: Path) -> dict[Key, Counts]:
@@ -188,8 +196,10 @@ def run_reconcile(chosen: argparse.Namespace) -> int:
     """Compare and print; gives 1 where a model's day drifts by more than the tolerance.
 
     Raises:
-        ConfigurationError: The export or the ledger cannot be read.
+        ConfigurationError: The export or the ledger cannot be read, or the tolerance is none.
     """
+    if not 0 <= chosen.tolerance < math.inf:
+        raise ConfigurationError("--tolerance", chosen.tolerance, "per cent, 0 or more")
     export = read_export(chosen.export)
     ledger = ledger_here(chosen.ledger)
     try:

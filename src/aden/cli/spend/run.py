@@ -13,6 +13,7 @@ from aden.cli.period import moment, zone_of
 from aden.cli.spend.live import live
 from aden.cli.spend.report import DIMENSIONS, reads_from, report
 from aden.cli.spend.shapes import as_json, table, write_csv, write_focus
+from aden.errors import ConfigurationError
 from aden.ledger import Ledger
 
 
@@ -42,6 +43,8 @@ def run_spend(chosen: argparse.Namespace) -> int:
     now, zone = time.time(), zone_of(chosen.timezone)
     since = moment(chosen.since, "--since", now, zone)
     until = moment(chosen.until, "--until", now, zone)
+    if since >= until:
+        raise ConfigurationError("--since", chosen.since, f"a moment before --until {chosen.until}")
     ledger = ledger_here(chosen.ledger)
     try:
         if chosen.live:
