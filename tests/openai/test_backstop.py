@@ -8,9 +8,12 @@ import httpx2
 import openai
 import pytest
 from lanes import Lane
+from openai.resources.chat.completions import AsyncCompletions, Completions
+from openai.resources.responses import AsyncResponses, Responses
 from shapes import ASKED, REQUEST, STREAM, seen
 
 import aden
+from aden import Budget, RequestCancelledError
 from aden.testing import OpenAIServer
 
 if TYPE_CHECKING:
@@ -227,3 +230,39 @@ async def test_a_client_whose_request_is_overridden_is_gated_once(
     client.close()
     records = house.settled(2)
     assert [each.cost for each in records] == [each.nano_usd for each in server.bill.items]
+
+
+ASK = {"model": "gpt-4o", "input": "Say hello in 12 tokens."}
+UNBOUND: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "chat": (Completions, AsyncCompletions, REQUEST),
+    "chat stream": (Completions, AsyncCompletions, STREAM),
+    "responses": (Responses, AsyncResponses, ASK),
+}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("shape", UNBOUND)
+async def test_a_method_of_the_class_is_gated_too(
+    shape: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """``Completions.create(client.chat.completions, …)``, taken before ``instrument`` or after."""
+    sync, not_sync, asked = UNBOUND[shape]
+    owner = not_sync if kind == "async" else sync
+    before = owner.create
+    house = instrumented()
+    lane = Lane(kind, server)
+    resource = lane.responses if shape == "responses" else lane.chat
+    for create in (before, owner.create):
+        answer = await lane.get(create(resource, **asked))
+        if "stream" in asked:
+            await lane.all(answer)
+    records = house.settled(2)
+    assert [each.cost for each in records] == [item.nano_usd for item in server.bill.items]
+    aden.uninstrument()
+    house = instrumented(budgets=[Budget("none", 0)])
+    for create in (before, owner.create):
+        with pytest.raises(RequestCancelledError):
+            await lane.get(create(resource, **asked))
+    await lane.close()
+    assert len(server.bill.items) == 2
+    house.settled(2)

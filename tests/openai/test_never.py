@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from house import House
 
+CAP = "gen_ai.request.max_tokens"
 TOLD = "Unsupported parameter: '{}' is not supported with this model."
 
 
@@ -55,6 +56,7 @@ async def test_the_cap_is_lowered_to_what_is_left(
     assert caps(server) == [{"max_completion_tokens": cap} for cap in (400, 200, 64)]
     assert refused.value.reason == "exhausted"
     records = house.settled(4)
+    assert [(span.attributes or {}).get(CAP) for span in house.spans] == [400, 200, 64, 400]
     assert [record.finish_reasons for record in records[:3]] == [
         ("stop",),
         ("length",),
@@ -67,9 +69,11 @@ async def test_a_request_without_a_cap_gets_one(
     server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
     """An answer of unknown length is none that could be held."""
-    instrumented(budgets=[never("1")])
+    house = instrumented(budgets=[never("1")])
     await Lane("async", server).create(**asking(30))
     assert caps(server) == [{"max_tokens": 4096}]
+    _, span = house.one_call()
+    assert (span.attributes or {})[CAP] == 4096
 
 
 async def test_a_cheaper_models_whole_answer_comes_before_half_of_the_asked_one(
@@ -121,6 +125,7 @@ async def test_a_stream_that_takes_no_cap_ends_when_no_budget_bears_its_next_sli
     record, span = house.one_call()
     assert record.stream_end == (span.attributes or {})["aden.stream.end"] == "budget"
     assert record.decision.action == "allow"
+    assert CAP not in (span.attributes or {})
     assert record.finish_reasons == ("length",)
     assert record.usage.estimated
     assert len(chunks) > 256

@@ -25,6 +25,11 @@ def start_attributes(request: Request) -> dict[str, Value]:
     )
 
 
+def cap(tokens: int | None) -> dict[str, Value]:
+    """A cap on the output that was sent, where it is not the request's own."""
+    return _given({names.REQUEST_MAX_TOKENS: tokens})
+
+
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
     attributes = _given(_of_answer(record) | _ours(record))

@@ -9,7 +9,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names, nesting
-from aden.telemetry.attributes import Value, of_record, start_attributes
+from aden.telemetry.attributes import Value, cap, of_record, start_attributes
 from aden.telemetry.content import Capture, Content
 from aden.telemetry.context import with_call
 from aden.telemetry.instruments import Instruments
@@ -30,6 +30,7 @@ class CallSpan:
         self._call = call
         self._labels: dict[str, Value] = {}
         self._outer: Any = None
+        self._cap: dict[str, Value] = {}
         self._first_chunk_at: float | None = None
 
     def start(
@@ -67,6 +68,10 @@ class CallSpan:
         self._labels[names.REQUEST_MODEL] = model
         self.span.set_attribute(names.REQUEST_MODEL, model)
         self.span.update_name(f"{self._request.operation} {model}")
+
+    def capped(self, tokens: int | None) -> None:
+        """Stands in place of the request's own cap."""
+        self._cap = cap(tokens)
 
     def first_chunk(self) -> None:
         """Note the time, once; what is made of it waits for the end."""
@@ -119,6 +124,7 @@ class CallSpan:
         attributes: dict[str, Value] = {
             **self._conversation,
             **self._request.span_attributes,
+            **self._cap,
             **answer.attributes,
         }
         if self._request.stream:

@@ -11,7 +11,7 @@ from aden.core.failure import error_type
 from aden.core.record import CallRecord
 from aden.core.value import value
 from aden.telemetry import names
-from aden.telemetry.attributes import Value, of_record
+from aden.telemetry.attributes import Value, cap, of_record
 from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
 
@@ -47,6 +47,9 @@ class SpanHandle(Protocol):
     def sending(self, model: str) -> None:
         """The request goes out now, to *model*: name the span after it and start the clock."""
 
+    def capped(self, tokens: int | None) -> None:
+        """A cap of our own on each choice is written into the request; None: it is not."""
+
     def first_chunk(self) -> None:
         """A stream's first chunk has arrived."""
 
@@ -66,6 +69,9 @@ class NoSpan:
     def sending(self, model: str) -> None:
         """Nothing to name."""
 
+    def capped(self, tokens: int | None) -> None:
+        """Nothing to note."""
+
     def first_chunk(self) -> None:
         """Nothing to note."""
 
@@ -84,6 +90,7 @@ class FrameworkSpan:
 
     def __init__(self) -> None:
         self._bound = False
+        self._cap: dict[str, Value] = {}
         self._written: dict[str, Value] = {}
 
     def bind(self, span: Span) -> None:
@@ -96,12 +103,17 @@ class FrameworkSpan:
         """Name the model that is sent."""
         quietly(lambda: self.span.set_attribute(names.REQUEST_MODEL, model))
 
+    def capped(self, tokens: int | None) -> None:
+        """Written at the end: the framework may write its own before."""
+        self._cap = cap(tokens)
+
     def first_chunk(self) -> None:
         """The framework times its own chunks."""
 
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Note what the call came to; the framework ends the span later."""
         self._written = {
+            **self._cap,
             **answer.attributes,
             **of_record(record),
             names.PROVIDER_NAME: record.provider,

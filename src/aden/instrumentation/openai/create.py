@@ -187,6 +187,8 @@ def _compose(
     name = cap_name(endpoint, kwargs, request) if cap is not None else None
     if name is not None:
         sent[name] = cap
+    if quote is not None and quote.bound is not None:
+        sending.call.span.capped(cap if name else None)
     return sent, hide
 
 
