@@ -50,7 +50,7 @@ async def stored(kind: str, server: OpenAIServer) -> str:
     server.serve(f"{root}/input_items", {**LISTED, "data": [item]})
     counted = {"object": "response.input_tokens", "input_tokens": 7}
     server.serve("/v1/responses/input_tokens", counted)
-    return response.id
+    return str(response.id)
 
 
 async def use_all(kind: str, server: OpenAIServer, response_id: str) -> list[Any]:

@@ -48,6 +48,7 @@ class Policy:
         init=False, repr=False, compare=False, default_factory=dict
     )
     """What was found for those who asked lately: a session asks again and again."""
+    _observed: list["Policy"] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         counted = tuple(budget for budget in self.budgets if budget.mode != "off")
@@ -76,6 +77,16 @@ class Policy:
         matched = tuple(match for match in found if match)
         steps = self._steps(request, attribution) if self.rules else ()
         return tuple(_with(match, steps) for match in matched) if steps else matched
+
+    @property
+    def observed(self) -> "Policy":
+        """This policy where nothing is refused, delayed or degraded by it."""
+        if self.mode != "enforce":
+            return self
+        if not self._observed:
+            would_be = self.would_be or self
+            self._observed.append(replace(self, mode="observe", would_be=would_be))
+        return self._observed[0]
 
     def enforces(self, budget: Budget) -> bool:
         """Whether the budget may refuse, delay or degrade."""

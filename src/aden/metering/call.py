@@ -30,6 +30,9 @@ class Lane:
     refusal: type[RequestCancelledError] = RequestCancelledError
     busy_wait_ms: int = 0
     """Default of `GateOptions.busy_wait_ms` in this lane."""
+    observed: bool = False
+    """True where nothing may stand in its way: it is metered and charged, and never refused,
+    delayed or degraded."""
 
 
 class Call:

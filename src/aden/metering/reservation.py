@@ -53,7 +53,7 @@ class Reserver:
 
         Neither here nor in `refuse_alike` is the hook asked: it cannot lift what the house refuses.
         """
-        if (known := self.repeats.again(call)) is not None:
+        if not call.lane.observed and (known := self.repeats.again(call)) is not None:
             call.plan = known.call.plan
             self._refuse(call, known)
 

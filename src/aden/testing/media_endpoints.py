@@ -116,9 +116,10 @@ def speech(handler: Handler, found: re.Match[str], body: dict[str, object] | Non
         "output_tokens": spoken,
         "total_tokens": len(read) + spoken,
     }
+    kind = "audio/pcm" if request.get("response_format") == "pcm" else "audio/mpeg"
     sound = base64.b64encode(b"\0\1" * 40).decode()
     form = _Media(
-        Body("audio/mpeg", b"\0\1" * 40 * len(read)),
+        Body(kind, b"\0\1" * 40 * len(read)),
         usage,
         {"type": "speech.audio.delta", "audio": sound},
         {"type": "speech.audio.done"},

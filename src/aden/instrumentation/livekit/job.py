@@ -1,35 +1,13 @@
-"""The LiveKit job around a request: on whose account it asks, and how its process ends."""
+"""How the process of a LiveKit job ends."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aden.core.attribution import NOBODY, Attribution, from_metadata
 from aden.instrumentation.active import active_meter
 
 EMITTERS_S = 2.0
 """How long coroutines of async emitters are waited for at a job's end."""
-
-
-def job_attribution() -> Attribution:
-    """What the job says: its own id as the session, and what its dispatcher put into metadata."""
-    job_module = sys.modules.get("livekit.agents.job")
-    context = job_module.get_job_context(required=False) if job_module else None
-    if context is None:
-        return NOBODY
-    job = context.job
-    ours = Attribution(agent=job.agent_name or None, session_id=job.id or None)
-    return _from_job_metadata(job.metadata).over(ours)
-
-
-def _from_job_metadata(text: str) -> Attribution:
-    try:
-        metadata = json.loads(text) if text else {}
-    except ValueError:
-        return NOBODY
-    return from_metadata(metadata) if isinstance(metadata, dict) else NOBODY
 
 
 async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, kwargs: Any) -> Any:
