@@ -120,7 +120,7 @@ async def test_a_running_turn_s_speech_is_never_refused_nor_delayed(
         assert {record.observed.action for record in spoken if record.observed} == {would_be}
         assert {record.attribution.session_id for record in spoken} == set(sessions)
         assert len(sessions) == 1
-        costs = [item.nano_usd for item in provider.bill.items]
+        costs = [item.nano_usd or 0 for item in provider.bill.items]
         assert [record.cost for record in spoken] == costs
         assert spent(lane, budget) == sum(costs)
         assert held(lane, budget) == 0
