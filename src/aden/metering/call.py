@@ -34,6 +34,10 @@ class Lane:
     """True where nothing may stand in its way: it is metered and charged, and never refused,
     delayed or degraded."""
 
+    def under(self, policy: Policy) -> Policy:
+        """What of *policy* holds here."""
+        return policy.observed if self.observed else policy
+
 
 class Call:
     """The state of one call. What is done with it, and in which order, `Meter` knows.
@@ -90,7 +94,7 @@ class Call:
         self.request = request
         self.params = params
         self.attribution = attribution
-        self.policy = policy
+        self.policy = lane.under(policy)
         self.lane = lane
         self.reach = reach
         self.prices = price_in_force()

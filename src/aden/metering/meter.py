@@ -91,8 +91,7 @@ class Meter:
             attribution = metadata.over(said).over(default)
         else:
             attribution = said.over(default).over(metadata)
-        policy = self.policy().observed if lane.observed else self.policy()
-        return Call(request, params, attribution, policy, lane, self.ledger.reach)
+        return Call(request, params, attribution, self.policy(), lane, self.ledger.reach)
 
     def plan(self, call: Call) -> Ask | None:
         """Policy and prices: what to ask the ledger, None where nothing is to be reserved.
@@ -299,8 +298,8 @@ class Meter:
 
     def _asks_hook(self, call: Call) -> bool:
         blocked = call.hook is not None  # misconfigured or ledger down: there is nothing to ask
-        off = call.policy.mode == "off" or call.lane.observed
-        return self.before_request is not None and not (off or blocked or _in_hook.get())
+        off = call.policy.mode == "off" or call.lane.observed or _in_hook.get()
+        return self.before_request is not None and not (off or blocked)
 
     def _ask_sync_hook(self, call: Call) -> None:
         assert self.before_request is not None
