@@ -69,9 +69,21 @@ async def talk(lane: Lane, connection: Any, words: int | None = None) -> list[An
     return await answer(lane, connection, words)
 
 
+async def talk_in_the_beta(lane: Lane, connection: Any, words: int | None = None) -> list[Any]:
+    """The same, where a cap has its older name."""
+    await lane.get(connection.conversation.item.create(item=ITEM))
+    await lane.get(connection.response.create(response={"max_response_output_tokens": 40}))
+    return await answer(lane, connection, words)
+
+
 API: dict[str, tuple[Any, Any]] = {
     "responses": (lambda lane: lane.responses.connect(), respond),
     "realtime": (lambda lane: lane.client.realtime.connect(model="gpt-realtime"), talk),
+    "beta responses": (lambda lane: lane.client.beta.responses.connect(), respond),
+    "beta realtime": (
+        lambda lane: lane.client.beta.realtime.connect(model="gpt-realtime"),
+        talk_in_the_beta,
+    ),
 }
 every_api = pytest.mark.parametrize("api", API)
 
@@ -110,8 +122,8 @@ async def test_a_response_looks_as_without_us_and_is_booked_by_its_usage(
         assert record.response_id == item.request_id.replace("req_", "resp_")
         assert span.parent is not None
         assert span.parent.span_id == parent.span_id
-        assert (span.attributes or {})["openai.api.type"] == api
-    assert server.bill.items[2].cached_audio_tokens > 0 or api == "responses"
+        assert (span.attributes or {})["openai.api.type"] == api.removeprefix("beta ")
+    assert server.bill.items[2].cached_audio_tokens > 0 or api.endswith("responses")
 
 
 @every_client
@@ -306,6 +318,89 @@ async def test_what_a_realtime_server_answers_by_itself_is_metered_and_not_gated
     assert (record.usage.audio_input_tokens, record.cost) == (10, item.nano_usd)
     assert house.balance().spent == item.nano_usd
     assert span.name == "chat gpt-realtime"
+
+
+@every_client
+@pytest.mark.parametrize("beta", [False, True], ids=["", "beta"])
+async def test_what_a_session_has_written_down_is_booked_at_its_own_models_price(
+    beta: bool, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It runs whether or not somebody answers, and no budget is asked."""
+    house = instrumented(budgets=[Budget("all", "0")])
+    lane = lane_to(kind, server)
+    writes = {"model": "gpt-4o-mini-transcribe"}
+    listening: dict[str, Any] = {"type": "realtime", "audio": {"input": {"transcription": writes}}}
+    realtime = lane.client.realtime
+    if beta:
+        realtime, listening = lane.client.beta.realtime, {"input_audio_transcription": writes}
+    async with lane.within(realtime.connect(model="gpt-realtime")) as connection:
+        await lane.get(connection.session.update(session=listening))
+        await lane.get(connection.input_audio_buffer.append(audio=SECOND_OF_SPEECH))
+        while "transcription" not in (await lane.get(connection.recv())).type:
+            pass
+    await lane.close()
+    record, span = house.one_call()
+    (item,) = server.bill.items
+    assert (record.model, record.cost) == ("gpt-4o-mini-transcribe", item.nano_usd)
+    assert (record.usage.audio_input_tokens, record.usage.estimated) == (10, False)
+    assert house.balance().spent == item.nano_usd
+    assert span.name == "generate_content gpt-4o-mini-transcribe"
+    assert (span.attributes or {})["gen_ai.output.type"] == "text"
+
+
+@every_client
+async def test_a_response_is_capped_where_a_budget_is_never_exceeded(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A lowered cap, one where there was none, and then a refusal."""
+    house = instrumented(budgets=[Budget("all", "0.0061", overrun="never")])
+    lane = lane_to(kind, server)
+    asked = {"model": "gpt-4o", "input": "Say hello in 300 tokens."}
+    statuses, caps = [], []
+    async with lane.within(lane.responses.connect()) as connection:
+        for _ in range(3):
+            await lane.get(connection.response.create(**asked, max_output_tokens=400))
+            last = (await answer(lane, connection))[-1]
+            statuses.append(last.type)
+            caps.append(last.response.max_output_tokens)
+        with pytest.raises(RequestCancelledError):
+            await lane.get(connection.response.create(**asked))
+    await lane.close()
+    assert statuses == ["response.completed", "response.incomplete", "response.incomplete"]
+    assert caps == [400, 200, 64]
+    house.settled(4)
+    shown = [(span.attributes or {}).get("gen_ai.request.max_tokens") for span in house.spans]
+    assert shown[:3] == caps
+    assert house.balance().spent == server.bill.total_nano_usd <= 6_100_000
+
+
+@every_client
+@pytest.mark.parametrize("api", ["realtime", "beta realtime"])
+async def test_a_spoken_response_is_held_by_the_whole_session_and_its_speech(
+    api: str, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """What was heard before is read again; the cap of the session is no longer one of ours."""
+    house = instrumented(budgets=[Budget("all", "1.3", overrun="never")])
+    connect, _ = API[api]
+    name = "max_output_tokens" if api == "realtime" else "max_response_output_tokens"
+    lane = lane_to(kind, server)
+    async with lane.within(connect(lane)) as connection:
+        await lane.get(connection.conversation.item.create(item=ITEM))
+        await lane.get(connection.response.create())
+        held = house.balance().held
+        await answer(lane, connection)
+        await lane.get(connection.session.update(session={name: 7}))
+        while (await lane.get(connection.recv())).type != "session.updated":
+            pass
+        await lane.get(connection.response.create())
+        await answer(lane, connection)
+    await lane.close()
+    assert held > 32_000 * 32_000  # the window, as audio
+    _, second = house.settled(2)
+    assert second.finish_reasons == ("length",)
+    shown = [(span.attributes or {}).get("gen_ai.request.max_tokens") for span in house.spans]
+    assert shown == [4096, 7]
+    assert house.balance().spent == server.bill.total_nano_usd
 
 
 async def test_a_reader_that_is_cancelled_loses_nothing(

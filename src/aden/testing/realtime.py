@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from aden.testing.bill import BillItem, tokenize
+from aden.testing.bill import BillItem, answer_tokens, tokenize
 from aden.testing.generated import Answer, choices
 from aden.testing.script import ErrorEvent, Fail
 
@@ -60,10 +60,51 @@ class Conversation:
         """Add what was said, base64."""
         self._audio_tokens += max(1, len(audio) // HEARD_BYTES_PER_TOKEN)
 
+    @property
+    def transcriber(self) -> str | None:
+        """The model that writes down what is heard, if one does."""
+        audio = self.settings.get("audio") or {}
+        asked = (audio.get("input") or {}).get("transcription")
+        asked = asked or self.settings.get("input_audio_transcription") or {}
+        return asked.get("model")
+
+    def transcribed(self, turn: Turn, model: str, audio: str) -> tuple[BillItem, Event]:
+        """Return what writing down *audio* costs, and the event that says what was heard."""
+        heard, said = max(1, len(audio) // HEARD_BYTES_PER_TOKEN), answer_tokens("", 0)
+        item = BillItem(
+            request_id=turn.request_id,
+            at=time.time(),
+            model=model,
+            input_tokens=heard,
+            cached_tokens=0,
+            output_tokens=len(said),
+            reasoning_tokens=0,
+            completed=True,
+            reported=True,
+            media_tokens=heard,
+        )
+        usage = {
+            "type": "tokens",
+            "input_tokens": heard,
+            "output_tokens": len(said),
+            "total_tokens": heard + len(said),
+            "input_token_details": {"audio_tokens": heard, "text_tokens": 0},
+        }
+        event: Event = {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "event_id": turn.request_id,
+            "item_id": "item_0",
+            "content_index": 0,
+            "transcript": "".join(said),
+            "usage": usage,
+        }
+        return item, event
+
     def answer(self, turn: Turn, asked: Mapping[str, Any], step: Step) -> Answer:
         """Return the answer to the conversation so far, which becomes a part of it."""
         body: dict[str, Any] = {"messages": [{"role": "user", "content": self._question}]}
-        limit = asked.get("max_output_tokens", self.settings.get("max_output_tokens"))
+        said = self.settings | dict(asked)
+        limit = said.get("max_output_tokens", said.get("max_response_output_tokens"))
         if isinstance(limit, int):
             body["max_tokens"] = limit
         made = choices(body, self.model, step)

@@ -141,6 +141,10 @@ class _Realtime(_Speaker):
                 self._send({"type": "conversation.item.added", "item": event["item"]})
             elif kind == "input_audio_buffer.append":
                 self._talk.hear(event["audio"])
+                if model := self._talk.transcriber:
+                    item, said = self._talk.transcribed(Turn(self._owner), model, event["audio"])
+                    self._owner.bill.book(item)
+                    self._send(said)
                 if self._talk.detects_turns:
                     self._send({"type": "input_audio_buffer.speech_stopped"})
                     self._respond({})

@@ -12,6 +12,8 @@ _CHAT_STREAM = "openai.lib.streaming.chat._completions"
 _RESPONSE_STREAM = "openai.lib.streaming.responses._responses"
 _SOCKET = "openai._websocket_connection"
 _REALTIME = "openai.resources.realtime.realtime"
+_BETA_RESPONSES = "openai.resources.beta.responses.responses"
+_BETA_REALTIME = "openai.resources.beta.realtime.realtime"
 
 
 def _sockets(module: str, api: str) -> tuple[Patch, ...]:
@@ -19,12 +21,18 @@ def _sockets(module: str, api: str) -> tuple[Patch, ...]:
     return (
         Patch(module, f"{api}Connection.recv_bytes", sockets.recv),
         Patch(module, f"Async{api}Connection.recv_bytes", sockets.arecv),
-        Patch(module, f"{api}ConnectionManager.send", sockets.queue),
-        Patch(module, f"Async{api}ConnectionManager.send", sockets.aqueue),
         Patch(module, f"{api}ConnectionManager.__enter__", sockets.entered),
         Patch(module, f"{api}ConnectionManager.enter", sockets.entered),
         Patch(module, f"Async{api}ConnectionManager.__aenter__", sockets.aentered),
         Patch(module, f"Async{api}ConnectionManager.enter", sockets.aentered),
+    )
+
+
+def _queues(module: str, api: str) -> tuple[Patch, ...]:
+    """What takes events before the connection is open."""
+    return (
+        Patch(module, f"{api}ConnectionManager.send", sockets.queue),
+        Patch(module, f"Async{api}ConnectionManager.send", sockets.aqueue),
     )
 
 
@@ -53,7 +61,16 @@ OPENAI = Patches(
         Patch(_SOCKET, "WebSocketConnectionBase.close", sockets.close),
         Patch(_SOCKET, "AsyncWebSocketConnectionBase.close", sockets.close),
         *_sockets(_RESPONSES, "Responses"),
+        *_queues(_RESPONSES, "Responses"),
         *_sockets(_REALTIME, "Realtime"),
+        *_queues(_REALTIME, "Realtime"),
+        *_sockets(_BETA_RESPONSES, "Responses"),
+        *_queues(_BETA_RESPONSES, "Responses"),
+        *_sockets(_BETA_REALTIME, "Realtime"),
+        Patch(_BETA_REALTIME, "RealtimeConnection.send", sockets.send),
+        Patch(_BETA_REALTIME, "AsyncRealtimeConnection.send", sockets.asend),
+        Patch(_BETA_REALTIME, "RealtimeConnection.close", sockets.close),
+        Patch(_BETA_REALTIME, "AsyncRealtimeConnection.close", sockets.close),
         Patch(_CHAT_STREAM, "ChatCompletionStream.close", closing_helper),
         Patch(_CHAT_STREAM, "AsyncChatCompletionStream.close", closing_helper),
         Patch(_RESPONSE_STREAM, "ResponseStream.close", closing_helper),

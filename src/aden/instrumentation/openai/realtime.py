@@ -17,6 +17,9 @@ SPEECH = ("response.output_audio.delta", "response.audio.delta")
 SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
 """Twenty tokens a second, twice those of what is heard
 (https://platform.openai.com/docs/guides/realtime-costs)."""
+_CAPS = ("max_output_tokens", "max_response_output_tokens")
+"""The second is the name in the beta."""
+TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 
 
@@ -32,7 +35,7 @@ def describe(asked: Mapping[str, Any], client: Any) -> Request:
         text, tokens = measure(asked.get(name))
         size, extra = size + text, extra + tokens
     session = asked.get("_session")
-    limit = token_count(asked.get("max_output_tokens"))
+    limit = next((cap for name in _CAPS if (cap := token_count(asked.get(name)))), None)
     attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "realtime"}
     if limit is not None:
         attributes["gen_ai.request.max_tokens"] = limit
@@ -130,4 +133,24 @@ def _read_usage(attempt: Attempt, usage: Any) -> None:
     )
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def bounded(request: Request) -> Request:
+    """*request* as far as its most shows: the model reads all of the session, which nobody sees."""
+    return replace(request, most_text_tokens=None, speech=True, can_be_ended=False)
+
+
+def transcriber_of(event: Mapping[str, Any]) -> str | None:
+    """Which model writes down what a session hears; None where its settings name none."""
+    session = event.get("session")
+    heard = get(get(get(session, "audio"), "input"), "transcription")
+    model = get(heard or get(session, "input_audio_transcription"), "model")
+    return model if isinstance(model, str) else None
+
+
+def settings_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What a session's settings say of its responses; empty where an event tells none."""
+    session = event.get("session")
+    return {name: cap for name in _CAPS if (cap := token_count(get(session, name)))}
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, caps=_CAPS[:1])
+BETA = Endpoint(describe, rewrite, read, feed, caps=_CAPS[1:])

@@ -4,14 +4,15 @@ import contextlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aden.core.request import Request
 from aden.core.usage import Usage
-from aden.instrumentation.openai import realtime, responses
+from aden.instrumentation.openai import realtime, responses, transcripts
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.streams import StreamMeter
@@ -43,12 +44,20 @@ class SocketMeter:
     to the oldest request of its lane that none has answered yet, else the server began it itself.
     """
 
-    def __init__(self, meter: Meter, client: Any, model: str | None) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        client: Any,
+        model: str | None,
+        talk: Endpoint = realtime.ENDPOINT,
+    ) -> None:
         self.meter = meter
         self._client = client
         self._model = model
         """Of a realtime connection; None where each request names its own."""
-        self._endpoint: Endpoint = responses.ENDPOINT if model is None else realtime.ENDPOINT
+        self._endpoint: Endpoint = responses.ENDPOINT if model is None else talk
+        self._settings: dict[str, Any] = {}
+        self._transcriber = ""
         self._session = f"session_{uuid.uuid4().hex}"
         self._said = (0, 0)
         self._asked: list[_Open] = []
@@ -69,9 +78,19 @@ class SocketMeter:
 
     def rewritten(self, call: Call, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The event as it is sent instead; None where it is sent as it came."""
-        if call.model == call.request.model:
+        quote = call.quote
+        cap = quote.cut.cap if quote is not None and quote.model == call.model else None
+        if call.model == call.request.model and cap is None:
             return None
-        return self._endpoint.rewrite(dict(event), call.model, False)[0]
+        instead = self._endpoint.rewrite(dict(event), call.model, False)[0]
+        if cap is not None:
+            call.span.capped(cap)
+            capped = {self._endpoint.caps[0]: cap}
+            if self._model is None:
+                instead |= capped
+            else:
+                instead["response"] = {**(event.get("response") or {}), **capped}
+        return instead
 
     def sent(self, call: Call, event: Mapping[str, Any]) -> None:
         """An admitted request goes out now."""
@@ -117,17 +136,24 @@ class SocketMeter:
         if self._model is None:
             asked = {name: value for name, value in event.items() if name != "type"}
             return asked | {"stream": True}
-        asked = dict(event.get("response") or {})
+        asked = self._settings | dict(event.get("response") or {})
         said, self._said = self._said, (0, 0)
         return asked | {"model": self._model, "_session": self._session, "_said": said}
 
     def _begin(self, asked: dict[str, Any]) -> Call:
         try:
             request = self._endpoint.describe(asked, self._client)
+            if self.meter.policy().bounds:
+                request = self._bounded(with_most(request, self._endpoint, asked))
         except Exception:
             self.meter.cannot("description", "a request could not be measured", trace=True)
             request = Request("openai", self._model or str(asked.get("model") or ""), stream=True)
         return self.meter.begin(request, asked, Lane(refusal_class()))
+
+    def _bounded(self, request: Request) -> Request:
+        if self._model is not None:
+            return realtime.bounded(request)
+        return replace(request, can_be_ended=False)
 
     def _open(self, call: Call, event_id: str | None, lane: str) -> _Open:
         sending = Sending(self.meter, call, call.request.to(call.model))
@@ -137,6 +163,8 @@ class SocketMeter:
 
     def _read(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
+        if self._model is not None and self._heard(event, kind):
+            return
         lane = str(event.get("stream_id", ""))
         response = event.get("response")
         key = lane
@@ -154,6 +182,26 @@ class SocketMeter:
         if open_response.attempt.over:
             del self._answering[key]
             open_response.metered.end("complete")
+
+    def _heard(self, event: dict[str, Any], kind: Any) -> bool:
+        """Whether an event is about the session, or about what the session heard."""
+        if kind in ("session.created", "session.updated"):
+            self._settings = realtime.settings_of(event)
+            self._transcriber = realtime.transcriber_of(event) or self._transcriber
+        elif kind == realtime.TRANSCRIBED:
+            self._transcribed(event)
+        else:
+            return False
+        return True
+
+    def _transcribed(self, event: dict[str, Any]) -> None:
+        """What was said is written down by a model of its own, at a price of its own."""
+        described = realtime.describe({"_session": self._session}, self._client)
+        request = transcripts.of_session(described, self._transcriber)
+        call = self.meter.begin(request, {"model": self._transcriber}, Lane(refusal_class()))
+        begun_by_provider(self.meter, call)
+        transcripts.read(call.attempt(request), event)
+        self.meter.settle(call)
 
     def _take(self, lane: str) -> _Open | None:
         for each in self._asked:

@@ -1,4 +1,6 @@
-"""WebSockets of the SDK (``responses.connect``, ``realtime.connect``): each response is a Call.
+"""WebSockets of the SDK (``responses.connect``, ``realtime.connect``, and those in ``beta``).
+
+Each response is a Call.
 
 A ``response.create`` passes the gate before it is sent, whether as an event, as raw text, or put
 into the queue of a connection that is not open yet. The program keeps the SDK's own objects.
@@ -9,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.openai import realtime
 from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
 from aden.metering.shells import aadmit, admit
 
@@ -83,9 +86,36 @@ def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) 
     return wrapped(*args, **kwargs)
 
 
+def send(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
+    """A connection's ``send``, where that is all that it sends by: ``beta.realtime``."""
+    return _send(_socket(connection), wrapped, args, kwargs)
+
+
+async def asend(
+    wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
+) -> Any:
+    """`send`, awaiting."""
+    socket, event = _socket(connection), _event(args, kwargs)
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return await wrapped(*args, **kwargs)
+    try:
+        await aadmit(socket.meter, call)
+        socket.sent(call, event)
+        if instead := socket.rewritten(call, event):
+            return await wrapped(instead)
+        return await wrapped(*args, **kwargs)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
 def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``send``, before its connection is open."""
-    socket, event = _managed(manager), _event(args, kwargs)
+    return _send(_managed(manager), wrapped, args, kwargs)
+
+
+def _send(socket: SocketMeter | None, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    event = _event(args, kwargs)
     if socket is None or event is None or (call := socket.outgoing(event)) is None:
         return wrapped(*args, **kwargs)
     try:
@@ -158,7 +188,9 @@ def _managed(manager: Any) -> SocketMeter | None:
         return None
     known: SocketMeter | None = vars(manager).get("_aden_socket")
     if known is None:
-        known = SocketMeter(meter, _private(manager, "client"), _model(manager))
+        client, model = _private(manager, "client"), _model(manager)
+        beta = ".beta." in type(manager).__module__
+        known = SocketMeter(meter, client, model, realtime.BETA if beta else realtime.ENDPOINT)
         manager._aden_socket = known
     return known
 

@@ -14,7 +14,12 @@ _VERBS = {f"_{verb}": verb for verb in ("get", "post", "put", "patch", "delete")
 _LIST = "_get_api_list"
 _SOCKETS = ("connect",)
 """Methods that open a WebSocket: nothing of it goes through the client's request method."""
-_GATED_SOCKETS = ("responses.connect", "realtime.connect")
+_GATED_SOCKETS = (
+    "responses.connect",
+    "realtime.connect",
+    "beta.responses.connect",
+    "beta.realtime.connect",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def _read(name: str, function: Any) -> Method | None:
     if name.rpartition(".")[2] in _SOCKETS:
         if name in _GATED_SOCKETS:
             return Method(name, "websocket", "", "gated", "each response that is asked for")
-        return Method(name, "websocket", "", "not gated", "opens a WebSocket")
+        return Method(name, "websocket", "", "not gated", "opens a session of its own kind")
     called = [verb for verb in code.co_names if verb in _VERBS or verb == _LIST]
     paths = [each for each in code.co_consts if isinstance(each, str) and each.startswith("/")]
     if not called or not paths:

@@ -1,6 +1,7 @@
 """``audio.transcriptions`` and ``translations``: billed by the second, or by the token."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aden.core.estimate import text_size
@@ -41,12 +42,27 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     )
 
 
+def of_session(talk: Request, model: str) -> Request:
+    """What a realtime session has *model* write down, by a description of the session."""
+    attributes = {**talk.span_attributes, "gen_ai.output.type": "text"}
+    return replace(
+        talk,
+        model=model,
+        operation="generate_content",
+        task="transcript",
+        stream=False,
+        unseen_input=False,
+        span_attributes=attributes,
+    )
+
+
 def read(attempt: Attempt, response: Any) -> None:
     """Note the usage; a plain text has none, and says how much was heard by its length only."""
     if not _read_usage(attempt, get(response, "usage")):
         _read_duration(attempt, get(response, "duration"))
     if attempt.outcome != "reported":
-        text = response if isinstance(response, str) else get(response, "text")
+        said = get(response, "text") or get(response, "transcript")
+        text = response if isinstance(response, str) else said
         if isinstance(response, bytes):
             text = response.decode("utf-8", "replace")
         if isinstance(text, str):

@@ -1,0 +1,123 @@
+"""What the Realtime API's functions make of events, odd ones too."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_responses_reader import COUNT, ERROR, ODD, odd
+
+import aden
+from aden.core.usage import COUNTS, MAX_TOKENS
+from aden.instrumentation.openai import realtime
+from aden.instrumentation.openai.socket_meter import SocketMeter
+from aden.metering.attempt import Attempt
+from aden.metering.shells import admit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from house import House
+
+CLIENT = SimpleNamespace(base_url=SimpleNamespace(host="api.openai.com", port=None))
+HEARD = odd(
+    audio_tokens=COUNT,
+    text_tokens=COUNT,
+    image_tokens=COUNT,
+    cached_tokens=COUNT,
+    cached_tokens_details=odd(audio_tokens=COUNT, image_tokens=COUNT),
+)
+USAGE = odd(
+    type=st.sampled_from(["tokens", "duration"]),
+    seconds=st.floats(allow_nan=True) | COUNT,
+    input_tokens=COUNT,
+    output_tokens=COUNT,
+    input_token_details=HEARD,
+    output_token_details=HEARD,
+)
+RESPONSE = odd(
+    id=st.sampled_from(["resp_1", "resp_2"]),
+    status=st.sampled_from(["in_progress", "completed", "cancelled", "incomplete", "failed"]),
+    status_details=odd(reason=st.just("turn_detected"), error=ERROR),
+    usage=USAGE,
+)
+WRITES = odd(model=st.just("whisper-1"))
+SESSION = odd(
+    max_output_tokens=COUNT,
+    audio=odd(input=odd(transcription=WRITES)),
+    input_audio_transcription=WRITES,
+)
+EVENT = odd(
+    type=st.sampled_from(
+        [
+            "session.updated",
+            "response.created",
+            "response.output_audio.delta",
+            "response.output_text.delta",
+            "response.done",
+            realtime.TRANSCRIBED,
+            "error",
+        ]
+    ),
+    delta=st.text(max_size=9),
+    response_id=st.sampled_from(["resp_1", "resp_2"]),
+    response=RESPONSE,
+    session=SESSION,
+    usage=USAGE,
+    transcript=st.text(max_size=9),
+    error=ERROR,
+)
+
+
+@given(st.lists(EVENT, max_size=5), RESPONSE)
+def test_nothing_that_a_server_sends_breaks_the_reader_or_is_believed_if_absurd(
+    events: list[Any], response: Any
+) -> None:
+    """Whatever it is, the call can be settled and shown."""
+    attempt = Attempt(realtime.describe({"model": "gpt-realtime"}, CLIENT))
+    for event in events:
+        assert realtime.feed(attempt, event, False)
+    realtime.read(attempt, response)
+    billed = attempt.billed(10, 20)
+    assert all(0 <= (getattr(billed, name) or 0) <= MAX_TOKENS for name in COUNTS)
+    assert all(isinstance(reason, str) for reason in attempt.finish_reasons)
+
+
+@given(st.one_of(ODD, odd(type=st.just("session.update"), audio=ODD, item=ODD, session=SESSION)))
+def test_nothing_that_a_program_sends_breaks_the_measuring(event: Any) -> None:
+    """A program's mistake is the server's to tell."""
+    if isinstance(event, dict):
+        size, tokens = realtime.said_by(event)
+        assert size >= 0
+        assert tokens >= 0
+        realtime.settings_of(event)
+        realtime.transcriber_of(event)
+
+
+def test_whatever_a_connection_receives_each_call_is_settled(
+    instrumented: Callable[..., House],
+) -> None:
+    """Twice created, never created, ended by somebody else: once each, and no reader fails."""
+    house = instrumented()
+
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(EVENT, max_size=6))
+    def receives(events: list[Any]) -> None:
+        socket = SocketMeter(house.meter, CLIENT, "gpt-realtime")
+        call = socket.outgoing({"type": "response.create"})
+        assert call is not None
+        admit(house.meter, call)
+        socket.sent(call, {})
+        for event in events:
+            socket.incoming(json.dumps(event))
+        socket.closed()
+        assert call.state == "settled"
+        assert not house.meter.on_their_way
+
+    receives()
+    aden.flush(5)
+    assert house.failures().keys() <= {"usage"}  # absurd figures are told, not believed
+    assert house.balance().held == 0
