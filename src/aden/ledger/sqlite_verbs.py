@@ -310,10 +310,10 @@ def _forget(db: sqlite3.Connection, operation: str) -> None:
 def expire(db: sqlite3.Connection, now: float) -> None:
     """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
     late = db.execute(
-        "SELECT id, state, sent FROM operation WHERE state = 'open' AND lease_until < ?1"
+        "SELECT id, state, sent FROM operation WHERE state = 'open' AND lease_until < ?"
         " UNION ALL SELECT * FROM (SELECT id, state, sent FROM operation"
-        " WHERE state IN ('settled', 'unconfirmed') AND lease_until < ?1 LIMIT ?2)",
-        (now, PRUNE),
+        " WHERE state IN ('settled', 'unconfirmed') AND lease_until < ? LIMIT ?)",
+        (now, now, PRUNE),
     ).fetchall()
     for operation, state, sent in late:
         if state != "open":
