@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from aden.errors import ConfigurationError
-from aden.ledger.sqlite_file import busy, connect, forget_creators, identity, is_busy
+from aden.ledger.sqlite_file import (
+    BUSY_WAIT_S,
+    busy,
+    connect,
+    forget_creators,
+    identity,
+    is_busy,
+)
 
 logger = logging.getLogger("aden.ledger")
 T = TypeVar("T")
@@ -23,6 +30,8 @@ Work = Callable[[sqlite3.Connection, float], T]
 
 TURN_S = 0.002
 """How long a thread waits for another thread of this process."""
+CALM_S = 0.02
+"""How long an event loop does not wait again, after it has waited for a file that stayed busy."""
 RETRY_S = 0.005
 OPEN_WAIT_S = 1.0
 EXIT_WAIT_S = 2.0
@@ -47,6 +56,7 @@ class Store:
         self._complained = False
         self._lost = 0
         self._commits = 0
+        self._was_busy_at = -CALM_S
         self._paused = False
         self._renew_locks()
         self._open()
@@ -77,24 +87,33 @@ class Store:
         Args:
             work: Is given the connection and the time.
             reads: It most likely only reads, and need not wait for writers.
-            inline: The caller is an event loop: leave a long backlog to the store's own thread.
+            inline: The caller is an event loop: leave a long backlog to the store's own thread, and
+                do not wait where another request has just waited in vain.
 
         Raises:
             sqlite3.Error: Busy for longer than about 4 ms, full, read-only, damaged …
         """
         if inline and len(self._backlog) > BACKLOG_INLINE:
             raise busy("settlements that were put off come first")
-        if not self._turn.acquire(timeout=TURN_S):
-            raise busy("another thread of this process uses the ledger")
+        waits = not inline or time.monotonic() - self._was_busy_at > CALM_S
         try:
-            return self._transact(work, reads)
-        finally:
-            self._turn.release()
+            if not self._turn.acquire(timeout=TURN_S if waits else 0):
+                raise busy("another thread of this process uses the ledger")
+            try:
+                return self._transact(work, reads, waits)
+            finally:
+                self._turn.release()
+        except sqlite3.Error as error:
+            if inline and waits and is_busy(error):
+                self._was_busy_at = time.monotonic()
+            raise
 
-    def _transact(self, work: Work[T], reads: bool) -> T:
+    def _transact(self, work: Work[T], reads: bool, waits: bool) -> T:
         connection = self._connect()
         booked = 0
         try:
+            if not waits:
+                connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("BEGIN" if reads and not self._backlog else "BEGIN IMMEDIATE")
             now = self._clock()
             while booked < len(self._backlog):  # it grows where a destructor settles meanwhile
@@ -105,6 +124,9 @@ class Store:
         except BaseException:
             self._roll_back(connection)
             raise
+        finally:
+            if not waits and connection is self._connection:
+                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_WAIT_S * 1000)}")
         self._commits += 1
         for _ in range(booked):
             self._backlog.popleft()
