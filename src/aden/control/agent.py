@@ -80,6 +80,7 @@ class ControlAgent:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._heard = threading.Event()
+        self._asked: threading.Event | None = None
         self._flushed = threading.Event()
         self._flushing = False
         self._sequence = itertools.count(1)
@@ -121,11 +122,10 @@ class ControlAgent:
         return self._heard.wait(timeout_s)
 
     def refresh(self, timeout_s: float) -> bool:
-        """Look at the policy now instead of within half a minute; as `wait`."""
-        self._heard.clear()
-        self._poll.at = 0.0
+        """Look at the policy now instead of within half a minute; False where no answer came."""
+        self._asked = answered = threading.Event()
         self._wake.set()
-        return self.wait(timeout_s)
+        return answered.wait(timeout_s)
 
     def flush(self, timeout_s: float) -> bool:
         """Send what waits; False where the server has not taken all of it in time."""
@@ -197,11 +197,14 @@ class ControlAgent:
             finally:
                 self._flushed.set()
         now = time.monotonic()
-        if now >= self._poll.at:
+        asked, self._asked = self._asked, None
+        if now >= self._poll.at or asked is not None:
             try:
                 self._fetch(fetcher)
             finally:
-                self._heard.set()
+                for waits in (self._heard, asked):
+                    if waits is not None:
+                        waits.set()
             self._listen()
         if self.pushes and now >= self._push_due.at:
             self._push_due.again(PUSH_EVERY_S)
