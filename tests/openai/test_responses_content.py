@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 from opentelemetry.util.genai.types import (
     OutputMessage,
     ReasoningPart,
+    ServerToolCallPart,
     TextPart,
     ToolCallRequestPart,
 )
 
 from aden.instrumentation.openai.responses_content import Gathered, answered, asked
 
+IMAGE = "sha256:" + hashlib.sha256(b"aGVsbG8=").hexdigest()
 TEXT = {"type": "output_text", "text": "Hello"}
 
 
@@ -64,6 +67,28 @@ def test_a_message_without_parts_is_no_call() -> None:
                     "assistant",
                     [ToolCallRequestPart({"action": {"x": 1}}, "computer", "c")],
                     "tool_call",
+                )
+            ],
+        ),
+        (
+            {
+                "type": "image_generation_call",
+                "id": "i",
+                "status": "completed",
+                "result": "aGVsbG8=",
+                "error": None,
+            },
+            [
+                OutputMessage(
+                    "assistant",
+                    [
+                        ServerToolCallPart(
+                            "image_generation",
+                            {"status": "completed", "result": IMAGE, "type": "image_generation"},
+                            "i",
+                        )
+                    ],
+                    "stop",
                 )
             ],
         ),

@@ -111,7 +111,7 @@ class CallSpan:
     ) -> None:
         if error is not None:
             self.span.set_status(Status(StatusCode.ERROR, str(error)))
-        if self._capture is None:
+        if self._capture is None or self._request.operation == "embeddings":  # no inference
             self.span.set_attributes(attributes)
             return
         prepared = self._capture.prepare(content)

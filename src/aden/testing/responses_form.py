@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from aden.testing.bill import served_model
-from aden.testing.script import ErrorEvent, Fail, error_json
+from aden.testing.script import ErrorEvent, Fail, Items, error_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -96,6 +96,9 @@ class ResponsesForm:
         status = self.final_status(answer)
         item = self._item(choice, visible, status)
         events.append(self._event("output_item.done", output_index=at, item=item))
+        for index, added in enumerate(_added_items(answer), at + 1):
+            for kind in ("output_item.added", "output_item.done"):
+                events.append(self._event(kind, output_index=index, item=added))
         return [*events, self._state(answer, status, status, visible)]
 
     def broken(self, answer: Answer) -> Sequence[Event]:
@@ -156,7 +159,7 @@ class ResponsesForm:
         """Return the output items after *visible* tokens."""
         choice = answer.choices[0]
         said = [self._item(choice, visible, status)] if visible else []
-        return ([self._reasoning()] if choice.reasoning else []) + said
+        return ([self._reasoning()] if choice.reasoning else []) + said + _added_items(answer)
 
     def _usage(self, answer: Answer, output_tokens: int) -> Mapping[str, object] | None:
         item = answer.item
@@ -221,6 +224,10 @@ def _part(choice: Choice, visible: int) -> dict[str, object]:
     if choice.refusal:
         return {"type": "refusal", "refusal": text}
     return {"type": "output_text", "text": text, **_EMPTY}
+
+
+def _added_items(answer: Answer) -> list[dict[str, object]]:
+    return [dict(each) for each in answer.step.items] if isinstance(answer.step, Items) else []
 
 
 def _conversation(body: Mapping[str, object]) -> dict[str, object] | None:

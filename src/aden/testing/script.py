@@ -82,6 +82,14 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Items:
+    """Answer, and add output items after the words; only the Responses API has such."""
+
+    items: tuple[Mapping[str, object], ...]
+    """As they stand in ``output``."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoCap:
     """Answer as long as the question wants it, whatever cap the request sets."""
 
@@ -123,7 +131,18 @@ class Reason:
 
 
 Step: TypeAlias = (
-    Normal | Status | Hang | Drop | ErrorEvent | Fail | Refuse | NoCap | NoUsage | Usage | Reason
+    Normal
+    | Status
+    | Hang
+    | Drop
+    | ErrorEvent
+    | Fail
+    | Refuse
+    | Items
+    | NoCap
+    | NoUsage
+    | Usage
+    | Reason
 )
 """What happens to one request."""
 

@@ -48,7 +48,7 @@ def _audio(audio: Any) -> Any:
     if not isinstance(data, str):
         return None
     mime_type = {"wav": "audio/wav", "mp3": "audio/mpeg"}.get(str(kind))
-    return UriPart(mime_type, "audio", _digest(data))
+    return UriPart(mime_type, "audio", digest(data))
 
 
 def _file(file: Any) -> Any:
@@ -63,10 +63,11 @@ def _reference(url: str, modality: str) -> UriPart:
     if not url.startswith("data:"):
         return UriPart(None, modality, url)
     header, _, payload = url.removeprefix("data:").partition(",")
-    return UriPart(header.split(";", 1)[0] or None, modality, _digest(payload))
+    return UriPart(header.split(";", 1)[0] or None, modality, digest(payload))
 
 
-def _digest(data: str) -> str:
+def digest(data: str) -> str:
+    """What stands for data that belongs on no span."""
     return "sha256:" + hashlib.sha256(data.encode("utf-8", "replace")).hexdigest()
 
 

@@ -30,6 +30,7 @@ _PARAMETERS = {
 }
 _UNSEEN_INPUT = ("previous_response_id", "conversation", "prompt")
 """Parameters that name input which the provider keeps."""
+_COMPACTED = {"gen_ai.conversation.compacted": True}
 _AT_WORK = ("queued", "in_progress")
 _CALLS = ("function_call", "custom_tool_call", "computer_call")
 """Tool calls that the caller answers."""
@@ -81,13 +82,15 @@ def read(attempt: Attempt, response: Any) -> None:
     status = get(response, "status")
     if tier := text(get(response, "service_tier")):
         attempt.service_tier = tier
-        attempt.answer = Answer({"openai.response.service_tier": tier})
+        _say(attempt, {"openai.response.service_tier": tier})
     attempt.at_work = status in _AT_WORK and bool(get(response, "background"))
     attempt.over = status not in _AT_WORK
     if not attempt.over:
         return
     output = items(get(response, "output"))
     attempt.finish_reasons = _finish_reasons(response, status, output)
+    if _compacts(output):
+        _say(attempt, _COMPACTED)
     if status == "failed":
         attempt.failure = failure(get(response, "error"))
     _read_usage(attempt, get(response, "usage"))
@@ -107,13 +110,24 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
             attempt.saw_text(delta)
     elif (response := get(event, "response")) is not None:
         read(attempt, response)
+    elif (item := get(event, "item")) is not None and _compacts([item]):
+        _say(attempt, _COMPACTED)
     elif kind == "response.output_item.added":
-        name = get(get(event, "item"), "name")
+        name = get(item, "name")
         if isinstance(name, str) and name:
             attempt.saw_text(name)
     elif kind == "error":
         attempt.failure = failure(get(event, "error") or event)
     return True
+
+
+def _say(attempt: Attempt, more: Mapping[str, Scalar]) -> None:
+    attempt.answer = Answer({**attempt.answer.attributes, **more})
+
+
+def _compacts(listed: object) -> bool:
+    """Whether the provider has put an earlier part of the conversation into fewer tokens."""
+    return any(get(item, "type") == "compaction" for item in items(listed))
 
 
 def _read_usage(attempt: Attempt, usage: Any) -> None:
@@ -195,6 +209,8 @@ def _span_attributes(
         attributes["openai.request.service_tier"] = tier
     if conversation := _conversation(asked):
         attributes["gen_ai.conversation.id"] = conversation
+    if _compacts(asked.get("input")):
+        attributes |= _COMPACTED
     kind = get(get(asked.get("text"), "format"), "type")
     if kind in ("text", "json_object", "json_schema"):
         attributes["gen_ai.output.type"] = "text" if kind == "text" else "json"

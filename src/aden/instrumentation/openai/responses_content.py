@@ -6,7 +6,7 @@ Imported only where content is captured.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aden.instrumentation.openai.content_parts import parts_of, plain, read_json
+from aden.instrumentation.openai.content_parts import digest, parts_of, plain, read_json
 from aden.instrumentation.openai.parameters import get, is_given
 from aden.telemetry.content import Content
 from aden.telemetry.messages import (
@@ -15,6 +15,8 @@ from aden.telemetry.messages import (
     InputMessage,
     OutputMessage,
     ReasoningPart,
+    ServerToolCallPart,
+    ServerToolCallResponsePart,
     TextPart,
     ToolCallRequestPart,
     ToolCallResponsePart,
@@ -22,6 +24,17 @@ from aden.telemetry.messages import (
 
 _CALLS = ("function_call", "custom_tool_call", "computer_call")
 _RESULTS = ("function_call_output", "custom_tool_call_output", "computer_call_output")
+_SERVER_TOOLS = {
+    "code_interpreter_call": "code_interpreter",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "mcp_call": "mcp",
+    "mcp_list_tools": "mcp_list_tools",
+    "tool_search_call": "tool_search",
+    "tool_search_output": "tool_search",
+    "web_search_call": "web_search",
+}
+"""Items of tools that run at the provider's, by the names that GenAI instrumentations give them."""
 _ENDED = {"completed": "stop", "failed": "error", "cancelled": "error", "incomplete": "incomplete"}
 """The conventions' words for how an item ended; an item at work is not there yet."""
 
@@ -98,12 +111,20 @@ def _outputs(items: Iterable[Any]) -> Iterable[OutputMessage]:
         if kind in _CALLS:
             if status in (None, "completed", "incomplete"):
                 yield OutputMessage("assistant", [_call(item)], "tool_call")
-        elif (ended := _ENDED.get(str(status))) is None:
+        elif (ended := _ended(item)) is None:
             continue
         elif kind == "message":
             yield OutputMessage(get(item, "role"), parts_of(get(item, "content")), ended)
         elif kind == "reasoning" and (parts := _reasoning(item)):
             yield OutputMessage("assistant", parts, ended)
+        elif str(kind) in _SERVER_TOOLS and get(item, "execution") in (None, "server"):
+            yield OutputMessage("assistant", [_server_tool(item, kind)], ended)
+
+
+def _ended(item: Any) -> str | None:
+    if get(item, "type") == "mcp_list_tools":  # has no status
+        return "error" if get(item, "error") else "stop"
+    return _ENDED.get(str(get(item, "status")))
 
 
 def _one_turn(messages: Iterable[Any]) -> list[Any]:
@@ -143,6 +164,26 @@ def _call(item: Any) -> ToolCallRequestPart:
         return ToolCallRequestPart(arguments, "computer", _id(item))
     said = read_json(arguments) if isinstance(arguments, str) else plain(get(item, "input"))
     return ToolCallRequestPart(said, get(item, "name") or "", _id(item))
+
+
+def _server_tool(item: Any, kind: str) -> ServerToolCallPart | ServerToolCallResponsePart:
+    """All that the item says; an image that was made, by its digest."""
+    said, name = _present(plain(item)), _SERVER_TOOLS[kind]
+    own, call = said.pop("id", None), said.pop("call_id", None)
+    named, _ = said.pop("name", None), said.pop("type", None)
+    if kind == "image_generation_call" and isinstance(said.get("result"), str):
+        said["result"] = digest(said["result"])
+    said["type"] = name
+    if kind == "tool_search_output":
+        return ServerToolCallResponsePart(said, call)
+    return ServerToolCallPart(named or name, said, call or own)
+
+
+def _present(value: Any) -> Any:
+    """What is there; the SDK says None of everything else."""
+    if isinstance(value, dict):
+        return {key: _present(each) for key, each in value.items() if each is not None}
+    return [_present(each) for each in value] if isinstance(value, list) else value
 
 
 def _id(item: Any) -> str | None:
