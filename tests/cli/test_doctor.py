@@ -155,9 +155,20 @@ def test_without_budgets_it_warns(run: Run) -> None:
 def test_a_worker_says_once_what_is_in_force_in_it(run: Run) -> None:
     """On its error stream, without the dry call, also where it ends at once."""
     program = "import aden; aden.instrument(); aden.instrument(fail_open=True); print('work')"
-    done = run(sys.executable, "-c", program, ADEN_DOCTOR="true")
+    with OTLPSink() as sink:
+        done = run(
+            sys.executable,
+            "-c",
+            program,
+            ADEN_DOCTOR="1",
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+            OTEL_RESOURCE_ATTRIBUTES="service.name=hotel",
+            OTEL_TRACES_SAMPLER="always_off",
+        )
     assert (done.returncode, done.stdout) == (0, "work\n")
-    assert done.stderr.count("failure(s)") == 1
+    assert done.stderr.count("failure(s), ") == done.stderr.count("0 failure(s), ") == 1
+    assert done.stderr.count(" took it in ") == 3
+    assert [span.name for span in sink.spans] == ["aden doctor"]
     assert "in force" in done.stderr
     assert "dry call" not in done.stderr
 
@@ -197,6 +208,8 @@ def test_wrappers_that_somebody_took_off_are_found_out(instrumented: Callable[..
     finally:
         OPENAI.apply()
     assert {each.level for each in dry_call(subject)} == {"ok"}
+    aden.AdenInstrumentor().uninstrument()
+    assert next(each.what for each in gate(subject) if each.level == "failure") == "in force"
 
 
 def test_the_dry_call_leaves_the_gate_as_it_was(instrumented: Callable[..., House]) -> None:
@@ -236,6 +249,8 @@ def test_whose_the_providers_are_and_what_they_lead_to(
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=d", "***"),
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=b", "***"),
         ("ADEN_LEDGER", "redis://u:p%40@host:1/0?password=x", "redis://***@host:1/0?password=***"),
+        ("ADEN_LEDGER", "redis://u:p%40@host/0", "redis://***@host/0"),
+        ("ADEN_LEDGER", "sqlite:///var/lib/l.db?journal=5", "sqlite:///var/lib/l.db?journal=5"),
         ("ADEN_API_URL", "https://host/path", "https://host/path"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "***"),
         ("ADEN_MODE", "observe", "observe"),

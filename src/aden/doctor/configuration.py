@@ -40,7 +40,10 @@ def masked(name: str, value: str) -> str:
         parts = urlsplit(value)
     except ValueError:
         return "***"
+    secret = _SECRET.search(parts.query)
+    if not secret and "@" not in parts.netloc:
+        return value
     host = parts.netloc.rpartition("@")[2]
     netloc = f"***@{host}" if host != parts.netloc else host
-    query = re.sub(r"=[^&]*", "=***", parts.query) if _SECRET.search(parts.query) else parts.query
+    query = re.sub(r"=[^&]*", "=***", parts.query) if secret else parts.query
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))

@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from aden.doctor.finding import Finding
 from aden.doctor.subject import Subject
@@ -53,7 +55,8 @@ def endpoints(subject: Subject) -> Iterable[Finding]:
     if lost:
         said = ", ".join(f"{count} {what}" for what, count in lost.items())
         yield Finding("endpoints", "lost so far", said, "warning", {"lost": lost})
-    trials = list(_trials(wanted, Exporters(Losses(), url, key)))
+    resource = getattr(subject.providers.tracer, "resource", Resource.get_empty())
+    trials = list(_trials(wanted, Exporters(Losses(), url, key), resource))
     threads = [threading.Thread(target=trial.run, daemon=True) for trial in trials]
     for thread in threads:
         thread.start()
@@ -63,14 +66,19 @@ def endpoints(subject: Subject) -> Iterable[Finding]:
         yield _told(trial)
 
 
-def _trials(wanted: Destinations, exporters: Exporters) -> Iterable[Trial]:
+def _trials(wanted: Destinations, exporters: Exporters, resource: Resource) -> Iterable[Trial]:
+    contents: dict[Signal, Any] = {
+        "traces": _test_span(resource),
+        "metrics": MetricsData(resource_metrics=[]),
+        "logs": [],
+    }
     for signal in SIGNALS:
         for name in wanted.of(signal):
             if name in ("console", "aden_console"):
                 continue
             made: Any = getattr(exporters, "spans" if signal == "traces" else signal)(name)
             if made is not None:
-                yield Trial(signal, name, made.account, partial(made.export, _CONTENT[signal]()))
+                yield Trial(signal, name, made.account, partial(made.export, contents[signal]))
 
 
 def _told(trial: Trial) -> Finding:
@@ -99,15 +107,10 @@ def _told(trial: Trial) -> Finding:
     return Finding("endpoints", what, f"{where} took it in {trial.took_ms:.0f} ms", facts=facts)
 
 
-def _test_span() -> Sequence[ReadableSpan]:
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("aden")
+def _test_span(resource: Resource) -> Sequence[ReadableSpan]:
+    # One of its own would be made by an executor, of which there are none at a process's end.
+    provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+    tracer = provider.get_tracer("aden")
     span = tracer.start_span("aden doctor")
     span.end()
     return [span] if isinstance(span, ReadableSpan) else []
-
-
-_CONTENT: dict[Signal, Callable[[], Any]] = {
-    "traces": _test_span,
-    "metrics": lambda: MetricsData(resource_metrics=[]),
-    "logs": list,
-}

@@ -16,10 +16,12 @@ def gate(subject: Subject) -> Iterable[Finding]:
     if (missing := subject.meter.policy().missing) is not None:
         then = "let through" if subject.meter.options.fail_open else "refused"
         yield Finding("gate", "settings", f"{missing.message}; requests are {then}", "failure")
-    elif active_meter() is not subject.meter:
+    elif (active := active_meter()) is None:
         yield Finding("gate", "in force", "no: requests of this process are not seen", "failure")
     else:
-        yield Finding("gate", "in force", "yes")
+        replaced = active is not subject.meter
+        said = "yes; other settings than these, meanwhile" if replaced else "yes"
+        yield Finding("gate", "in force", said)
     mode = subject.meter.policy().mode
     if mode != "enforce":
         yield Finding("gate", "mode", f"{mode}: nothing is refused by budgets", "warning")
