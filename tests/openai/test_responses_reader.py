@@ -97,6 +97,19 @@ def test_a_tool_call_is_counted_with_its_name() -> None:
     assert (attempt.deltas, attempt.size) == (2, 11)
 
 
+def test_a_compaction_is_shown_though_the_stream_is_left_after_it() -> None:
+    """The item comes before the response that has it too; what else was said stays."""
+    attempt = Attempt(described(stream=True))
+    begun = {"status": "in_progress", "service_tier": "default"}
+    responses.feed(attempt, {"type": "response.created", "response": begun}, False)
+    done = {"type": "response.output_item.done", "item": {"type": "compaction"}}
+    responses.feed(attempt, done, False)
+    assert attempt.answer.attributes == {
+        "openai.response.service_tier": "default",
+        "gen_ai.conversation.compacted": True,
+    }
+
+
 def test_a_request_is_described_as_the_conventions_have_it() -> None:
     """Parameters by their names on the span."""
     request = described(
