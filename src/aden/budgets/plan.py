@@ -6,7 +6,7 @@ from dataclasses import replace
 from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
-from aden.budgets.policy import Policy, Standing
+from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import MAX_COUNT, Amounts, amounts
@@ -63,9 +63,6 @@ class Quote:
         return most.of(budget.limit.unit)
 
 
-_NOTHING_STANDING = Standing()
-
-
 @value
 class Plan:
     """What the ledger is to be asked, or why it need not be."""
@@ -79,7 +76,7 @@ class Plan:
     """None where no budget matches: nothing is reserved."""
     block: Decision | None = None
     """Set where the request is refused whatever the ledger says."""
-    standing: Standing = _NOTHING_STANDING
+    standing: Standing = NOTHING_STANDING
     """What rules make of the request whatever the ledger says."""
     would_be: "Plan | None" = None
     """The plan if nothing were only observed; None where nothing is."""

@@ -27,6 +27,9 @@ class Standing:
     alerts: tuple[Alert, ...] = ()
 
 
+NOTHING_STANDING = Standing()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What holds for a request at the moment of asking."""
@@ -95,7 +98,7 @@ class Policy:
     def standing(self, request: Request, attribution: Attribution) -> Standing:
         """What the rules that hold always make of a request; the caller enforces it or not."""
         if not self.rules or self.mode == "off":
-            return Standing()
+            return NOTHING_STANDING
         alerts, delay_ms = [], 0
         for rule in self._applying(request, attribution):
             if isinstance(rule.step, Alert) and rule.standing:

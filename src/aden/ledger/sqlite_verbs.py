@@ -309,28 +309,38 @@ def _forget(db: sqlite3.Connection, operation: str) -> None:
 
 def expire(db: sqlite3.Connection, now: float) -> None:
     """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
-    late = db.execute(
-        "SELECT id, state, sent FROM operation WHERE state = 'open' AND lease_until < ?"
-        " UNION ALL SELECT * FROM (SELECT id, state, sent FROM operation"
-        " WHERE state IN ('settled', 'unconfirmed') AND lease_until < ? LIMIT ?)",
-        (now, now, PRUNE),
-    ).fetchall()
-    for operation, state, sent in late:
-        if state != "open":
+    # One look, since nearly always there is nothing.
+    late, forgotten = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM operation WHERE state = 'open' AND lease_until < ?1),"
+        " EXISTS (SELECT 1 FROM operation WHERE state = 'settled' AND lease_until < ?1)"
+        " OR EXISTS (SELECT 1 FROM operation WHERE state = 'unconfirmed' AND lease_until < ?1)",
+        (now,),
+    ).fetchone()
+    if late:
+        _expire(db, now)
+    if forgotten:
+        rows = db.execute(
+            "SELECT id FROM operation WHERE state IN ('settled', 'unconfirmed')"
+            " AND lease_until < ? LIMIT ?",
+            (now, PRUNE),
+        ).fetchall()
+        for (operation,) in rows:
             _forget(db, operation)
-        elif not sent:
+
+
+def _expire(db: sqlite3.Connection, now: float) -> None:
+    late = db.execute(
+        "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ?", (now,)
+    ).fetchall()
+    for operation, sent in late:
+        if not sent:
             drop(db, now, operation)
-        else:
-            _lose(db, now, operation)
-
-
-def _lose(db: sqlite3.Connection, now: float, operation: str) -> None:
-    """Book an operation's progress as unconfirmed: its process died."""
-    changes = Changes()
-    for hold, at_risk in holds_of(db, operation):
-        changes.add(hold, held=-hold.amount, unconfirmed=at_risk)
-    changes.book(db, now)
-    db.execute(
-        "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
-        (now + UNCONFIRMED_S, operation),
-    )
+            continue
+        changes = Changes()
+        for hold, at_risk in holds_of(db, operation):
+            changes.add(hold, held=-hold.amount, unconfirmed=at_risk)
+        changes.book(db, now)
+        db.execute(
+            "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
+            (now + UNCONFIRMED_S, operation),
+        )

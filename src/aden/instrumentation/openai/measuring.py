@@ -33,6 +33,9 @@ def measure(value: Any) -> tuple[int, int]:
         return (0, 0) if value is None else (len(str(value)), 0)
     size = extra = 0
     for each in value:
+        if type(each) is str:  # what nearly all parts are
+            size += text_size(each)
+            continue
         text, tokens = measure(each)
         size, extra = size + text, extra + tokens
     return size, extra
