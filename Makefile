@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench shapes clean
 
 demo: $(VENV)/.demo
 	$(BIN)/aden demo
@@ -32,6 +32,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/refusals.py
 	$(BIN)/python bench/ceiling.py
 	$(BIN)/python bench/launch.py
+
+shapes: $(VENV)/.dev
+	$(BIN)/python tests/openai/write_shapes.py
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

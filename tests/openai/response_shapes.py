@@ -135,6 +135,35 @@ async def dropped(lane: Lane) -> Any:
     return first
 
 
+async def by_next(lane: Lane) -> Any:
+    """Three events by ``next``, the rest by ``for``."""
+    stream = await create(lane, **STREAM)
+    first = await lane.take(stream, 3)
+    return seen(first), seen(await lane.all(stream))
+
+
+async def closed_unread(lane: Lane) -> Any:
+    """Closed before anything was read."""
+    stream = await create(lane, **STREAM)
+    await lane.get(stream.close())
+    return stream.response.is_closed
+
+
+async def consumer_raises(lane: Lane) -> Any:
+    """The program fails while it reads."""
+    async with lane.within(await create(lane, **STREAM)) as stream:
+        await three_words(lane, stream)
+        raise LookupError("the consumer's own")
+
+
+async def raw_stream_closed(lane: Lane) -> Any:
+    """``with_raw_response`` of a stream that nobody parses."""
+    raw = await lane.get(getattr(lane.responses, RAW).create(**STREAM))
+    response = raw.http_response
+    await lane.get(response.aclose() if lane.is_async else response.close())
+    return type(raw).__name__
+
+
 async def helper(lane: Lane) -> Any:
     """``stream()``: events, then the final response."""
     async with lane.within(lane.responses.stream(**REQUEST)) as stream:
@@ -225,6 +254,11 @@ async def streaming_stream_lines_left(lane: Lane) -> Any:
 async def cancelled_before_the_answer(lane: Lane) -> Any:
     """Its task is cancelled while the provider works."""
     return await cancelled_when(lambda: bool(lane.server.bill.items), create(lane, **REQUEST))
+
+
+async def cancelled_before_the_stream(lane: Lane) -> Any:
+    """The task of a stream is cancelled before its first event."""
+    return await cancelled_when(lambda: bool(lane.server.bill.items), streamed(lane))
 
 
 async def cancelled_in_mid_stream(lane: Lane) -> Any:

@@ -39,6 +39,10 @@ _SHAPES = (
     Shape("helper never entered", use.helper_never_entered),
     Shape("helper left", use.helper_left, end="abandoned", output=3),
     Shape("closed early", use.closed_early, end="abandoned", output=3),
+    Shape("stream by next", use.by_next, end="complete"),
+    Shape("closed unread", use.closed_unread, end="abandoned", output=0),
+    Shape("consumer raises", use.consumer_raises, end="abandoned", output=3),
+    Shape("raw stream closed unread", use.raw_stream_closed, end="abandoned", output=0),
     Shape("dropped", use.dropped, end="abandoned", output=2),
     Shape(
         "streaming response, lines left",
@@ -76,6 +80,14 @@ _SHAPES = (
         (Hang(2),),
         error=CANCELLED,
         output="reserved",
+        only_async=True,
+    ),
+    Shape(
+        "cancelled before the stream",
+        use.cancelled_before_the_stream,
+        (Hang(2),),
+        error=CANCELLED,
+        output=0,
         only_async=True,
     ),
     Shape(

@@ -157,49 +157,14 @@ def _reported(answers: Sequence[Any]) -> dict[str, int]:
     return found
 
 
-NAMES = st.sampled_from(
-    [
-        "usage",
-        "id",
-        "model",
-        "choices",
-        "delta",
-        "message",
-        "content",
-        "text",
-        "type",
-        "response",
-        "output",
-        "item",
-        "status",
-        "error",
-        "code",
-        "reason",
-        "details",
-        "index",
-        "finish_reason",
-        "tool_calls",
-        "function",
-        "name",
-        "arguments",
-        "seconds",
-        "duration",
-        "data",
-        "embedding",
-        "service_tier",
-        "input_tokens",
-        "output_tokens",
-        "prompt_tokens",
-        "completion_tokens",
-        "prompt_tokens_details",
-        "input_tokens_details",
-        "input_token_details",
-        "cached_tokens",
-        "audio_tokens",
-        "reasoning_tokens",
-        "image_tokens",
-    ]
-)
+_NAMES = """
+usage id model choices delta message content text type response output item status error
+code reason details index finish_reason tool_calls function name arguments seconds
+duration data embedding service_tier input_tokens output_tokens prompt_tokens
+completion_tokens prompt_tokens_details input_tokens_details input_token_details
+cached_tokens audio_tokens reasoning_tokens image_tokens
+"""
+NAMES = st.sampled_from(_NAMES.split())
 ODD = (
     st.none()
     | st.booleans()
@@ -331,3 +296,31 @@ def test_any_bytes_are_the_same_events_in_whatever_pieces(data: st.DataObject, b
     assert [*found, *parts.finish()] == expected
     for event in expected:
         assert all(b"\n" not in line and b"\r" not in line for line in event)
+
+
+LINES = st.sampled_from([b"data: [1,", b"data: 2]", b"data:{}", b"", b"", b": x", b"event: y"])
+
+
+@EXAMPLES
+@given(lines=st.lists(LINES, max_size=12), newline=st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_a_line_end_is_one_also_where_it_is_torn(lines: list[bytes], newline: bytes) -> None:
+    """Byte for byte as in one piece."""
+    expected = list(Events().feed(b"".join(line + b"\n" for line in lines)))
+    body, events = b"".join(line + newline for line in lines), Events()
+    pieces = (body[at : at + 1] for at in range(len(body)))
+    assert [event for piece in pieces for event in events.feed(piece)] == expected
+
+
+COUNT = st.integers(0, 50) | st.sampled_from([None, -1, 10**30, "7", 3.0])
+HALVES = st.fixed_dictionaries({}, optional={"prompt_tokens": COUNT, "completion_tokens": COUNT})
+
+
+@EXAMPLES
+@given(usages=st.lists(HALVES, max_size=4))
+def test_of_several_usages_each_count_is_the_last_that_was_one(usages: list[Any]) -> None:
+    """Never their sum, and nothing is forgotten that a later one leaves out."""
+    chunks = [{"id": "c", "choices": [], "usage": usage} for usage in usages]
+    attempt = note(ENDPOINTS["/chat/completions"], chunks, whole=False)
+    reported = _reported(chunks)
+    assert attempt.usage.input_tokens == reported.get("input_tokens")
+    assert attempt.usage.output_tokens == reported.get("output_tokens")

@@ -1,7 +1,7 @@
 """``with_raw_response`` and ``with_streaming_response``: metered as the caller reads them."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ import wrapt
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.events import Events, values
-from aden.instrumentation.streams import StreamMeter, observe_stream
+from aden.instrumentation.streams import StreamMeter, leave, observe_stream
 
 _READABLE = ("json", "text/")
 """Content types that are kept to be read; a sound tells nothing."""
@@ -81,6 +81,10 @@ class RawMeter:
             self._metered.end(how)
         elif how == "abandoned":  # the response is closed under its stream
             self._metered.end(how)
+
+    def leave(self, close: Callable[[], Any]) -> Any:
+        """Close the body; a stream that was parsed from it tells itself how it ended."""
+        return close() if self._handed_over else leave(self, close, (), {})
 
     def broke(self, error: BaseException) -> None:
         """Reading the body raised; a stream that was parsed from it tells that itself."""
@@ -160,6 +164,14 @@ class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
             self._self_raw.broke(error)
             raise
         self._self_raw.end("complete")
+
+    def close(self) -> None:
+        """The HTTP response is closed, by the program itself or at its end."""
+        self._self_raw.leave(self.__wrapped__.close)
+
+    async def aclose(self) -> None:
+        """`close`, awaiting."""
+        await self._self_raw.leave(self.__wrapped__.aclose)
 
 
 def is_stream(value: Any) -> bool:
