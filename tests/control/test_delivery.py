@@ -36,6 +36,7 @@ def test_a_call_becomes_a_metric_that_the_server_prices_and_attributes(
     counted = ("input", "output", "total", "cached", "reasoning")
     assert [data[f"{each}_tokens"] for each in counted] == [1_000, 100, 1_100, 400, 20]
     assert (data["provider"], data["request_id"]) == ("gemini", "resp-1")
+    assert event["event_id"] == "call:metric"
     assert data["metadata"] == {"agent": "bot", "customer_id": "acme", "tags": ["vip"]}
     assert (event["agent_name"], event["sdk_instance_id"]) == ("bot", agent.instance_id)
     told = control.books.document()["budgets"]
