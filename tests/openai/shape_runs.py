@@ -15,7 +15,7 @@ from response_table import RESPONSE_SHAPES
 from shape_table import SHAPES, Shape
 
 import aden
-from aden.testing import OpenAIServer
+from aden.testing import OpenAIServer, Status
 from house import House
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def asking(model: str) -> Iterator[None]:
 
 
 async def decided(shape: Shape, kind: str) -> dict[str, str]:
-    """What becomes of it where it is refused, degraded and throttled."""
+    """What becomes of it where it is refused, degraded, throttled, and degraded in vain."""
     way = Way(shape.name, shape)
     with running(shape) as server:
         bare = {ASKED: await outcome(way, kind, server)}
@@ -189,7 +189,20 @@ async def decided(shape: Shape, kind: str) -> dict[str, str]:
             named = sent == [record.model] == [model] and span.name == f"chat {model}"
             same = ours == bare[model]
             found[name] = "same value" if same and named else f"NO: {span.name}, {ours!r:.300}"
+        found["degrade refused"] = await _fallen_back(way, kind, server, bare[ASKED])
         return found
+
+
+async def _fallen_back(way: Way, kind: str, server: OpenAIServer, bare: Any) -> str:
+    before = len(server.requests)
+    server.script(Status(400, message=f"The model `{CHEAPER}` does not exist"))
+    degrade = aden.BeforeRequestResult.degrade(CHEAPER)
+    with instrumented(server, before_request=lambda *_: degrade) as house:
+        ours = await outcome(way, kind, server)
+        record, _ = house.one_call()
+    sent = [(seen.body or {}).get("model") for seen in server.requests[before:]]
+    right = sent == [CHEAPER, ASKED] and record.model == ASKED and record.attempts == len(sent)
+    return "asked model sent, same value" if right and ours == bare else f"NO: {sent} {ours!r:.200}"
 
 
 async def _refused(way: Way, kind: str, server: OpenAIServer) -> str:

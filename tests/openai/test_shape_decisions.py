@@ -22,4 +22,5 @@ async def test_each_shape_obeys_what_is_decided(shape: Shape, kind: str) -> None
         "refused": "raised, nothing sent",
         "degraded": "same value",
         "throttled": "same value",
+        "degrade refused": "asked model sent, same value",
     }

@@ -33,18 +33,20 @@ once without Aden and once with it. Where the two clients differ, both are named
 - **status**: of the span; its `error.type` where it failed; how the stream ended
 """
 FACTS = ("as without", "calls", "spans", "tokens", "charge", "status")
-DECISIONS = ("refused", "degraded", "throttled")
+DECISIONS = ("refused", "degraded", "throttled", "degrade refused")
 MORE = """
 ## Under a decision
 
 Refused by a budget, degraded to a cheaper model and throttled by a hook. `same value`: what a
-program sees that asks for the model that was sent.
+program sees that asks for the model that was sent. In the last column the provider answers 400
+and names the cheaper model.
 """
 
 
 def names() -> tuple[list[str], list[str]]:
     """The lines of the two tables."""
-    return [way.name for way in WAYS], [f"{shape.api}: {shape.name}" for shape in DECIDED]
+    names = {way.shape: way.name for way in WAYS if way.shape is not None}
+    return [way.name for way in WAYS], [names[shape] for shape in DECIDED]
 
 
 def table(first: str, columns: Sequence[str], lines: Mapping[str, Sequence[str]]) -> str:
