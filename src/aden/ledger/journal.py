@@ -18,7 +18,7 @@ class Keep(NamedTuple):
     """How much of the journal is kept; what is beyond either bound goes, the oldest first."""
 
     calls: int = 100_000
-    """About a kilobyte each."""
+    """About 600 bytes each."""
     seconds: float = 400 * DAY_S
     """A year and a month."""
 
