@@ -58,11 +58,15 @@ def endpoints(subject: Subject) -> Iterable[Finding]:
     resource = getattr(subject.providers.tracer, "resource", Resource.get_empty())
     trials = list(_trials(wanted, Exporters(Losses(), url, key), resource))
     threads = [threading.Thread(target=trial.run, daemon=True) for trial in trials]
-    for thread in threads:
-        thread.start()
     deadline = time.monotonic() + WAIT_S
     for trial, thread in zip(trials, threads, strict=True):
-        thread.join(max(0.0, deadline - time.monotonic()))
+        try:
+            thread.start()
+        except RuntimeError:  # the process ends, and Python starts no more threads
+            trial.run()
+    for trial, thread in zip(trials, threads, strict=True):
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
         yield _told(trial)
 
 

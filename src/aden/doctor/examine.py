@@ -58,7 +58,11 @@ def _bounded(part: Part, check: Check, subject: Subject) -> list[Finding]:
             )
 
     thread = threading.Thread(target=look, name="aden-doctor-check", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the process ends, and Python starts no more threads
+        look()
+        return found
     thread.join(BOUND_S)
     if thread.is_alive():
         said = f"did not come to an end within {BOUND_S:.0f} s"
