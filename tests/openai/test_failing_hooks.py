@@ -11,7 +11,8 @@ import pytest
 from lanes import Lane, make_client
 from shapes import REQUEST, STREAM
 
-from aden import BeforeRequestResult, RequestCancelledError
+from aden import BeforeRequestResult, Budget, RequestCancelledError
+from aden.runtime import current_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,3 +199,27 @@ async def test_a_sync_hook_that_blocks_the_loop_is_told_so_and_obeyed(
     lines = [each.getMessage() for each in caplog.records if "blocks" in each.getMessage()]
     assert len(lines) == 1
     assert house.failures() == {"slow_hook": 2}
+
+
+async def test_while_a_hook_is_awaited_nothing_counts_as_sent(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Should the process die then, the hold is released, not booked."""
+    seen: list[bool] = []
+
+    async def check(params: Any, context: Any) -> Any:
+        seen.extend(held.sent for held in ledger().holds())
+        return BeforeRequestResult.proceed()
+
+    def ledger() -> Any:
+        runtime = current_runtime()
+        assert runtime is not None
+        return runtime.meter.ledger
+
+    instrumented(budgets=[Budget("calls", "1")], before_request=check)
+    client = make_client("async", server)
+    stream = await client.chat.completions.create(**STREAM)
+    seen.extend(held.sent for held in ledger().holds())
+    async for _ in stream:
+        pass
+    assert seen == [False, True]

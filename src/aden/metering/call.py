@@ -60,6 +60,7 @@ class Call:
         "decided",
         "decision",
         "error",
+        "held_back",
         "hook",
         "id",
         "lane",
@@ -106,6 +107,7 @@ class Call:
         self.plan: Plan | None = None
         self.outcome: Outcome = None
         self.hook: Decision | None = None
+        self.held_back = False
         self.decision: Decision = ALLOW
         self.observed: Decision | None = None
         self.decided = False

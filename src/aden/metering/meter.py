@@ -232,7 +232,7 @@ class Meter:
         if isinstance(call.outcome, Grant):
             self.leases.keep(call.id, lambda: self.settler.progress(call))
             if call.decision.delay_ms:
-                self.ledger.mark_sent(call.id, sent=False)
+                self.reserver.hold_back(call)
 
     def gate_failed(self, call: Call, error: Exception) -> None:
         """Our own code failed on the way: the request goes, unless a budget has said no."""
@@ -254,8 +254,7 @@ class Meter:
 
     def sending(self, call: Call) -> None:
         """The request leaves now."""
-        if call.decision.delay_ms and isinstance(call.outcome, Grant):
-            self.ledger.mark_sent(call.id, sent=True)
+        self.reserver.let_go(call)
         call.state = "sent"
         self.on_their_way.add(call)
         call.span.sending(call.model)

@@ -48,6 +48,18 @@ class Reserver:
             known = self._typical[model] = now, self._meter.ledger.typical_output(model)
         return known[1]
 
+    def hold_back(self, call: Call) -> None:
+        """It waits before it is sent: should its process die meanwhile, its hold is released."""
+        if isinstance(call.outcome, Grant):
+            call.held_back = True
+            self._meter.ledger.mark_sent(call.id, sent=False)
+
+    def let_go(self, call: Call) -> None:
+        """It is sent now."""
+        if call.held_back:
+            call.held_back = False
+            self._meter.ledger.mark_sent(call.id, sent=True)
+
     def refuse_again(self, call: Call) -> None:
         """Raise the refusal of a call that has just been refused: nothing is worked out anew.
 

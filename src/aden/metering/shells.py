@@ -162,6 +162,7 @@ def _waits(outcome: object, deadline: float) -> bool:
 
 async def _ask_hook(meter: Meter, call: Call) -> None:
     assert meter.before_request is not None
+    meter.reserver.hold_back(call)
     timeout_s = meter.options.hook_timeout_ms / 1000
     limit = asyncio.timeout(timeout_s)
     try:
