@@ -1,9 +1,10 @@
 """What stands before a request: microseconds of waiting that Aden adds until it is sent.
 
 An async client whose provider answers from memory; each call is timed from the SDK's method to
-the transport. Rows "busy" share their ledger with four other processes that each make 100 calls a
-second. "stall" is the longest time for which the event loop did not run. The row "bare" stands
-there twice: what differs between the two is this machine's noise. Run: make bench
+the transport. "By budgets" is what a row adds to the row "no budget", the other columns what it
+adds to the SDK alone. Rows "busy" share their ledger with four other processes that each make 100
+calls a second. "Stall" is the longest time for which the event loop did not run. The row "bare"
+stands there twice: what differs between the two is this machine's noise. Run: make bench
 """
 
 import argparse
@@ -54,18 +55,22 @@ def main() -> None:
     parser.add_argument("--journal", type=int, default=1_000_000)
     parser.add_argument("--only", default="", help="rows whose name contains this, and bare")
     arguments = parser.parse_args()
-    print(f"{'added before a request, µs':<34}{'median':>10}{'p99':>10}{'stall, ms':>12}")
-    bare = 0.0
+    head = f"{'median':>10}{'by budgets':>12}{'p99':>10}{'stall, ms':>12}"
+    print(f"{'added before a request, µs':<34}{head}")
+    bare = without = 0.0
     with tempfile.TemporaryDirectory(prefix="aden-bench-") as directory, _redis(directory) as url:
         for row in _rows(directory, url, arguments.journal):
             if arguments.only not in row.name and row.ledger is not None:
                 continue
             waits, stall_s = _measure(row, arguments.calls)
             waits.sort()
-            bare = bare or statistics.median(waits)
-            median = (statistics.median(waits) - bare) * 1e6
-            p99 = (waits[int(len(waits) * 0.99)] - bare) * 1e6
-            print(f"{row.name:<34}{median:>10.0f}{p99:>10.0f}{stall_s * 1e3:>12.1f}", flush=True)
+            found = statistics.median(waits)
+            bare = bare or found
+            without = found if row.name == "no budget" else without
+            median, p99 = ((each - bare) * 1e6 for each in (found, waits[int(len(waits) * 0.99)]))
+            budgets = f"{(found - without) * 1e6:.0f}" if row.budgets and row.ledger else ""
+            figures = f"{median:>10.0f}{budgets:>12}{p99:>10.0f}{stall_s * 1e3:>12.1f}"
+            print(f"{row.name:<34}{figures}", flush=True)
 
 
 def _rows(directory: str, redis: str | None, journal: int) -> Iterator[Row]:

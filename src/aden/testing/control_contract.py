@@ -82,7 +82,8 @@ class ControlBooks:
             with self._lock:
                 status, answer, more = self._route(method, path, headers, body)
         except RefusedError as error:
-            self.refused.append(f"{method} {path}: {error}")
+            if not path.startswith("/socket.io/"):  # who looks for pushes may look
+                self.refused.append(f"{method} {path}: {error}")
             return Reply(error.status, str(error).encode(), date)
         return Reply(status, answer, {"Content-Type": "application/json", **date, **more})
 

@@ -174,7 +174,7 @@ class SocketMeter:
             self._failed(event, lane)
             return
         if kind == "response.created":
-            self._answering[key] = self._take(lane) or self._unasked(response)
+            self._created(key, lane, response)
         open_response = self._answering.get(key)
         if open_response is None:
             return
@@ -182,6 +182,15 @@ class SocketMeter:
         if open_response.attempt.over:
             del self._answering[key]
             open_response.metered.end("complete")
+
+    def _created(self, key: str, lane: str, response: Any) -> None:
+        """A response begins; one that is said to begin again, unasked, is the same."""
+        asked, before = self._take(lane), self._answering.get(key)
+        if asked is None and before is not None:
+            return
+        if before is not None:  # another one in its place: its end was never told
+            before.metered.end("error")
+        self._answering[key] = asked or self._unasked(response)
 
     def _heard(self, event: dict[str, Any], kind: Any) -> bool:
         """Whether an event is about the session, or about what the session heard."""
