@@ -89,7 +89,8 @@ class AccountedSpanProcessor(BatchSpanProcessor):
     def __init__(self, exporter: AccountedSpanExporter, every_ms: int) -> None:
         super().__init__(exporter, schedule_delay_millis=every_ms)
         self._accounted = exporter
-        self._room = int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or 2048)
+        # As the SDK itself reads OTEL_BSP_MAX_QUEUE_SIZE, also where that is no number.
+        self._room: int = self._default_max_queue_size()  # type: ignore[no-untyped-call]
         self._lock = threading.Lock()
         self._offered = 0
         self._dropped = 0

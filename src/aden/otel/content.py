@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.types import AttributeValue
 
+from aden.otel.copies import copy_of
 from aden.telemetry.content import read_mode
 
 _CONTENT = frozenset(
@@ -59,20 +60,7 @@ def _without_content(span: ReadableSpan) -> ReadableSpan:
     events = [event for event in span.events if not _is_content_event(event.name)]
     if len(events) == len(span.events) and not any(map(_is_content, attributes)):
         return span
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=_kept(attributes),
-        events=events,
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    return copy_of(span, attributes=_kept(attributes), events=events)
 
 
 def _kept(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:

@@ -22,6 +22,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, TraceSt
 from opentelemetry.util.types import Attributes
 
 from aden.metering.call import Call
+from aden.otel.copies import copy_of
 from aden.telemetry import names
 from aden.telemetry.context import call_in
 
@@ -116,22 +117,10 @@ def _starts_a_call(parent_context: Context | None) -> bool:
 def _sampled(span: ReadableSpan, context: SpanContext) -> ReadableSpan:
     """A copy that exporting processors do not pass over."""
     flags = TraceFlags(context.trace_flags | TraceFlags.SAMPLED)
-    return ReadableSpan(
-        name=span.name,
-        context=SpanContext(
-            context.trace_id, context.span_id, context.is_remote, flags, context.trace_state
-        ),
-        parent=span.parent,
-        resource=span.resource,
-        attributes=span.attributes,
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
+    sampled = SpanContext(
+        context.trace_id, context.span_id, context.is_remote, flags, context.trace_state
     )
+    return copy_of(span, context=sampled)
 
 
 def sampler_named(environment: Mapping[str, str]) -> AdenSampler | None:
