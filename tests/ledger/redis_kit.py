@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import itertools
 import os
+import queue
 import random
 import shutil
 import signal
@@ -135,7 +136,7 @@ class RedisServer:
 
 
 class SlowProxy:
-    """A way to the server that takes *delay_s* for each piece of the server's answers."""
+    """A way to the server on which the server's answers arrive *delay_s* later, all alike."""
 
     def __init__(self, port: int, delay_s: float) -> None:
         self._port = port
@@ -167,9 +168,19 @@ class SlowProxy:
 
 
 def _copy(source: socket.socket, target: socket.socket, delay_s: float) -> None:
+    """Each piece counts its delay from its own arrival: an answer in many pieces is no slower."""
+    pieces: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_deliver, args=(pieces, target), daemon=True).start()
     with contextlib.suppress(OSError):
         while heard := source.recv(1 << 20):
-            time.sleep(delay_s)
-            target.sendall(heard)
+            pieces.put((time.monotonic() + delay_s, heard))
+    pieces.put((0.0, b""))
+
+
+def _deliver(pieces: "queue.SimpleQueue[tuple[float, bytes]]", target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while (piece := pieces.get())[1]:
+            time.sleep(max(0.0, piece[0] - time.monotonic()))
+            target.sendall(piece[1])
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
