@@ -9,7 +9,7 @@ from livekit.agents import llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from aden import Budget, CallRecord, Degrade
-from aden.instrumentation.livekit.llm import _provider_of
+from aden.instrumentation.livekit.plugin import provider_name
 
 GPT_4O = 1000 * 2500 + 1000 * 10_000
 GPT_4O_MINI = 1000 * 150 + 1000 * 600
@@ -105,6 +105,6 @@ async def test_a_plugin_s_provider_has_the_conventions_name_and_its_models_have_
 ) -> None:
     """A display name is no reason to take a model for unknown."""
     plugin = Plugin(changes_model=False, name=name, owner=owner)
-    assert _provider_of(plugin) == provider
+    assert provider_name(plugin) == provider
     record = await _call(lane, plugin, [Budget("b", "100")])
     assert (record.provider, record.price_source) == (provider, "genai-prices")

@@ -4,11 +4,9 @@ The SDK inside, where there is one, finds the Call in its context and feeds it t
 """
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -21,9 +19,9 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.job import job_attribution
 from aden.instrumentation.livekit import fallback
+from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import refusal_class
 from aden.instrumentation.openai import chat
-from aden.instrumentation.openai.hosts import provider_of
 from aden.instrumentation.openai.most import with_most
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
@@ -209,10 +207,10 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
             if isinstance(text := getattr(item, name, None), str):
                 size += text_size(text)
     size += sum(len(str(getattr(tool, "info", tool))) for tool in tools)
-    host, port = _address(llm)
+    host, port = address_of(llm)
     tier = getattr(getattr(llm, "_opts", None), "service_tier", None)
     return Request(
-        provider=_provider_of(llm),
+        provider=provider_name(llm),
         model=str(llm.model),
         stream=True,
         input_chars=size,
@@ -221,29 +219,6 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
         server_address=host,
         server_port=port,
     )
-
-
-def _address(llm: Any) -> tuple[str | None, int | None]:
-    """Host and port, where a plugin's name for its provider is the host of its base URL."""
-    label = str(llm.provider or "")
-    if "." not in label and ":" not in label and label != "localhost":
-        return None, None
-    try:
-        parts = urlsplit(f"//{label}")
-        return parts.hostname, parts.port
-    except ValueError:
-        return None, None
-
-
-def _provider_of(llm: Any) -> str:
-    """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL."""
-    host, _ = _address(llm)
-    if host is not None:
-        return provider_of(llm, host)
-    label = str(llm.provider or "unknown")
-    trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
-    normalise = getattr(trace_types, "gen_ai_provider_name", None)
-    return str((normalise(label) if normalise else None) or label)
 
 
 class _Params(Mapping[str, Any]):

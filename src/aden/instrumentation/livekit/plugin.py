@@ -1,0 +1,30 @@
+"""What a plugin (an LLM, a TTS, an STT) says of itself: its provider and where that is."""
+
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+from aden.instrumentation.openai.hosts import provider_of
+
+
+def address_of(plugin: Any) -> tuple[str | None, int | None]:
+    """Host and port, where a plugin's name for its provider is the host of its base URL."""
+    label = str(plugin.provider or "")
+    if "." not in label and ":" not in label and label != "localhost":
+        return None, None
+    try:
+        parts = urlsplit(f"//{label}")
+        return parts.hostname, parts.port
+    except ValueError:
+        return None, None
+
+
+def provider_name(plugin: Any) -> str:
+    """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL."""
+    host, _ = address_of(plugin)
+    if host is not None:
+        return provider_of(plugin, host)
+    label = str(plugin.provider or "unknown")
+    trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
+    normalise = getattr(trace_types, "gen_ai_provider_name", None)
+    return str((normalise(label) if normalise else None) or label)
