@@ -79,10 +79,11 @@ def line(
     at_risk: int | None = None,
     below: int | None = None,
     enforce: bool = True,
+    soft: bool = False,
 ) -> Line:
     """A line that is wholly at risk, if nothing else is said."""
     risk = amount if at_risk is None else at_risk
-    return Line(budget, window, limit, amount, risk, below, enforce)
+    return Line(budget, window, limit, amount, risk, below, enforce, soft)
 
 
 def ask(operation: str, *lines: Line, lease_ms: int = 60_000) -> Ask:

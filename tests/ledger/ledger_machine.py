@@ -61,6 +61,7 @@ def lines(draw: st.DrawFn) -> tuple[Line, ...]:
                 at_risk=draw(st.integers(0, amount)),
                 below=draw(st.none() | st.integers(0, limit)),
                 enforce=draw(st.integers(0, 7)) > 0,
+                soft=draw(st.integers(0, 5)) == 0,
             )
         )
     return tuple(made)
@@ -85,7 +86,8 @@ def fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
         on_step = line.below is None or balance.spent < line.below
     elif line.limit == 0:
         on_step = True
-    return on_step and not balance.frozen and balance.spent + held + line.amount <= limit
+    bears = line.soft or balance.spent + held + line.amount <= limit
+    return on_step and not balance.frozen and bears
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -154,7 +156,7 @@ class Ledgers(RuleBasedStateMachine):
             assert fitting.index(True) == answer.option
             self.last[name] = answer.holds
             for line, hold in zip(choices[answer.option].lines, answer.holds, strict=True):
-                if not line.enforce:
+                if line.soft or not line.enforce:
                     self.allowance[hold.budget, hold.window_id] += hold.amount
         else:
             assert isinstance(answer, Refusal)

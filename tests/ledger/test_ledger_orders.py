@@ -75,6 +75,18 @@ def test_a_raised_limit_takes_the_ladder_along(ledger: Store) -> None:
     assert granted(ledger.reserve(options("d", dear, cheap))).option == 1
 
 
+def test_a_raised_limit_takes_the_ladder_of_a_soft_limit_along(ledger: Store) -> None:
+    """What goes on beyond its limit has no other way to be relieved than by its steps."""
+    ledger.settle(charged("a", 185))
+    dear, cheap = [line(amount=50, below=80, soft=True)], [line(amount=50, soft=True)]
+    assert granted(ledger.reserve(options("c", dear, cheap))).option == 1, "beyond the limit"
+
+    ledger.order(Raise("b", 231, **ANN))
+    assert granted(ledger.reserve(options("c", dear, cheap))).option == 1, "185 is 80 % of 231"
+    ledger.order(Raise("b", 232, **ANN))
+    assert granted(ledger.reserve(options("c", dear, cheap))).option == 0
+
+
 def test_a_frozen_budget_refuses_all_that_costs(ledger: Store) -> None:
     """By the operator's word, not because it is exhausted; what is free or observed goes on."""
     ledger.order(Freeze("b", **ANN))

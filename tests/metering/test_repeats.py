@@ -177,21 +177,22 @@ def test_a_forked_child_reports_only_its_own(planned: Callable[[], Call]) -> Non
 
 KEYS = ("a", "b")
 LINES = st.builds(
-    lambda amount, below, enforce: (amount, below, enforce),
+    lambda *drawn: drawn,
     st.integers(0, 6),
     st.none() | st.integers(0, 8),
     st.booleans(),
+    st.integers(0, 3).map(lambda number: number == 0),
 )
 FORMS = st.lists(st.tuples(LINES, LINES), min_size=1, max_size=3)
 
 
-def options(forms: list[tuple[tuple[int, int | None, bool], ...]]) -> tuple[Option, ...]:
+def options(forms: list[tuple[tuple[int, int | None, bool, bool], ...]]) -> tuple[Option, ...]:
     """Options over two budgets with a limit of 5."""
     return tuple(
         Option(
             tuple(
-                Line(key, TOTAL, 5, amount, amount, below, enforce)
-                for key, (amount, below, enforce) in zip(KEYS, form, strict=True)
+                Line(key, TOTAL, 5, amount, amount, below, enforce, soft)
+                for key, (amount, below, enforce, soft) in zip(KEYS, form, strict=True)
             )
         )
         for form in forms
@@ -200,8 +201,8 @@ def options(forms: list[tuple[tuple[int, int | None, bool], ...]]) -> tuple[Opti
 
 @given(FORMS, FORMS, st.lists(st.integers(0, 7), min_size=4, max_size=4), st.data())
 def test_no_ledger_would_grant_what_is_refused_unasked(
-    first: list[tuple[tuple[int, int | None, bool], ...]],
-    other: list[tuple[tuple[int, int | None, bool], ...]],
+    first: list[tuple[tuple[int, int | None, bool, bool], ...]],
+    other: list[tuple[tuple[int, int | None, bool, bool], ...]],
     figures: list[int],
     data: st.DataObject,
 ) -> None:

@@ -9,7 +9,7 @@ from aden.budgets.ladder import Degrade
 from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
-from aden.core.limit import MAX_COUNT, Amounts, amounts
+from aden.core.limit import Amounts, amounts
 from aden.core.request import Request, reasons, task_of
 from aden.core.usage import Usage
 from aden.core.value import value
@@ -247,11 +247,12 @@ def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
     return Line(
         budget=match.key,
         window=budget.span,
-        limit=MAX_COUNT if _goes_on(match, chosen) else budget.limit.amount,
+        limit=budget.limit.amount,
         amount=amount,
         at_risk=amount if chosen.at_risk is chosen.amounts else chosen.risks(budget),
         below=_next_step(match, chosen, quotes),
         enforce=policy.enforces(budget),
+        soft=_goes_on(match, chosen),
     )
 
 

@@ -37,6 +37,8 @@ class Line:
     """Grant only while spent is less than this (the ladder's next step); None: no such step."""
     enforce: bool = True
     """False: hold and count, but never refuse (observe)."""
+    soft: bool = False
+    """True: go on beyond the limit, which then is only what `below` is a share of."""
 
 
 @value

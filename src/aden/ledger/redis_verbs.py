@@ -223,13 +223,14 @@ def _spans_around(window: Window, minute: int) -> tuple[tuple[Span, ...], bytes]
 
 def _line(place: int, line: Line) -> bytes:
     below = b"-" if line.below is None else number(line.below)
-    return b"%d %d %d %d %b %d" % (
+    return b"%d %d %d %d %b %d %d" % (
         place,
         line.limit,
         line.amount,
         line.at_risk,
         below,
         line.enforce,
+        line.soft,
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from aden.core.limit import MAX_COUNT
 from aden.core.window import slice_of
 from aden.ledger.protocol import Ask, Balance, Line
 
@@ -63,7 +64,12 @@ def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
     held = 0 if refunded else balance.held
     below = step_below(line, balance)
     on_step = below is None or balance.spent < below
-    return on_step and balance.spent + held + line.amount <= balance.limit(line.limit)
+    return on_step and balance.spent + held + line.amount <= ceiling(line, balance)
+
+
+def ceiling(line: Line, balance: Balance) -> int:
+    """What a budget bears for a line: its limit in force, or what a ledger can count."""
+    return MAX_COUNT if line.soft else balance.limit(line.limit)
 
 
 def step_below(line: Line, balance: Balance) -> int | None:

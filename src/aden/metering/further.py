@@ -16,6 +16,7 @@ from aden.core.limit import Amounts
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Line, Option, Refusal
+from aden.ledger.rules import ceiling
 from aden.metering.call import Call
 from aden.metering.pricing import bill
 
@@ -199,7 +200,7 @@ def _short(grant: Grant, ask: Ask) -> Refusal:
     tried = ask.options[-2].lines
     for line in tried:
         balance = balances[line.budget]
-        limit = balance.limit(line.limit)
+        limit = ceiling(line, balance)
         if line.enforce and balance.spent + balance.held + line.amount > limit:
             hard = balance.spent + line.amount > limit
             reason: Literal["exhausted", "busy"] = "exhausted" if hard else "busy"

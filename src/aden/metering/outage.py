@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Match
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Option, Refusal
-from aden.ledger.rules import choose, step_below
+from aden.ledger.rules import ceiling, choose, step_below
 
 KNOWN_MAX = 4_096
 
@@ -155,7 +155,8 @@ class Outage:
 def _line(line: Line, allowed: Mapping[str, int | None], balances: Mapping[str, Balance]) -> Line:
     """The line by which a budget is asked in the ledger's absence."""
     allowance, balance = allowed[line.budget], balances[line.budget]
-    limit = balance.limit(line.limit)
-    if allowance is not None:
-        limit = min(limit, balance.spent + allowance)
-    return replace(line, limit=limit, below=step_below(line, balance))
+    below = step_below(line, balance)
+    if allowance is None:
+        return replace(line, limit=balance.limit(line.limit), below=below)
+    limit = min(ceiling(line, balance), balance.spent + allowance)
+    return replace(line, limit=limit, below=below, soft=False)

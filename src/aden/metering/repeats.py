@@ -214,4 +214,5 @@ def _is_no_easier(line: Line, refused: Line) -> bool:
         and line.limit == refused.limit
         and line.below == refused.below
         and line.enforce == refused.enforce
+        and line.soft == refused.soft
     )

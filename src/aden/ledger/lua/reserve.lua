@@ -1,9 +1,11 @@
 -- Hold the first option that fits, all its lines or none.
 -- ARGV: time, operation, attempt, lease in ms, the times for which the windows are right (from,
 -- until), the budgets, then the options: how many lines, and of each line 'budget limit amount
--- at-risk below enforce' (the budget's number, '-' for no step).
+-- at-risk below enforce soft' (the budget's number, '-' for no step).
 -- Answer: time; 'granted', option | reason, budget | 'clock' | 'abandoned'; of each budget which of
 -- its windows, settled, unconfirmed and held, as they were without this operation.
+
+local MAX_COUNT = 9007199254740991 -- as in core.limit
 
 -- The one rule (rules.choose). Differences, not sums: they stay exact where a limit is 2**53.
 local function fits(line, budget, held)
@@ -15,6 +17,9 @@ local function fits(line, budget, held)
     limit = raised
   end
   local on_step = not below or balance.settled + balance.unconfirmed < below
+  if line.soft then
+    limit = MAX_COUNT
+  end
   return on_step and line.amount <= limit - balance.settled - balance.unconfirmed - held
 end
 
@@ -61,8 +66,8 @@ local function read_options(place)
   while place <= #ARGV do
     local lines = {}
     for i = 1, tonumber(ARGV[place]) do
-      local budget, limit, amount, at_risk, below, enforce =
-        string.match(ARGV[place + i], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+      local budget, limit, amount, at_risk, below, enforce, soft =
+        string.match(ARGV[place + i], '(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
       lines[i] = {
         budget = tonumber(budget),
         limit = tonumber(limit),
@@ -70,6 +75,7 @@ local function read_options(place)
         at_risk = tonumber(at_risk),
         below = tonumber(below),
         enforce = enforce == '1',
+        soft = soft == '1',
       }
     end
     options[#options + 1] = lines
