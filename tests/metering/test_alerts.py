@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 
 import aden
 from aden.core.record import AlertEvent
 from aden.core.window import Window
+from aden.errors import LedgerUnavailable
 from aden.ledger import Reset
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Balance
+from aden.metering import alerts
 from aden.metering.alerts import ClaimedAlert
 from aden.testing.clock import FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from aden.ledger.protocol import Ledger
+    from aden.testing import OpenAIServer
     from house import House
 
 BALANCE = Balance("all", "day:2026-09-22", None)
@@ -78,15 +84,15 @@ def test_an_alert_is_told_once_whatever_its_handler_does(
     handler: Callable[[AlertEvent], Any], instrumented: Callable[..., House]
 ) -> None:
     """One that raises has been told; a reset tells it anew, under another id."""
-    alerts = Alerts(instrumented(), handler)
-    alerts.cross()
-    alerts.cross(LEASE_S)
-    alerts.cross(HOURS_S)
-    assert alerts.ids == ["all:day:2026-09-22:80"]
+    crossings = Alerts(instrumented(), handler)
+    crossings.cross()
+    crossings.cross(LEASE_S)
+    crossings.cross(HOURS_S)
+    assert crossings.ids == ["all:day:2026-09-22:80"]
 
-    alerts.meter.ledger.order(Reset("all", "day:2026-09-22", who="ann", why="a test"))
-    alerts.cross()
-    assert alerts.ids == ["all:day:2026-09-22:80", "all:day:2026-09-22:80:1"]
+    crossings.meter.ledger.order(Reset("all", "day:2026-09-22", who="ann", why="a test"))
+    crossings.cross()
+    assert crossings.ids == ["all:day:2026-09-22:80", "all:day:2026-09-22:80:1"]
 
 
 def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
@@ -99,22 +105,64 @@ def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
         if cut_off:
             raise asyncio.CancelledError
 
-    alerts = Alerts(instrumented(), slow)
+    crossings = Alerts(instrumented(), slow)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(claimed_by_hand(alerts))
-    alerts.cross(5)
-    assert len(alerts.ids) == 1
+        asyncio.run(claimed_by_hand(crossings))
+    crossings.cross(5)
+    assert len(crossings.ids) == 1
 
     cut_off = False
-    alerts.cross(LEASE_S)
-    alerts.cross(LEASE_S)
+    crossings.cross(LEASE_S)
+    crossings.cross(LEASE_S)
 
-    assert alerts.ids == ["all:day:2026-09-22:80"] * 2
+    assert crossings.ids == ["all:day:2026-09-22:80"] * 2
 
 
-async def claimed_by_hand(alerts: Alerts) -> None:
+def test_an_alert_waits_for_a_ledger_that_is_down(
+    instrumented: Callable[..., House],
+    server: OpenAIServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody has to call again once the ledger is back."""
+    monkeypatch.setattr(alerts, "LOOK_AGAIN_S", 0.05)
+    told: list[str] = []
+    ladder = [aden.Alert(1)]
+    house = instrumented(
+        budgets=[aden.Budget("all", "0.02", ladder=ladder)],
+        on_alert=lambda event: told.append(event.id),
+    )
+    house.meter.ledger = failing = DownTwice(house.ledger)
+    openai.OpenAI(base_url=server.base_url, api_key="k").chat.completions.create(
+        model="gpt-4o", messages=[{"role": "user", "content": "in 40 tokens"}]
+    )
+    deadline = time.monotonic() + 30
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (told, failing.times) == (["all:total:1"], 2)
+    assert house.failures()["alert"] == 2
+
+
+class DownTwice:
+    """A ledger that cannot be read two times, and is itself in all else."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.times = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
+        """Fails twice."""
+        if self.times < 2:
+            self.times += 1
+            raise LedgerUnavailable("it is down")
+        return self._ledger.balances(budgets)
+
+
+async def claimed_by_hand(crossings: Alerts) -> None:
     """What the dispatcher does, in this test's own loop, so that it can be cut off."""
-    result: Any = ClaimedAlert(alerts.meter, BALANCE, 80_000)(AlertEvent("info", "80 %"))
+    result: Any = ClaimedAlert(crossings.meter, BALANCE, 80_000)(AlertEvent("info", "80 %"))
     await result
 
 
@@ -131,11 +179,11 @@ async def test_an_async_handler_is_at_home_on_the_loop_of_the_call(
         done.set()
         raise RuntimeError("bang")
 
-    alerts = Alerts(instrumented(), at_home)
-    alerts.cross()
+    crossings = Alerts(instrumented(), at_home)
+    crossings.cross()
     await asyncio.wait_for(done.wait(), 5)
     await asyncio.sleep(0.05)
-    alerts.cross(after_s=LEASE_S)
+    crossings.cross(after_s=LEASE_S)
     await asyncio.sleep(0.05)
     assert homes == [asyncio.get_running_loop()]
-    assert len(alerts.ids) == 1
+    assert len(crossings.ids) == 1

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_what_must_be_done_is_not_dropped_by_a_full_queue() -> None:
     gate.set()
     assert dispatcher.flush(10)
     assert len(done) == dispatch.QUEUE_EVENTS + 5
+
+
+def test_what_is_put_off_is_done_at_its_time_and_sooner_where_it_is_flushed() -> None:
+    """The earlier first; events that come meanwhile do not wait for it."""
+    done: list[str] = []
+    at_its_time = threading.Event()
+    dispatcher = Dispatcher()
+    soon = time.monotonic() + 0.05
+    dispatcher.later(lambda: done.append("in an hour"), soon + 3_600)
+    dispatcher.later(at_its_time.set, soon)
+    assert at_its_time.wait(30)
+    assert time.monotonic() >= soon
+    dispatcher.put(done.append, "event")
+    assert dispatcher.flush(5)
+    assert done == ["event", "in an hour"]
 
 
 def test_flush_gives_up_in_time() -> None:

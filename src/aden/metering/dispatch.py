@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ class Dispatcher:
         self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._late: list[tuple[float, Callable[[], object]]] = []  # the thread's own
         self._tasks: dict[asyncio.Task[None], Callable[[], object]] = {}
         self._blamed: dict[int, object] = {}
         self.dropped = 0
@@ -53,13 +55,13 @@ class Dispatcher:
         if emitter is None:
             return
         self.ready()
-        loop = _running_loop()
+        loop = running_loop()
         if loop is not None and is_async(emitter):
             task = loop.create_task(self._await(emitter, event))
-            self._tasks[task] = partial(self._call, emitter, event)
+            self._tasks[task] = partial(self.call, emitter, event)
             task.add_done_callback(self._task_ended)
         elif self._queue.qsize() < QUEUE_EVENTS:
-            self._queue.put(partial(self._call, emitter, event, owner, loop))
+            self._queue.put(partial(self.call, emitter, event, owner, loop))
         else:
             self.dropped += 1
             if self.dropped == 1:
@@ -68,6 +70,14 @@ class Dispatcher:
     def soon(self, work: Callable[[], object]) -> None:
         """Have *work* done by the thread, which `ready` has started; safe in a destructor."""
         self._queue.put(work)
+
+    def later(self, work: Callable[[], object], at: float) -> None:
+        """Have *work* done by the thread at the monotonic second *at*, sooner if it is flushed.
+
+        Never blocks.
+        """
+        self.ready()
+        self._queue.put(partial(self._put_off, at, work))
 
     def ready(self) -> None:
         """Start the thread unless it runs; threads do not survive a fork."""
@@ -86,6 +96,7 @@ class Dispatcher:
             return True
         self._rescue()
         done = threading.Event()
+        self._queue.put(self._hurry)
         self._queue.put(done.set)
         return done.wait(timeout_s)
 
@@ -97,17 +108,38 @@ class Dispatcher:
     def _run(self) -> None:
         while True:
             try:
-                self._queue.get()()
+                self._next()()
             except Exception:
                 logger.exception("aden: work on the emitters' thread failed")
 
-    def _call(
+    def _next(self) -> Callable[[], object]:
+        """What is due, else what comes first."""
+        wait_s = None
+        if self._late:
+            first = min(self._late, key=lambda late: late[0])
+            wait_s = first[0] - time.monotonic()
+            if wait_s <= 0:
+                self._late.remove(first)
+                return first[1]
+        try:
+            return self._queue.get(timeout=wait_s)
+        except queue.Empty:
+            return _nothing
+
+    def _put_off(self, at: float, work: Callable[[], object]) -> None:
+        self._late.append((at, work))
+
+    def _hurry(self) -> None:
+        self._late = [(0.0, work) for _, work in self._late]
+
+    def call(
         self,
         emitter: Callable[[Event], object],
         event: Event,
         owner: object = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        """Call *emitter* on the thread; its coroutine runs on *loop*, if that still runs."""
         try:
             result = emitter(event)
             if not inspect.isawaitable(result):
@@ -157,7 +189,7 @@ class Dispatcher:
 
 
 def _nothing() -> None:
-    """A coroutine that was cut off cannot be begun anew; an alert is claimed again by others."""
+    """Nothing is due; or a coroutine that was cut off cannot be begun anew (others claim it)."""
 
 
 async def _bounded(result: Awaitable[object]) -> None:
@@ -172,7 +204,8 @@ def is_async(function: object) -> bool:
     )
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread; None where none runs."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from aden.budgets import gate
 from aden.budgets.budget import Budget, Match
-from aden.budgets.ladder import Alert
 from aden.budgets.plan import binds, counts
 from aden.core.failure import error_type
 from aden.core.limit import Amounts
@@ -20,7 +19,7 @@ from aden.core.usage import NO_USAGE, Usage
 from aden.core.window import Window
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
-from aden.metering.alerts import ClaimedAlert
+from aden.metering.alerts import AlertWatch, ClaimedAlert
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
 from aden.metering.repeats import Repeated
@@ -39,6 +38,7 @@ class Settler:
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
+        self.alerts = AlertWatch(meter)
 
     def settle(self, call: Call, error: BaseException | None) -> None:
         """Book the call once, however often and from wherever this is called."""
@@ -147,7 +147,7 @@ class Settler:
             meter.telemetry.refused(record, error.details, call.span)
         meter.telemetry.count(record, of_framework=isinstance(call.span, FrameworkSpan))
         self._hand_out(record)
-        self._ladder_alerts(call, billed)
+        self.alerts.ended(call)
         self._standing_alerts(call)
 
     def _hand_out(self, record: CallRecord) -> None:
@@ -217,26 +217,6 @@ class Settler:
             trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
             span_id=f"{context.span_id:016x}" if context.is_valid else None,
         )
-
-    def _ladder_alerts(self, call: Call, billed: Bill) -> None:
-        if call.plan is None or self._meter.on_alert is None:
-            return
-        balances = gate.balances_of(call.outcome)
-        for match in call.plan.matches:
-            balance = balances.get(match.key)
-            if balance is None:
-                continue
-            used = _used_after(match.budget, balance, billed)
-            for step in match.ladder:
-                if isinstance(step, Alert) and used >= step.at:
-                    message = step.message or (
-                        f"budget {match.budget.name or match.budget.id!r} is {used:.0f} % used"
-                    )
-                    event = AlertEvent(
-                        step.level, message, "", match.budget.id, used, call.attribution
-                    )
-                    claimed = ClaimedAlert(self._meter, balance, round(step.at * 1000))
-                    self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
 
     def _standing_alerts(self, call: Call) -> None:
         """Alerts of rules that hold always: once a day (UTC), over all processes."""
