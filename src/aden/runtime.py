@@ -20,6 +20,7 @@ from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
 from aden.instrumentation.livekit import LIVEKIT
 from aden.instrumentation.livekit.providers import adopt_tracer_provider
+from aden.instrumentation.livekit.who import who_asks
 from aden.instrumentation.neighbours import NEIGHBOURS
 from aden.instrumentation.openai import OPENAI
 from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
@@ -244,6 +245,7 @@ def _compose(
         emit_metric=options.emit_metric,
         on_alert=options.on_alert,
         prices=prices,
+        who_asks=who_asks,
     )
     meter.prices.load()
     if control is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from jobs import in_a_job
 from lane_kit import Lane, held, spent
 from livekit import rtc
-from livekit.agents import AgentServer, APIStatusError, JobContext, JobExecutorType, WorkerOptions
+from livekit.agents import APIStatusError, JobContext
 from livekit.agents.llm import ChatContext
 from livekit.plugins import openai
 
@@ -18,42 +17,6 @@ from aden.ledger import Freeze
 from aden.testing import OpenAIServer
 
 SECOND = bytes(2 * 24_000)
-
-
-async def in_a_job(work: Callable[[JobContext], Awaitable[None]]) -> None:
-    """Run *work* as the entrypoint of a job, in a thread of this process."""
-    done: list[BaseException | None] = []
-
-    async def entrypoint(ctx: JobContext) -> None:
-        try:
-            await work(ctx)
-            done.append(None)
-        except BaseException as error:
-            done.append(error)
-            raise
-        finally:
-            ctx.shutdown()
-
-    server = AgentServer.from_server_options(
-        WorkerOptions(
-            entrypoint_fnc=entrypoint,
-            job_executor_type=JobExecutorType.THREAD,
-            num_idle_processes=1,
-            host="127.0.0.1",
-            port=0,
-        )
-    )
-    started = asyncio.Event()
-    server.on("worker_started", started.set)
-    running = asyncio.create_task(server.run(devmode=True, unregistered=True))
-    await started.wait()
-    await server.simulate_job("room", fake_job=True)
-    while server.active_jobs or not done:
-        await asyncio.sleep(0.02)
-    await server.aclose()
-    await running
-    if done[0] is not None:
-        raise done[0]
 
 
 async def speak(provider: OpenAIServer, model: str) -> bytes:

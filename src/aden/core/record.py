@@ -8,6 +8,7 @@ from typing import Any
 from aden.core.attribution import NOBODY, Attribution
 from aden.core.decision import ALLOW, Decision
 from aden.core.money import NanoUSD
+from aden.core.place import NOWHERE, Place
 from aden.core.usage import Usage
 
 
@@ -34,6 +35,8 @@ class CallRecord:
     price_source: str = "none"
     """Where the price came from: ``override | user | overlay | genai-prices | bridge | floor``."""
     attribution: Attribution = NOBODY
+    place: Place = NOWHERE
+    """At which point of a voice agent's work it was made."""
     attempts: int = 0
     """How often the request was sent on the wire."""
     stream: bool = False
@@ -67,6 +70,7 @@ class CallRecord:
             "decision": _plain(self.decision),
             "observed": _plain(self.observed) if self.observed else None,
             "attribution": _plain(self.attribution),
+            "place": self.place.as_dict(),
         }
 
     def to_json(self) -> str:
@@ -75,6 +79,10 @@ class CallRecord:
         for name in ("usage", "decision", "observed", "attribution"):
             if name in said:
                 said[name] = _said(getattr(self, name))
+        if self.place is NOWHERE:
+            del said["place"]
+        else:
+            said["place"] = self.place.as_dict()
         return _encode(said)
 
     @classmethod
@@ -84,6 +92,7 @@ class CallRecord:
         who = values["attribution"]
         who["tags"] = tuple(who["tags"])
         values["attribution"] = Attribution(**_known(Attribution, who))
+        values["place"] = Place(**_known(Place, values.get("place") or {}))
         values["usage"] = Usage(**_known(Usage, values["usage"]))
         values["decision"] = Decision(**_known(Decision, values["decision"]))
         would_be = values.get("observed")

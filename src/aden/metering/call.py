@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aden.budgets.gate import Outcome
+from aden.budgets.gate import Outcome, budget_views
+from aden.budgets.hooks import BeforeRequestContext
 from aden.budgets.plan import Plan, Quote
 from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Decision
+from aden.core.place import NOWHERE, Place
 from aden.core.request import Request
 from aden.errors import RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Reach
@@ -44,6 +46,7 @@ class Call:
 
     Attributes:
         content: What was said, where that is captured.
+        place: At which point of an agent's work it is made.
         params: The request's own parameters, as the hook may read them.
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
@@ -69,6 +72,7 @@ class Call:
         "observed",
         "outcome",
         "params",
+        "place",
         "plan",
         "policy",
         "prices",
@@ -90,11 +94,13 @@ class Call:
         policy: Policy,
         lane: Lane,
         reach: Reach = "process",
+        place: Place = NOWHERE,
     ) -> None:
         self.id = os.urandom(16).hex()
         self.request = request
         self.params = params
         self.attribution = attribution
+        self.place = place
         self.policy = lane.under(policy)
         self.lane = lane
         self.reach = reach
@@ -150,3 +156,21 @@ class Call:
     def refuse(self, details: RefusalDetails) -> RequestCancelledError:
         """The exception by which this lane refuses."""
         return self.lane.refusal(details)
+
+    def hook_context(self) -> BeforeRequestContext:
+        """What the hook may look at."""
+        assert self.plan is not None
+        views = budget_views(self.plan, self.outcome, self.reach)
+        span = self.span.span.get_span_context()
+        return BeforeRequestContext(
+            model=self.request.model,
+            provider=self.request.provider,
+            stream=self.request.stream,
+            timestamp=self.started_at,
+            budget=views[0] if views else None,
+            budgets=views,
+            attribution=self.attribution,
+            metadata=self.request.metadata,
+            trace_id=f"{span.trace_id:032x}" if span.is_valid else None,
+            span_id=f"{span.span_id:016x}" if span.is_valid else None,
+        )

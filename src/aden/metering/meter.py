@@ -14,15 +14,15 @@ from typing import Any
 
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
-from aden.budgets.hooks import BeforeRequestContext, Hook, InvalidHookResult, read_result
+from aden.budgets.hooks import Hook, InvalidHookResult, read_result
 from aden.budgets.plan import Estimate, plan, takes, unbounded, unpriced
 from aden.budgets.policy import Policy
-from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
+from aden.metering.asking import NOBODY_ASKING, Asking, attribution_of
 from aden.metering.background import Background
 from aden.metering.call import Call, Lane
 from aden.metering.complaints import Complaints
@@ -59,6 +59,8 @@ class Meter:
     on_alert: AlertHandler | None = None
     prices: PriceBook = field(default_factory=PriceBook)
     estimator: InputEstimator = field(default_factory=InputEstimator)
+    who_asks: Callable[[], Asking] = field(default=lambda: NOBODY_ASKING)
+    """Asks the framework around a request; `asking` never raises."""
     flush: Callable[[], object] = field(default=lambda: None)
     """Hand out everything that this process still holds, within the configured time."""
     on_their_way: "weakref.WeakSet[Call]" = field(default_factory=weakref.WeakSet)
@@ -81,17 +83,20 @@ class Meter:
         request: Request,
         params: Mapping[str, Any],
         lane: Lane,
-        known: Attribution = NOBODY,
+        asking: Asking | None = None,
     ) -> Call:
-        """First sight of a request. *known* is what the framework around it says of its origin."""
-        metadata = from_metadata(request.metadata)
-        said = current_attribution().over(known)
-        default = self.options.attribution
-        if self.options.trust_request_metadata:
-            attribution = metadata.over(said).over(default)
-        else:
-            attribution = said.over(default).over(metadata)
-        return Call(request, params, attribution, self.policy(), lane, self.ledger.reach)
+        """First sight of a request. *asking*: who does, where the lane has found out already."""
+        asking = asking or self.asking()
+        who = attribution_of(request, asking, self.options)
+        return Call(request, params, who, self.policy(), lane, self.ledger.reach, asking.place)
+
+    def asking(self) -> Asking:
+        """Who makes a request at this moment, by the framework around it. Never raises."""
+        try:
+            return self.who_asks()
+        except Exception:
+            self.cannot("description", "who asks could not be read", trace=True)
+            return NOBODY_ASKING
 
     def plan(self, call: Call) -> Ask | None:
         """Policy and prices: what to ask the ledger, None where nothing is to be reserved.
@@ -150,24 +155,6 @@ class Meter:
             except Exception:
                 self.cannot("gate", "the decision failed", trace=True)
                 call.decision = self._undecided(call)
-
-    def hook_context(self, call: Call) -> BeforeRequestContext:
-        """What the hook may look at."""
-        assert call.plan is not None
-        views = gate.budget_views(call.plan, call.outcome, call.reach)
-        span = call.span.span.get_span_context()
-        return BeforeRequestContext(
-            model=call.request.model,
-            provider=call.request.provider,
-            stream=call.request.stream,
-            timestamp=call.started_at,
-            budget=views[0] if views else None,
-            budgets=views,
-            attribution=call.attribution,
-            metadata=call.request.metadata,
-            trace_id=f"{span.trace_id:032x}" if span.is_valid else None,
-            span_id=f"{span.span_id:016x}" if span.is_valid else None,
-        )
 
     def hook_answered(self, call: Call, answer: object) -> None:
         """Note the hook's answer."""
@@ -305,7 +292,7 @@ class Meter:
         started = time.perf_counter()
         try:
             with self.inside_hook():
-                answer = self.before_request(call.params, self.hook_context(call))
+                answer = self.before_request(call.params, call.hook_context())
         except Exception as error:
             self.hook_raised(call, error)
             return

@@ -201,6 +201,7 @@ class Settler:
             observed=call.observed,
             price_source=billed.source,
             attribution=call.attribution,
+            place=call.place,
             attempts=len(call.attempts),
             stream=call.request.stream,
             stream_end=call.stream_end,

@@ -167,9 +167,7 @@ async def _ask_hook(meter: Meter, call: Call) -> None:
     limit = asyncio.timeout(timeout_s)
     try:
         with meter.inside_hook():
-            answer = cast(
-                "Awaitable[Any]", meter.before_request(call.params, meter.hook_context(call))
-            )
+            answer = cast("Awaitable[Any]", meter.before_request(call.params, call.hook_context()))
             async with limit:
                 meter.hook_answered(call, await answer)
     except Exception as error:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.money import to_usd
+from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names
@@ -36,6 +37,7 @@ def of_record(record: CallRecord) -> dict[str, Value]:
     attributes |= of_decision(record.decision)
     attributes |= of_observed(record.observed)
     attributes |= of_attribution(record.attribution)
+    attributes |= of_place(record.place)
     return attributes
 
 
@@ -83,6 +85,23 @@ def proposed_cost(record: CallRecord) -> dict[str, Value]:
 def of_attribution(attribution: Attribution) -> dict[str, Value]:
     """The labels by which spend is attributed."""
     return {names.ATTRIBUTION + key: value for key, value in attribution.as_dict().items()}
+
+
+def of_place(place: Place) -> dict[str, Value]:
+    """At which point of a voice agent's work a call was made. Never on metrics."""
+    if place is NOWHERE:
+        return {}
+    return _given(
+        {
+            names.CONVERSATION_ID: place.room_id,
+            names.AGENT_NAME: place.agent,
+            names.JOB_ID: place.job_id,
+            names.ROOM_ID: place.room_id,
+            names.PARTICIPANT_ID: place.participant_id,
+            names.TURN_ID: place.turn_id,
+            names.SPEECH_ID: place.speech_id,
+        }
+    )
 
 
 def _ours(record: CallRecord) -> dict[str, Value | None]:

@@ -3,7 +3,7 @@
 Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
-from aden.instrumentation.livekit import fallback, job, llm
+from aden.instrumentation.livekit import fallback, job, llm, who
 from aden.instrumentation.patches import Patch, Patches
 
 _LLM = "livekit.agents.llm.llm"
@@ -15,6 +15,7 @@ LIVEKIT = Patches(
         Patch(_LLM, "LLMStream._main_task", llm.main_task),
         Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
         Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),
+        Patch("livekit.agents.voice.agent_session", "AgentSession.start", who.session_start),
         Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),
     )
 )

@@ -11,13 +11,11 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from aden.core.attribution import NOBODY
 from aden.core.estimate import text_size
 from aden.core.request import Request
 from aden.core.usage import Usage, token_count
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.job import job_attribution
 from aden.instrumentation.livekit import fallback
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import refusal_class
@@ -104,7 +102,7 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         llm = args[0] if args else kwargs["llm"]
         request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
         lane = Lane(refusal_class(), BUSY_WAIT_MS)
-        call = meter.begin(request, _Params(request, kwargs), lane, job_attribution() or NOBODY)
+        call = meter.begin(request, _Params(request, kwargs), lane)
     except Exception:
         meter.cannot("gate", "an LLM stream could not be described", trace=True)
         return None

@@ -6,10 +6,8 @@ from typing import Any
 
 from opentelemetry import context as otel_context
 
-from aden.core.attribution import NOBODY, Attribution
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.job import job_attribution
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -100,9 +98,9 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
     request = _describe(meter, endpoint, client, kwargs)
     if meter.policy().bounds:
         request = with_most(request, endpoint, kwargs)
-    job = _job(meter)
-    lane = Lane(refusal_class(), observed=job is not None and request.task in _HEARD)
-    call = meter.begin(request, dict(kwargs), lane, job or NOBODY)
+    asking = meter.asking()
+    lane = Lane(refusal_class(), observed=asking.in_job and request.task in _HEARD)
+    call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:
         quietly(lambda: endpoint.ask(call, kwargs))
     return call
@@ -111,15 +109,6 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
 _HEARD = ("speech", "transcript")
 """What a caller would hear as silence. In a job a running turn's speech is not refused: what is
 exhausted stops the next answer of its LLM."""
-
-
-def _job(meter: Meter) -> Attribution | None:
-    """On whose account the LiveKit job around the request asks; None outside of one."""
-    try:
-        return job_attribution()
-    except Exception:
-        meter.cannot("description", "the LiveKit job could not be read", trace=True)
-        return None
 
 
 def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Request:

@@ -1,0 +1,32 @@
+"""Who asks, and where: what the framework around a request knows of it."""
+
+from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
+from aden.core.place import NOWHERE, Place
+from aden.core.request import Request
+from aden.core.value import value
+from aden.metering.gate_options import GateOptions
+
+
+@value
+class Asking:
+    """What a framework says of a request that is made inside it."""
+
+    attribution: Attribution = NOBODY
+    place: Place = NOWHERE
+
+    @property
+    def in_job(self) -> bool:
+        """Whether a voice agent's job is on."""
+        return self.place.job_id is not None
+
+
+NOBODY_ASKING = Asking()
+
+
+def attribution_of(request: Request, asking: Asking, options: GateOptions) -> Attribution:
+    """On whose account *request* is made: the operator's word, the process's, the request's own."""
+    metadata = from_metadata(request.metadata)
+    said = current_attribution().over(asking.attribution)
+    if options.trust_request_metadata:
+        return metadata.over(said).over(options.attribution)
+    return said.over(options.attribution).over(metadata)
