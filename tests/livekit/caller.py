@@ -23,6 +23,42 @@ class Microphone(io.AudioInput):
         return rtc.AudioFrame(b"\0\0" * samples, RATE, 1, samples)
 
 
+class Speaker(io.AudioOutput):
+    """Plays what it is given in no time, or for as long as the sound is."""
+
+    def __init__(self, *, in_real_time: bool = False) -> None:
+        super().__init__(label="test", capabilities=io.AudioOutputCapabilities(pause=False))
+        self.heard_s = 0.0
+        self._segment_s = 0.0
+        self._in_real_time = in_real_time
+        self._playing: asyncio.TimerHandle | None = None
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a piece of sound."""
+        await super().capture_frame(frame)
+        self.heard_s += frame.duration
+        self._segment_s += frame.duration
+
+    def flush(self) -> None:
+        """The segment is whole: play it to its end."""
+        super().flush()
+        if self._segment_s and self._playing is None:
+            length = self._segment_s if self._in_real_time else 0.0
+            loop = asyncio.get_running_loop()
+            self._playing = loop.call_later(length, lambda: self._ended(interrupted=False))
+
+    def clear_buffer(self) -> None:
+        """Be silent at once."""
+        if self._segment_s:
+            self._ended(interrupted=True)
+
+    def _ended(self, *, interrupted: bool) -> None:
+        if self._playing is not None:
+            self._playing.cancel()
+        played, self._segment_s, self._playing = self._segment_s, 0.0, None
+        self.on_playback_finished(playback_position=played, interrupted=interrupted)
+
+
 class Caller(stt.STT[Any]):
     """Recognises what the test says with `speak`."""
 

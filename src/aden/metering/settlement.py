@@ -53,6 +53,17 @@ class Settler:
             self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
             self._settle_hold(call, error or call.failure)
 
+    def withdraw(self, call: Call) -> None:
+        """Nothing was sent and nobody needs to know: release what is held, keep no record."""
+        with call.lock:
+            if call.state == "settled":
+                return
+            call.state = "settled"
+        self._meter.on_their_way.discard(call)
+        self._meter.leases.drop(call.id)
+        self._meter.ledger.settle(Settlement(call.id))
+        self._meter.reserver.settled(call, ())
+
     def progress(self, call: Call) -> Sequence[int]:
         """What the call has cost so far, one amount a hold; a plain call may have cost all."""
         outcome = call.outcome
@@ -145,7 +156,8 @@ class Settler:
         call.span.finish(record, error, answer)
         if isinstance(error, RequestCancelledError):
             meter.telemetry.refused(record, error.details, call.span)
-        meter.telemetry.count(record, of_framework=isinstance(call.span, FrameworkSpan))
+        frameworks = call.request.operation if isinstance(call.span, FrameworkSpan) else None
+        meter.telemetry.count(record, frameworks)
         self._hand_out(record)
         self.alerts.ended(call)
         self._standing_alerts(call)

@@ -92,9 +92,9 @@ class Instruments:
             if count is not None:
                 self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind}, context)
 
-    def operation(self, record: CallRecord) -> None:
+    def operation(self, record: CallRecord, name: str) -> None:
         """An operation whose span is a framework's, by the conventions."""
-        labels = start_attributes(Request(record.provider, record.model))
+        labels = start_attributes(Request(record.provider, record.model, name))
         if record.response_model is not None:
             labels[names.RESPONSE_MODEL] = record.response_model
         if record.ttft_ms is not None:

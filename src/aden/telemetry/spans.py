@@ -88,8 +88,10 @@ class FrameworkSpan:
     span: Span = trace.INVALID_SPAN
     context: "Context | None" = None
 
-    def __init__(self) -> None:
+    def __init__(self, untold: Mapping[str, Value] | None = None) -> None:
+        """*untold*: what the framework does not say of the request."""
         self._bound = False
+        self._untold = untold or {}
         self._cap: dict[str, Value] = {}
         self._written: dict[str, Value] = {}
 
@@ -113,6 +115,7 @@ class FrameworkSpan:
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Note what the call came to; the framework ends the span later."""
         self._written = {
+            **self._untold,
             **self._cap,
             **answer.attributes,
             **of_record(record),

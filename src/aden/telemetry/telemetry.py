@@ -77,11 +77,11 @@ class Telemetry:
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN
 
-    def count(self, record: CallRecord, *, of_framework: bool = False) -> None:
-        """Count a settled call; *of_framework*: its span is a framework's, not ours."""
+    def count(self, record: CallRecord, frameworks: str | None = None) -> None:
+        """Count a settled call; *frameworks*: the operation that a framework's span is for."""
         quietly(lambda: self._instruments.settled(record))
-        if of_framework and self._shows.frameworks_operations:
-            quietly(lambda: self._instruments.operation(record))
+        if frameworks is not None and self._shows.frameworks_operations:
+            quietly(lambda: self._instruments.operation(record, frameworks))
 
     def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
         """Tell of a refusal as an event."""

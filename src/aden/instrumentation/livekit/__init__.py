@@ -1,13 +1,14 @@
-"""LiveKit Agents: the gate at the one place through which every LLM plugin goes.
+"""LiveKit Agents: the places through which every plugin goes.
 
 Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
-from aden.instrumentation.livekit import fallback, job, llm, who
+from aden.instrumentation.livekit import fallback, job, llm, tts, who
 from aden.instrumentation.patches import Patch, Patches
 
 _LLM = "livekit.agents.llm.llm"
 _FALLBACK = "livekit.agents.llm.fallback_adapter"
+_TTS = "livekit.agents.tts.tts"
 
 LIVEKIT = Patches(
     (
@@ -16,6 +17,13 @@ LIVEKIT = Patches(
         Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
         Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),
         Patch("livekit.agents.voice.agent_session", "AgentSession.start", who.session_start),
+        Patch(_TTS, "ChunkedStream.__init__", tts.made),
+        Patch(_TTS, "ChunkedStream._main_task", tts.main_task),
+        Patch(_TTS, "ChunkedStream._metrics_monitor_task", tts.monitor),
+        Patch(_TTS, "SynthesizeStream.__init__", tts.made),
+        Patch(_TTS, "SynthesizeStream._main_task", tts.main_task),
+        Patch(_TTS, "SynthesizeStream._metrics_monitor_task", tts.monitor),
+        Patch(_TTS, "SynthesizeStream.push_text", tts.push_text),
         Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),
     )
 )

@@ -1,0 +1,87 @@
+"""What hearing and speaking share: when it may be refused, how it is described, what is billed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aden.core.place import NOWHERE
+from aden.core.request import Request, Task
+from aden.core.usage import Usage
+from aden.instrumentation.livekit.llm import BUSY_WAIT_MS
+from aden.instrumentation.livekit.plugin import address_of, provider_name
+from aden.instrumentation.livekit.refusal import refusal_class
+from aden.metering.call import Call, Lane
+from aden.metering.meter import Meter
+
+OPERATION = "generate_content"
+_UNKNOWN = "unknown"
+"""LiveKit's own word for a plugin that names no model or no provider."""
+_NEVER_SENT = (
+    "ClientConnectorError",
+    "ClientConnectorDNSError",
+    "ConnectionRefusedError",
+    "ConnectError",
+    "ConnectTimeout",
+    "PoolTimeout",
+    "InvalidURL",
+)
+"""Transport errors (aiohttp's, httpx's) after which the provider cannot have seen the request."""
+
+
+def begin(meter: Meter, request: Request) -> Call:
+    """First sight of it. In a job or a session it is never refused: that is silence on a call."""
+    asking = meter.asking()
+    lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=asking.place != NOWHERE)
+    return meter.begin(request, {"model": request.model, "stream": request.stream}, lane, asking)
+
+
+def describe(
+    plugin: Any,
+    task: Task,
+    carries: Usage,
+    *,
+    stream: bool,
+    input_chars: int = 0,
+    heard_tokens: int = 0,
+    likely_output_tokens: int = 0,
+) -> Request:
+    """A request to a TTS or an STT, whichever it is."""
+    host, port = address_of(plugin)
+    return Request(
+        provider=provider_name(plugin),
+        model=str(plugin.model or _UNKNOWN),
+        operation=OPERATION,
+        task=task,
+        stream=stream,
+        input_chars=input_chars,
+        input_extra_tokens=heard_tokens,
+        likely_output_tokens=likely_output_tokens,
+        carries=carries,
+        server_address=host,
+        server_port=port,
+        span_attributes={"gen_ai.output.type": "speech" if task == "speech" else "text"},
+    )
+
+
+def never_billed(error: BaseException) -> bool:
+    """Whether a request failed in a way that no provider bills: not sent, or refused by status."""
+    return any(
+        type(each).__name__ in _NEVER_SENT or _status(each) in range(400, 600)
+        for each in _causes(error)
+    )
+
+
+def _status(error: BaseException) -> int:
+    for name in ("status_code", "status"):
+        if isinstance(status := getattr(error, name, None), int):
+            return status
+    return 0
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from; SDKs and plugins wrap the transport's own."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
