@@ -109,17 +109,35 @@ def test_every_label_of_a_scope_has_to_agree() -> None:
 def test_a_template_makes_a_budget_for_each_value() -> None:
     """ANY matches whatever label is there, each under its own ledger key."""
     budget = Budget("per-customer", 1, scope={"customer": ANY})
-    match = matches(budget, REQUEST, Attribution(customer_id="acme"))
-    assert match is not None
+    (match,) = matches(budget, REQUEST, Attribution(customer_id="acme"))
     assert match.key == "per-customer|customer=acme"
-    assert matches(budget, REQUEST, Attribution()) is None
+    assert matches(budget, REQUEST, Attribution()) == ()
+
+
+def test_a_template_of_tags_makes_a_budget_for_each_tag_of_a_request() -> None:
+    """None of them can be hidden behind another; the same tag twice is one."""
+    budget = Budget("b", 1, scope={"tag": ANY, "customer": ANY})
+    tagged = Attribution(customer_id="acme", tags=("trial", "", "eu", "trial"))
+    keys = [match.key for match in matches(budget, REQUEST, tagged)]
+    assert keys == ["b|tag=trial,customer=acme", "b|tag=eu,customer=acme"]
+    assert matches(budget, REQUEST, Attribution(customer_id="acme")) == ()
+
+
+def test_a_list_in_a_template_does_not_split_it() -> None:
+    """A customer has one budget for trial and paid requests together, as the scope says."""
+    budget = Budget("b", 1, scope={"customer": ANY, "tag": ["trial", "paid"]})
+    keys = {
+        match.key
+        for tags in (("paid",), ("trial",), ("eu", "paid", "trial"))
+        for match in matches(budget, REQUEST, Attribution(customer_id="acme", tags=tags))
+    }
+    assert keys == {"b|customer=acme,tag=trial or paid"}
 
 
 def test_a_session_window_is_a_budget_for_each_session() -> None:
     """It lives as long as the session does."""
     budget = Budget("call", "0.50", window="session")
-    match = matches(budget, REQUEST, Attribution(session_id="job-1"))
-    assert match is not None
+    (match,) = matches(budget, REQUEST, Attribution(session_id="job-1"))
     assert match.key == "call|session=job-1"
     assert budget.span.at(0.0).ends_at is None
 
@@ -153,9 +171,9 @@ def test_no_two_scopes_share_a_ledger_key(
     """Whatever a label holds, it cannot spend another label's budget, or break a line of a log."""
     budget = Budget("b", 1, scope=dict.fromkeys(template, ANY))
     names = {"customer": "customer_id", "user": "user_id", "feature": "feature"}
-    left = matches(budget, REQUEST, from_metadata(one))
-    right = matches(budget, REQUEST, from_metadata(other))
-    if left and right:
+    lefts = matches(budget, REQUEST, from_metadata(one))
+    rights = matches(budget, REQUEST, from_metadata(other))
+    for left, right in zip(lefts, rights, strict=False):
         same = all(one[names[label]] == other[names[label]] for label in template)
         assert (left.key == right.key) is same
         assert left.key.isprintable()
@@ -165,11 +183,9 @@ def test_no_two_scopes_share_a_ledger_key(
 def test_a_key_can_be_read_and_taken_apart() -> None:
     """What keys are put together with is escaped, and a long label is a digest."""
     budget = Budget("b", 1, scope={"customer": ANY})
-    match = matches(budget, REQUEST, Attribution(customer_id="a|b=c,d%e#f\nmünchen 1"))
-    assert match is not None
+    (match,) = matches(budget, REQUEST, Attribution(customer_id="a|b=c,d%e#f\nmünchen 1"))
     assert match.key == "b|customer=a%7Cb%3Dc%2Cd%25e%23f%0Amünchen 1"
-    match = matches(budget, REQUEST, Attribution(customer_id="x" * 10_000))
-    assert match is not None
+    (match,) = matches(budget, REQUEST, Attribution(customer_id="x" * 10_000))
     assert match.key.startswith("b|customer=#")
     assert len(match.key) == len("b|customer=#") + 64
 
@@ -181,7 +197,7 @@ def test_a_model_in_a_scope_may_be_a_pattern() -> None:
     keys = {
         found.key
         for model in ("gpt-4o", "gpt-4.1-mini", "o3")
-        if (found := matches(budget, Request("openai", model), acme))
+        for found in matches(budget, Request("openai", model), acme)
     }
     assert keys == {"b|customer=acme,model=gpt-4*"}
     assert not matches(Budget("b", 1, scope={"model": "[o]3"}), Request("openai", "o3"), acme)

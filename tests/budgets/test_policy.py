@@ -286,7 +286,7 @@ def test_the_index_finds_exactly_what_matches(
     customer, provider, model = labels
     request = Request(provider, model)
     attribution = Attribution(customer_id=customer, tags=tuple(tags))
-    naive = [match for each in budgets if (match := matches(each, request, attribution))]
+    naive = [match for each in budgets for match in matches(each, request, attribution)]
     assert list(make_policy(budgets).matching(request, attribution)) == naive
 
 

@@ -154,16 +154,22 @@ class Match:
     """The budget's own steps and those of the rules that the request is subject to."""
 
 
-def matches(budget: Budget, request: Request, attribution: Attribution) -> Match | None:
-    """Whether a request counts against a budget: it is in the budget's scope."""
+def matches(budget: Budget, request: Request, attribution: Attribution) -> tuple[Match, ...]:
+    """What of a budget a request counts against: nothing unless it is in the budget's scope.
+
+    Of a template one for each value that the request has of the label.
+    """
     found = agree(budget.scope, request, attribution)
-    if found is None:
-        return None
-    scope = shown(found)
+    if not found:
+        return ()
     templated = any(wanted is ANY for wanted in budget.scope.values())
-    key = f"{budget.id}|{scope}" if templated else budget.id
     ladder = tuple(step for step in budget.ladder if _concerns(step, request))
-    return Match(budget, key, scope, ladder)
+    matched = []
+    for each in found:
+        scope = shown(each)
+        key = f"{budget.id}|{scope}" if templated else budget.id
+        matched.append(Match(budget, key, scope, ladder))
+    return tuple(matched)
 
 
 def _concerns(step: Step, request: Request) -> bool:

@@ -1,6 +1,6 @@
 """After the ledger has answered: policy, ledger and hook become one Decision. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -100,8 +100,7 @@ def _asking(plan: Plan, match: Match) -> str:
 
 def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     """What a refusal tells the caller."""
-    matched = [match for match in plan.matches if match.budget.id == decision.budget_id]
-    match = matched[0] if matched else tightest(plan, outcome)
+    match = _in_the_way(decision, plan, outcome)
     balance = balances_of(outcome).get(match.key) if match else None
     limit = match.budget.limit if match else None
     full = None
@@ -133,14 +132,14 @@ def budget_views(plan: Plan, outcome: Outcome, reach: Reach) -> tuple[Mapping[st
     return tuple(sorted(views, key=_tightness))
 
 
-def tightest(plan: Plan, outcome: Outcome) -> Match | None:
-    """The matching budget of which the largest share is spent."""
-    if outcome is None or not plan.matches:
+def tightest(matches: Sequence[Match], outcome: Outcome) -> Match | None:
+    """The one of these budgets of which the largest share is spent."""
+    if outcome is None or not matches:
         return None
-    if len(plan.matches) == 1:
-        return plan.matches[0]
+    if len(matches) == 1:
+        return matches[0]
     balances = balances_of(outcome)
-    return max(plan.matches, key=lambda match: percent_used(match.budget, balances[match.key]))
+    return max(matches, key=lambda match: percent_used(match.budget, balances[match.key]))
 
 
 def percent_used(budget: Budget, balance: Balance, more: int = 0) -> float:
@@ -246,6 +245,16 @@ def _tightness(view: Mapping[str, object]) -> tuple[bool, float]:
     used = view["percent_used"]
     assert isinstance(used, float)
     return not view["exhausted"], -used
+
+
+def _in_the_way(decision: Decision, plan: Plan, outcome: Outcome) -> Match | None:
+    """The budget that a refusal is about: of a template the one that refused, else the tightest."""
+    if isinstance(outcome, Refusal):
+        refusing = _match_of(plan, outcome.budget)
+        if refusing.budget.id == decision.budget_id:
+            return refusing
+    named = tuple(each for each in plan.matches if each.budget.id == decision.budget_id)
+    return tightest(named or plan.matches, outcome) or next(iter(named), None)
 
 
 def _match_of(plan: Plan, key: str) -> Match:

@@ -76,8 +76,9 @@ class Policy:
 
     def _match(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
         candidates = self._budgets.candidates(request, attribution)
-        found = (matches(budget, request, attribution) for budget in candidates)
-        matched = tuple(match for match in found if match)
+        matched = tuple(
+            match for budget in candidates for match in matches(budget, request, attribution)
+        )
         steps = self._steps(request, attribution) if self.rules else ()
         return tuple(_with(match, steps) for match in matched) if steps else matched
 
@@ -131,7 +132,7 @@ class Policy:
 
     def _applying(self, request: Request, attribution: Attribution) -> Iterator[Rule]:
         for rule in self._rules.candidates(request, attribution):
-            if agree(rule.scope, request, attribution) is not None:
+            if agree(rule.scope, request, attribution):
                 yield rule
 
     def _degraded(self, request: Request, attribution: Attribution) -> str | None:

@@ -20,7 +20,10 @@ class _Any:
 
 
 ANY: Final = _Any()
-"""In a scope: one budget for each value of the label, made when the value is first seen."""
+"""In a scope: one budget for each value of the label, made when the value is first seen.
+
+A request with several tags counts against the budget of each.
+"""
 
 SCOPES: Mapping[str, str] = {
     "agent": "agent",
@@ -63,7 +66,7 @@ def read_scope(scope: object, setting: str) -> Mapping[str, object]:
 def labels(name: str, request: Request, attribution: Attribution) -> tuple[str, ...]:
     """The values that a request has of one label."""
     if name == "tag":
-        return attribution.tags
+        return tuple(dict.fromkeys(tag for tag in attribution.tags if tag))
     source: object = request if name in ("provider", "model") else attribution
     value = getattr(source, SCOPES[name])
     return (str(value),) if value else ()
@@ -71,31 +74,28 @@ def labels(name: str, request: Request, attribution: Attribution) -> tuple[str, 
 
 def agree(
     scope: Mapping[str, object], request: Request, attribution: Attribution
-) -> dict[str, str] | None:
-    """The only rule by which a request is in a scope: every label agrees. None: it is not in it.
+) -> tuple[dict[str, str], ...]:
+    """The only rule by which a request is in a scope: every label agrees. Empty: it is not in it.
 
     Returns:
-        What the ledger tells scopes apart by: the value of a label that is `ANY`, else the value
-        that the scope names.
+        What the ledger tells scopes apart by: the value of a label that is `ANY`, else what the
+        scope names. More than one where a label that is `ANY` has several values, as tags do.
     """
-    found: dict[str, str] = {}
+    found: list[dict[str, str]] = [{}]
     for name, wanted in scope.items():
-        value = _agreed(name, wanted, labels(name, request, attribution))
-        if value is None:
-            return None
-        found[name] = value
-    return found
+        values = _agreed(name, wanted, labels(name, request, attribution))
+        found = [{**each, name: value} for each in found for value in values]
+    return tuple(found)
 
 
-def _agreed(name: str, wanted: object, values: tuple[str, ...]) -> str | None:
-    if not values:
-        return None
-    if wanted is ANY:
-        return values[0]
-    for each in wanted if isinstance(wanted, tuple) else (wanted,):
+def _agreed(name: str, wanted: object, values: tuple[str, ...]) -> tuple[str, ...]:
+    if wanted is ANY or not values:
+        return values
+    named = wanted if isinstance(wanted, tuple) else (wanted,)
+    for each in named:
         if each in values or (name == "model" and is_like(values[0], each)):
-            return str(each)
-    return None
+            return (" or ".join(named),)
+    return ()
 
 
 def is_pattern(name: str, wanted: str) -> bool:

@@ -192,7 +192,7 @@ class Settler:
 
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
         last = call.attempts[-1] if call.attempts else None
-        match = gate.tightest(call.plan, call.outcome) if call.plan else None
+        match = gate.tightest(call.plan.matches, call.outcome) if call.plan else None
         balance = gate.balances_of(call.outcome).get(match.key) if match else None
         used = None
         if match and balance:
