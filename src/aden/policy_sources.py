@@ -1,6 +1,7 @@
 """Where a policy comes from: code, else a file, else an Aden server."""
 
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,9 +42,10 @@ class OwnPolicy:
         Raises:
             ConfigurationError: It keeps the balances of one in another unit.
         """
-        make_known(ledger, self.current().budgets)
+        source = None if self.file is None else f"{platform.node()}:{self.file.path.absolute()}"
+        make_known(ledger, self.current().budgets, source)
         if self.file is not None:
-            self.file.accept = partial(make_known, ledger)
+            self.file.accept = partial(make_known, ledger, source=source)
 
 
 def own_policy(
@@ -90,7 +92,7 @@ def control_agent(
     """
 
     def accept(policy: Policy) -> None:
-        make_known(ledger, policy.budgets)
+        make_known(ledger, policy.budgets, f"{server.url} {server.policy_id}")
         warn_of_models(policy, prices)
 
     if old is not None:

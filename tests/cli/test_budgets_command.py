@@ -2,20 +2,23 @@
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
+from journals import a_call
 
 from aden.budgets.budget import Budget
-from aden.budgets.note import Note, note_of
+from aden.budgets.note import Note, make_known, note_of
 from aden.budgets.scope import ANY
 from aden.cli import main
-from aden.cli.spend.live import live
+from aden.cli.spend.live import HOUR_S, LastHour, LiveView, live
 from aden.core.limit import tokens
 from aden.core.money import NANO
+from aden.core.record import CallRecord
 from aden.ledger import Ask, Charge, Grant, Line, Option, Settlement
+from aden.ledger.operator import Account
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -90,6 +93,30 @@ def test_windows_that_are_over_are_shown_on_demand(tmp_path: Path) -> None:
     (now,) = shown("show", "--ledger", url)
     assert (now["current"], now["spent"]) == (True, 0.0)
     assert {row["window"] for row in shown("show", "--all", "--ledger", url)} > {now["window"]}
+
+
+def test_a_budget_that_is_gone_is_shown_while_its_window_lasts(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A total has no end of its own, and an unused one is nothing to see."""
+    source = "host:/budgets.toml"
+    unused = Budget("unused", "1", window="day")
+    make_known(ledger, [CALLS, TOKENS, OLD, unused], source)
+    for budget in (CALLS, TOKENS, OLD):
+        spend(ledger, budget, 900)
+    make_known(ledger, [TOKENS], source)
+
+    assert main(["budgets"]) == 0
+    monthly, counted = capsys.readouterr().out.splitlines()
+    assert monthly.startswith("monthly")
+    assert monthly.endswith("$0.000001 of $5.000000  no longer defined")
+    assert "defined" not in counted
+    rows = {row["budget"]: row for row in shown("show", "--all")}
+    assert {key: (row["defined"], row["current"]) for key, row in rows.items()} == {
+        "calls": (False, False),
+        "monthly": (False, True),
+        "tokens": (True, True),
+    }
 
 
 def test_an_operator_raises_and_takes_it_back(ledger: SqliteLedger) -> None:
@@ -227,11 +254,56 @@ def test_the_live_view_draws_budgets_and_the_pace(ledger: SqliteLedger) -> None:
     spend(ledger, CALLS, 1 * NANO)
     spend(ledger, TOKENS, 999)
     out = io.StringIO()
-    live(ledger, ZoneInfo("UTC"), out, frames=1)
+    live(ledger, out, frames=1)
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("tokens")
     assert lines[1].startswith("calls")
     assert "last hour  $0.000000  (0 calls)" in out.getvalue()
+
+
+def test_a_live_frame_reads_what_is_new(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every window of the last months, nor the hour's journal, once a second."""
+    all_read: list[float] = []
+    read_back_s: list[float] = []
+    accounts, journal = ledger.accounts, ledger.journal
+
+    def noted_accounts() -> tuple[Account, ...]:
+        all_read.append(time.time())
+        return accounts()
+
+    def noted_journal(since: float = 0.0) -> Iterator[CallRecord]:
+        read_back_s.append(time.time() - since)
+        return journal(since)
+
+    monkeypatch.setattr(ledger, "accounts", noted_accounts)
+    monkeypatch.setattr(ledger, "journal", noted_journal)
+    view = LiveView(ledger)
+    for seen in (1, 2):
+        spend(ledger, CALLS, 2 * NANO)
+        spend(ledger, TOKENS, 250)
+        record = a_call(time.time(), usd=0.25)
+        ledger.settle(Settlement(record.id, record=record))
+        shown = view.frame()
+        assert f"{seen * 25}.0 %  {seen * 250} tokens" in shown
+        assert f"{seen * 20}.0 %  ${seen * 2}.000000" in shown
+        assert f"last hour  ${seen * 0.25:.6f}  ({seen} calls)" in shown
+    assert len(all_read) == 1
+    first, second = read_back_s
+    assert second < HOUR_S / 2 < HOUR_S < first
+
+
+def test_what_is_older_than_an_hour_is_let_go(ledger: SqliteLedger) -> None:
+    """The pace is that of the last hour, however long somebody looks."""
+    now = time.time()
+    for ago_s in (4_000, 1_800, 30):
+        record = a_call(now - ago_s, usd=1)
+        ledger.settle(Settlement(record.id, record=record))
+    hour = LastHour(ledger)
+    assert hour.look(now) == (2, {"gpt-4o": 2 * NANO})
+    assert hour.look(now + 1_900) == (1, {"gpt-4o": NANO})
+    assert hour.look(now + 3_900) == (0, {})
 
 
 def test_a_note_of_another_version_is_left_out() -> None:

@@ -74,6 +74,20 @@ def test_without_a_price_it_says_what_counts_and_how_to_price_it(
     assert '[[price]]\nprovider = "openai"\nmodel = "gtp-4o"\ninput_per_1m = "150"\n' in shown
 
 
+@pytest.mark.parametrize(("given", "meant"), [("nosuch", ""), ("openia", "did you mean openai?")])
+def test_a_provider_that_nobody_knows_is_refused_with_those_that_are(
+    given: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A price of another provider's would be the wrong answer; a user's own host has any name."""
+    assert main(["prices", "gpt-4o", "--provider", given]) == 2
+    said = capsys.readouterr().err
+    assert f"--provider='{given}' is not valid: expected one with a known price" in said
+    assert ", deepgram, " in said
+    assert meant in said
+    assert main(["prices", "gpt-4o", "--provider", "Azure.AI.OpenAI"]) == 0
+    assert main(["prices", "llama3", "--provider", given, "--host", "localhost:11434"]) == 1
+
+
 def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Amounts are decimal strings: exact."""
     assert main(["prices", "gpt-4o", "--json", "--tier", "priority"]) == 0

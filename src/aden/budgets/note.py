@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Budget
 from aden.budgets.scope import ANY
@@ -23,6 +24,10 @@ class Note:
     mode: str
     labels: tuple[str, ...] = ()
     """Of a template, what its budgets are told apart by, in order; empty for a single budget."""
+    source: str | None = None
+    """The one place that defines it, such as a file on a host; None for one in code."""
+    gone_at: int | None = None
+    """Unix second at which its source was found to define it no more."""
 
     def to_json(self) -> str:
         """One line; the ledger keeps it."""
@@ -35,6 +40,8 @@ class Note:
                 "name": self.name,
                 "mode": self.mode,
                 "labels": self.labels,
+                **({"source": self.source} if self.source else {}),
+                **({"gone_at": self.gone_at} if self.gone_at is not None else {}),
             },
             separators=(",", ":"),
         )
@@ -48,29 +55,37 @@ class Note:
             limit = Limit(int(said["limit"]), unit)
             window = Window(said["window"], said["timezone"])
             labels = tuple(map(str, said["labels"]))
-            return cls(limit, window, str(said["name"]), str(said["mode"]), labels)
+            name, mode, gone_at = str(said["name"]), str(said["mode"]), said.get("gone_at")
+            gone = None if gone_at is None else int(gone_at)
+            return cls(limit, window, name, mode, labels, said.get("source"), gone)
         except (ValueError, TypeError, KeyError, ConfigurationError):
             return None
 
 
-def note_of(budget: Budget) -> Note:
+def note_of(budget: Budget, source: str | None = None) -> Note:
     """What is to be known of *budget*."""
     labels = tuple(budget.scope) if ANY in budget.scope.values() else ()
-    return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode, labels)
+    return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode, labels, source)
 
 
-def make_known(ledger: Ledger, budgets: Sequence[Budget]) -> None:
-    """Tell a ledger what the budgets are that come into force.
+def make_known(ledger: Ledger, budgets: Sequence[Budget], source: str | None = None) -> None:
+    """Tell a ledger what the budgets are that come into force, and which *source* has no more.
 
     Raises:
         ConfigurationError: It keeps the balances of one in another unit, and would read them in
             this one.
     """
+    said = {budget.id: note_of(budget, source).to_json() for budget in budgets}
     with contextlib.suppress(LedgerError):  # it is down: nobody knows
-        told = ledger.descriptions()
+        told = {name: Note.from_json(text) for name, text in ledger.descriptions().items()}
         for budget in budgets:
-            before = Note.from_json(told[budget.id]) if budget.id in told else None
+            before = told.get(budget.id)
             if before is not None and before.limit.unit != budget.limit.unit:
                 allowed = f"{before.limit.unit}, in which its ledger counts it; or another id"
                 raise ConfigurationError(f"budget {budget.id}: limit", budget.limit.unit, allowed)
-    ledger.describe({budget.id: note_of(budget).to_json() for budget in budgets})
+        for name, note in told.items():
+            if source is None or note is None or note.source != source or name in said:
+                continue
+            if note.gone_at is None:
+                said[name] = replace(note, gone_at=int(time.time())).to_json()
+    ledger.describe(said)

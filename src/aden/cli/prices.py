@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aden.core.money import NANO
 from aden.core.request import Request
+from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing import Price, PriceBook
 from aden.pricing.price import PER, Unit
 from aden.pricing.rows import MILLION, MINUTE_MS, TIERS
@@ -40,8 +41,18 @@ def add_prices(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    """Carry the command out; 1 where no price is known.
+
+    Raises:
+        ConfigurationError: The provider or ADEN_PRICES is wrong.
+    """
     path = Settings.from_env(os.environ).prices_path
     book = PriceBook(load_prices(Path(path))) if path else PriceBook()
+    if chosen.provider and not chosen.host and not book.is_provider(chosen.provider):
+        known = book.providers()
+        allowed = "one with a known price, in the tables or in ADEN_PRICES: " + ", ".join(known)
+        allowed += did_you_mean(chosen.provider, known)
+        raise ConfigurationError("--provider", chosen.provider, allowed)
     tried = (chosen.provider,) if chosen.provider else book.providers_first("openai")
     for provider in tried:
         price = book.find(provider, chosen.model, chosen.tier, chosen.host)

@@ -109,9 +109,17 @@ class PriceBook:
             self._known[key] = found
             return found
 
+    def providers(self) -> tuple[str, ...]:
+        """Every provider with a price."""
+        return tuple(sorted(self._providers()))
+
+    def is_provider(self, name: str) -> bool:
+        """Whether it has a price under this name, which may be that of OpenTelemetry."""
+        return provider_id(name) in self._providers()
+
     def providers_first(self, *first: str) -> tuple[str, ...]:
         """Every provider with a price, these ones first."""
-        return tuple(dict.fromkeys((*first, "unknown", *sorted(self._providers()))))
+        return tuple(dict.fromkeys((*first, "unknown", *self.providers())))
 
     def floor(self, provider: str) -> Price:
         """The dearest known rates of a provider: what an unknown model is taken to cost at least.

@@ -31,6 +31,7 @@ def _line(each: Standing, width: int) -> str:
         "FROZEN" if balance.frozen else "",
         each.note.mode if each.note and each.note.mode != "enforce" else "",
         "" if each.current else "past",
+        "no longer defined" if each.is_gone else "",
     ]
     told = ", ".join(mark for mark in marks if mark)
     line = f"{key:<{width}}  {balance.window_id:<18} {bar(each)} {percent}  "
@@ -78,6 +79,7 @@ def _plain(each: Standing) -> dict[str, object]:
         "raised": balance.raised is not None,
         "frozen": balance.frozen,
         "mode": note.mode if note else None,
+        "defined": note is not None and not each.is_gone,
         "exact": amounts,
     }
 

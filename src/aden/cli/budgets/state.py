@@ -23,7 +23,12 @@ class Standing:
     note: Note | None
     """None where no program has described this budget; amounts are then whole, without a unit."""
     current: bool
-    """False for a window that is over."""
+    """False for a window that is over; without an end of its own, when its budget is gone."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether what defined this budget defines it no more."""
+        return self.note is not None and self.note.gone_at is not None
 
     @property
     def limit(self) -> int | None:
@@ -60,14 +65,20 @@ def standings(ledger: Ledger, now: float | None = None) -> list[Standing]:
         seen.add(name)
         note = notes.get(name)
         id_now = _window_now(note, at)
-        if id_now and id_now not in {balance.window_id for balance in account.balances}:
+        gone = note is not None and note.gone_at is not None
+        if (
+            id_now
+            and not gone
+            and id_now not in {balance.window_id for balance in account.balances}
+        ):
             marked = Balance(account.budget, id_now, None, 0, 0, 0, account.raised, account.frozen)
             found.append(Standing(account.budget, marked, note, True))
         for balance in account.balances:
             current = id_now is None or balance.window_id == id_now
+            current = current and not (gone and _is_endless(note))
             found.append(Standing(account.budget, balance, note, current))
     for name, note in notes.items():
-        if name not in seen and note.mode != "off":
+        if name not in seen and note.mode != "off" and note.gone_at is None:
             empty = Balance(name, _window_now(note, at) or "", None)
             found.append(Standing(name, empty, note, True))
     return sorted(found, key=lambda each: (each.budget, each.balance.window_id))
@@ -104,6 +115,10 @@ def known_key(ledger: Ledger, key: str) -> Note | None:
         allowed = f"{name}|{labels}, as it is a template" if labels else f"{name}, without a label"
         raise ConfigurationError("budget", key, allowed)
     return note
+
+
+def _is_endless(note: Note | None) -> bool:
+    return note is not None and note.window.at(0.0).ends_at is None
 
 
 def _window_now(note: Note | None, at: float) -> str | None:

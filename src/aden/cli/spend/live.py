@@ -2,12 +2,12 @@
 
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
 from typing import TextIO
-from zoneinfo import ZoneInfo
 
 from aden.cli.budgets.shapes import table
-from aden.cli.budgets.state import standings
-from aden.cli.spend.report import report
+from aden.cli.budgets.state import Standing, standings
 from aden.core.money import format_usd
 from aden.ledger import Ledger
 
@@ -15,33 +15,96 @@ EVERY_S = 1.0
 CLEAR = "\x1b[H\x1b[2J"
 LINES = 40
 """Budgets shown; the fullest come first."""
+FOLLOWED = 400
+"""Budgets, the fullest, that are read for each frame."""
+ALL_EVERY_S = 10.0
+ALL_SHARE = 20
+"""All budgets are read so seldom, and again only after so many times as long as that took."""
+HOUR_S = 3600.0
+OVERLAP_S = 60.0
+"""How far the ledger's clock may be from ours."""
 
 
-def live(
-    ledger: Ledger, zone: ZoneInfo, out: TextIO = sys.stdout, frames: int | None = None
-) -> None:
+class LiveView:
+    """What stands in a frame, without reading the whole ledger for each."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._hour = LastHour(ledger)
+        self._found: list[Standing] = []
+        self._all_at = 0.0
+
+    def frame(self) -> str:
+        """One picture."""
+        found = self._standings()
+        lines = [table(found[:LINES])]
+        if len(found) > LINES:
+            lines.append(f"… and {len(found) - LINES} more")
+        calls, costs = self._hour.look(time.time())
+        lines += ["", f"last hour  {format_usd(costs.total())}  ({calls} calls)"]
+        dearest = sorted(costs.items(), key=lambda each: (-each[1], each[0]))[:8]
+        lines += [f"  {model:<30} {format_usd(cost)}" for model, cost in dearest]
+        return "\n".join(lines)
+
+    def _standings(self) -> list[Standing]:
+        started = time.monotonic()
+        if started >= self._all_at:
+            self._found = [each for each in standings(self._ledger) if each.current]
+            ended = time.monotonic()
+            self._all_at = ended + max(ALL_EVERY_S, ALL_SHARE * (ended - started))
+        else:
+            self._follow()
+        self._found.sort(key=lambda each: (-(each.percent or 0.0), each.budget))
+        return self._found
+
+    def _follow(self) -> None:
+        followed, rest = self._found[:FOLLOWED], self._found[FOLLOWED:]
+        windows = {each.budget: each.note.window for each in followed if each.note is not None}
+        balances = {each.budget: each for each in self._ledger.balances(list(windows.items()))}
+        for place, each in enumerate(followed):
+            if balance := balances.get(each.budget):
+                rolling = windows[each.budget].rolling
+                window_id = rolling.series if rolling else balance.window_id
+                followed[place] = replace(each, balance=replace(balance, window_id=window_id))
+        self._found = followed + rest
+
+
+class LastHour:
+    """What the calls of the last hour cost; each line of the journal is read and counted once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._calls: Counter[int] = Counter()
+        self._costs: dict[int, Counter[str]] = {}  # by minute, as the calls are
+        self._counted: set[str] = set()
+        self._read_to = 0.0
+
+    def look(self, now: float) -> tuple[int, Counter[str]]:
+        """How many calls there were, and the nano-dollars of each model."""
+        first = now - HOUR_S
+        read = set()
+        for record in self._ledger.journal(max(first, self._read_to) - OVERLAP_S):
+            read.add(record.id)
+            if record.id in self._counted or record.at < first:
+                continue
+            minute = int(record.at // 60)
+            self._calls[minute] += record.repeats
+            self._costs.setdefault(minute, Counter())[record.model] += record.cost
+        self._counted, self._read_to = read, now
+        for minute in [each for each in self._costs if (each + 1) * 60 <= first]:
+            del self._calls[minute], self._costs[minute]
+        return self._calls.total(), sum(self._costs.values(), Counter())
+
+
+def live(ledger: Ledger, out: TextIO = sys.stdout, frames: int | None = None) -> None:
     """Draw until interrupted, or *frames* times; on a terminal each frame replaces the last."""
     drawn = 0
+    view = LiveView(ledger)
     while True:
-        shown = frame(ledger, zone)
+        shown = view.frame()
         out.write(f"{CLEAR}{shown}\n" if out.isatty() else f"{shown}\n\n")
         out.flush()
         drawn += 1
         if drawn == frames:
             return
         time.sleep(EVERY_S)
-
-
-def frame(ledger: Ledger, zone: ZoneInfo) -> str:
-    """One picture."""
-    now = time.time()
-    found = [each for each in standings(ledger) if each.current]
-    found.sort(key=lambda each: (-(each.percent or 0.0), each.budget))
-    made = report(ledger.journal(now - 3600), "model", now - 3600, now, zone)
-    lines = [table(found[:LINES])]
-    if len(found) > LINES:
-        lines.append(f"… and {len(found) - LINES} more")
-    lines.append("")
-    lines.append(f"last hour  {format_usd(made.total.cost)}  ({made.total.calls} calls)")
-    lines += [f"  {key:<30} {format_usd(sums.cost)}" for key, sums in made.rows()[:8]]
-    return "\n".join(lines)

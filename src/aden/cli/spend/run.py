@@ -49,7 +49,7 @@ def run_spend(chosen: argparse.Namespace) -> int:
     try:
         if chosen.live:
             with contextlib.suppress(KeyboardInterrupt):
-                live(ledger, zone)
+                live(ledger)
             return 0
         # What was booked since then: a call is seen before it is booked.
         records = ledger.journal(reads_from(since, until, zone))
