@@ -11,8 +11,10 @@ UV := $(shell command -v uv 2>/dev/null)
 demo: $(VENV)/.demo
 	$(BIN)/aden demo
 
+# Most tests wait for real processes, servers and clocks, so three at a time keep two cores busy; what
+# fails is tried once more, by itself a sign of a slow machine, and listed as RERUN.
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile --reruns 1 -rsR
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -30,6 +32,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/refusals.py
+	$(BIN)/python bench/turns.py
 	$(BIN)/python bench/ceiling.py
 	$(BIN)/python bench/launch.py
 

@@ -182,9 +182,9 @@ def test_a_port_that_accepts_and_says_nothing_is_an_outage(
 def test_more_than_can_be_sent_in_time_is_saturation_and_not_an_outage(
     redis_server: RedisServer,
 ) -> None:
-    """A server 200 ms away answers every batch, but not this many in a second."""
-    proxy = SlowProxy(redis_server.port, 0.2)
-    ledger = RedisLedger(proxy.url(), deadline_s=1.0)
+    """A server 400 ms away answers every batch, but not this many in two seconds."""
+    proxy = SlowProxy(redis_server.port, 0.4)
+    ledger = RedisLedger(proxy.url(), deadline_s=2.0)
 
     async def burst() -> list[object]:
         asked = (ledger.areserve(ask(f"{n}", line(amount=1, limit=10**6))) for n in range(3_000))

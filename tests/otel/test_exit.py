@@ -1,5 +1,6 @@
 """The end of a process: what is open is booked, and nothing is waited for twice."""
 
+import os
 import subprocess
 import sys
 import time
@@ -46,17 +47,19 @@ def test_a_stream_that_is_open_at_the_end_is_booked(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_an_emitter_that_hangs_holds_the_exit_up_for_two_seconds_at_most() -> None:
+def test_an_emitter_that_hangs_holds_the_exit_up_once() -> None:
     """The time-out is one for the whole process, not one for each of its ends."""
     with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
         started = subprocess.Popen(
-            [sys.executable, "-c", SLOW_EMITTER, server.base_url], stdout=subprocess.PIPE
+            [sys.executable, "-c", SLOW_EMITTER, server.base_url],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "ADEN_FLUSH_TIMEOUT": "4"},
         )
         assert started.stdout is not None
         assert started.stdout.readline() == b"done\n"
         ending = time.monotonic()
         assert started.wait(timeout=60) == 0
-        assert time.monotonic() - ending < 3.5
+        assert 3 < time.monotonic() - ending < 7.5
         started.stdout.close()
 
 

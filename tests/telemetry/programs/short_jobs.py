@@ -36,16 +36,19 @@ def main(url: str, jobs: int, at_once: int) -> None:
     """Run them, a few at a time."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["openai", "openai.resources.chat", "aden.runtime"])
-    running = set()
+    started, running = [], set()
     for number in range(jobs):
         process = context.Process(target=job, args=(number, url))
         process.start()
+        started.append(process)
         running.add(process)
         if len(running) == at_once:
             ended = set(wait([each.sentinel for each in running]))
             running -= {each for each in running if each.sentinel in ended}
     for process in running:
         process.join()
+    if any(process.exitcode for process in started):
+        sys.exit("a job failed")
 
 
 if __name__ == "__main__":
