@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,25 @@ def test_without_a_report_the_output_is_what_was_seen_or_may_have_been(
     """An estimate is marked as one."""
     attempt = Attempt(request_, silent=silent)
     saw(attempt, words)
+    attempt.ended_unknown()
+    assert attempt.billed(INPUT, RESERVED) == Usage(INPUT, output, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("request_", "seconds", "output"),
+    [
+        (STREAM, 0.2, 50),  # so much may have been made in that time
+        (STREAM, 60.0, RESERVED),  # and no more than was to be expected
+        (replace(STREAM, choices=2), 0.2, 100),
+        (REASONING, 0.2, RESERVED),
+        (PLAIN, 0.2, RESERVED),
+    ],
+)
+def test_hung_up_before_the_answer_began_it_costs_what_that_time_allows(
+    request_: Request, seconds: float, output: int
+) -> None:
+    """An interrupted turn is no whole answer, and it is not free."""
+    attempt = Attempt(request_, hung_up_after_s=seconds)
     attempt.ended_unknown()
     assert attempt.billed(INPUT, RESERVED) == Usage(INPUT, output, estimated=True)
 

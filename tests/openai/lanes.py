@@ -114,10 +114,11 @@ class Lane:
         openai._reset_client()
 
 
-async def cancelled_when(ready: Callable[[], bool], work: Any) -> Any:
-    """Run *work* as a task and cancel it as soon as *ready* says so; gives its result."""
+async def cancelled_when(ready: Callable[[], bool], work: Any, *, after_s: float = 0) -> Any:
+    """Run *work* as a task and cancel it *after_s* from when *ready* says so; gives its result."""
     task = asyncio.ensure_future(work)
     while not ready():
         await asyncio.sleep(0.002)
+    await asyncio.sleep(after_s)
     task.cancel()
     return await task

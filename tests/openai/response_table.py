@@ -87,7 +87,7 @@ _SHAPES = (
         use.cancelled_before_the_stream,
         (Hang(2),),
         error=CANCELLED,
-        output=0,
+        output="generated",
         only_async=True,
     ),
     Shape(

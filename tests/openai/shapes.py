@@ -288,7 +288,8 @@ async def cancelled_before_the_answer(lane: Lane) -> Any:
 
 async def cancelled_before_the_stream(lane: Lane) -> Any:
     """The task of a stream is cancelled before its first chunk."""
-    return await cancelled_when(lambda: bool(lane.server.bill.items), streamed(lane))
+    billed = lane.server.bill
+    return await cancelled_when(lambda: bool(billed.items), streamed(lane), after_s=0.1)
 
 
 async def cancelled_in_mid_stream(lane: Lane) -> Any:

@@ -14,8 +14,6 @@ def test_the_page_has_every_shape_and_no_other() -> None:
 
 
 def test_no_shape_is_seen_by_the_program_and_none_is_booked_below_its_bill() -> None:
-    """But for what was hung up on before anything of it had come: its server worked on."""
+    """What is not told is estimated from above."""
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if " | " in line]
-    assert not [line for line in lines if "NO" in line]
-    below = [line for line in lines if "below" in line]
-    assert all("cancelled before the stream" in line for line in below), below
+    assert not [line for line in lines if "NO" in line or "below" in line]

@@ -27,9 +27,9 @@ once without Aden and once with it. Where the two clients differ, both are named
   afterwards, what a second iteration gives
 - **calls, spans**: how many records and inference spans there are
 - **tokens**: `exact` as the provider counted them; `estimated` where it told none, by what was
-  seen; `none` where nothing was billed; else the unit of the price
-- **charge**: Aden's, held against the server's own bill; `below` where the server finishes and
-  bills an answer of which nothing had come when the program hung up
+  seen, or could have been made until the program hung up; `none` where nothing was billed; else
+  the unit of the price
+- **charge**: Aden's, held against the server's own bill
 - **status**: of the span; its `error.type` where it failed; how the stream ended
 """
 FACTS = ("as without", "calls", "spans", "tokens", "charge", "status")

@@ -15,6 +15,9 @@ MAX_BYTES_PER_TOKEN = 8.0
 """Words of a tokenizer are seldom longer; a report that says so has counted something else."""
 MAX_BYTES_PER_DELTA = 6
 """A stream with longer pieces, on average, has several tokens in each."""
+TOKENS_PER_S = 250
+"""Of one choice; an assumption. It is above what OpenAI's chat models show, and below that of hosts
+which are made for speed."""
 COLD_OUTPUT_TOKENS = 1024
 """Output reserved for a model of which too few answers were seen."""
 COLD_UNSEEN_TOKENS = 4096
@@ -110,6 +113,11 @@ def output_tokens(deltas: int, size: int) -> int:
     if size <= MAX_BYTES_PER_DELTA * deltas:
         return deltas
     return max(deltas, _ceil(size / BYTES_PER_TOKEN))
+
+
+def made_within(seconds: float, choices: int) -> int:
+    """Most output tokens that may have been made in *seconds*, of which nothing was seen."""
+    return _ceil(max(0.0, seconds) * TOKENS_PER_S) * choices
 
 
 def _ceil(value: float) -> int:

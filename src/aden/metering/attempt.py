@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from aden.core.estimate import output_tokens, text_size
+from aden.core.estimate import made_within, output_tokens, text_size
 from aden.core.failure import ReportedFailure
 from aden.core.request import Request
 from aden.core.usage import COUNTS, NO_USAGE, Usage
@@ -31,6 +31,9 @@ class Attempt:
     """Output tokens that had been generated, or nearly so, when the stream was left unread."""
     silent: bool = False
     """True where it was sent, waited for, and no answer began: what was generated is unknown."""
+    hung_up_after_s: float | None = None
+    """Seconds after which the caller hung up, where no answer had begun; so long it may have been
+    generated."""
     at_work: bool = False
     """True where the provider works on in the background, whoever listens."""
     over: bool = False
@@ -83,6 +86,11 @@ class Attempt:
         if self.outcome == "open":
             self.outcome = "unknown"
 
+    def hung_up(self) -> None:
+        """The caller gave up before an answer began, and the provider stopped."""
+        self.hung_up_after_s = time.perf_counter() - self.sent_at
+        self.ended_unknown()
+
     def ended_free(self) -> None:
         """It failed in a way that no provider bills."""
         if self.outcome == "open":
@@ -117,6 +125,9 @@ class Attempt:
         unseen = not self.request.stream and not self.size
         if unseen or self.silent or self.at_work or self.request.hidden_output:
             seen = max(seen, reserved_output)
+        elif self.hung_up_after_s is not None:
+            made = made_within(self.hung_up_after_s, self.request.choices)
+            seen = max(seen, min(made, reserved_output))
         estimate = Usage(likely_input, seen, estimated=True)
         reported = {
             name: value for name in COUNTS if (value := getattr(self.usage, name)) is not None

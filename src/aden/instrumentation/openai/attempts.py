@@ -85,9 +85,11 @@ def failed(attempt: Attempt, error: BaseException) -> None:
     if type(error).__name__ in _NEVER_SENT:
         attempt.ended_free()
         return
-    # Cancelled, we hung up and the provider stopped; timed out, it may have worked to the end.
-    attempt.silent = isinstance(error, Exception)
-    attempt.ended_unknown()
+    if isinstance(error, Exception):  # timed out, it may have worked to the end
+        attempt.silent = True
+        attempt.ended_unknown()
+    else:  # cancelled
+        attempt.hung_up()
 
 
 def answered(attempt: Attempt, response: Any) -> None:
