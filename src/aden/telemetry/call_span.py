@@ -61,7 +61,7 @@ class CallSpan:
     def sending(self, model: str) -> None:
         """Name the span after the model that is sent; the wait before it is not the provider's."""
         self._started = timeit.default_timer()
-        if model != self._labels.get(names.REQUEST_MODEL, model):
+        if model != self._labels.get(names.REQUEST_MODEL, ""):
             quietly(lambda: self._rename(model))
 
     def _rename(self, model: str) -> None:

@@ -66,6 +66,12 @@ MEDIA_RATES: Mapping[str, int] = {"gpt-4o-mini-transcribe": 3_000, "gpt-image-1-
 UNIT_RATES: Mapping[str, int] = {"tts-1": 15_000, "whisper-1": 100}
 """Nano-US-dollars per character (USD 15 a million) and per millisecond (USD 0.006 a minute)."""
 
+SESSION_RATES: Mapping[str, int] = {
+    "gpt-live-1": 3_000_000_000,
+    "gpt-realtime-translate": 2_040_000_000,
+}
+"""Nano-US-dollars per hour of a session (USD 3 an hour and 0.034 a minute)."""
+
 _SNAPSHOTS = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
 
 
@@ -246,7 +252,7 @@ class BillItem:
     media_tokens: int = 0
     """Prompt tokens that are audio or image."""
     units: int = 0
-    """Characters or milliseconds, of a model that bills by them."""
+    """Characters or milliseconds, of a model or a session that bills by them."""
     audio_input_tokens: int = 0
     """Subset of the prompt tokens."""
     cached_audio_tokens: int = 0
@@ -268,6 +274,8 @@ class BillItem:
             price += self.audio_output_tokens * (rates.audio_output - rates.output)
         if self.model in UNIT_RATES:
             price = self.units * UNIT_RATES[self.model]
+        if self.model in SESSION_RATES:
+            price = -(-self.units * SESSION_RATES[self.model] // 3_600_000)
         object.__setattr__(self, "nano_usd", price)
 
     @property

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aden.testing.handler import SeenRequest
+    from aden.testing.live import Timed
     from aden.testing.responses_endpoint import Stored
     from aden.testing.script import Step
     from aden.testing.sockets import Sockets
@@ -51,6 +52,7 @@ class OpenAIServer:
         self.interval_s = token_interval_ms / 1000
         self.cache = PromptCache()
         self.stored: dict[str, Stored] = {}
+        self.sessions: dict[str, Timed] = {}
         self._steps: deque[Step] = deque()
         self.canned: dict[str, object] = {}
         self.seen: deque[SeenRequest] = deque()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aden.testing.generated import Event
     from aden.testing.script import Step
-    from aden.testing.sockets import Turn
+    from aden.testing.speaker import Turn
 
 SPOKEN_TOKENS_PER_WORD = 4
 """Audio tokens with which each token of the transcript is spoken."""

@@ -1,4 +1,4 @@
-"""The local server's WebSockets: the Responses API's, and the Realtime API's.
+"""The local server's WebSockets: of the Responses, the Realtime, and the Live API.
 
 They need the package ``websockets``, as the openai SDK's own side of them does.
 """
@@ -6,35 +6,25 @@ They need the package ``websockets``, as the openai SDK's own side of them does.
 from __future__ import annotations
 
 import json
-import time
-import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from aden.testing.bill import as_json
+from aden.testing.live import Live, Translation
 from aden.testing.realtime import UTTERANCE_BYTES, Conversation
 from aden.testing.responses_endpoint import begin, problem
-from aden.testing.script import Drop, Hang, Status, error_json
+from aden.testing.script import Status, error_json
+from aden.testing.speaker import Speaker, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from websockets.sync.server import Server, ServerConnection
 
-    from aden.testing.generated import Answer, Event
+    from aden.testing.generated import Answer
     from aden.testing.openai_server import OpenAIServer
-
-
-@dataclass(slots=True)
-class Turn:
-    """One request that came over a WebSocket."""
-
-    owner: OpenAIServer
-    request_id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sockets:
@@ -62,58 +52,17 @@ class Sockets:
         with suppress(ConnectionClosed, ConnectionAbortedError):
             if url.path.endswith("/responses"):
                 _Responses(self._owner, socket).serve()
+            elif url.path.endswith("/realtime/translations"):
+                model = parse_qs(url.query).get("model", [""])[0]
+                Translation(self._owner, socket, model).serve()
+            elif "/live/sessions" in url.path:
+                Live(self._owner, socket).serve(url.path)
             elif url.path.endswith("/realtime"):
                 model = parse_qs(url.query).get("model", [""])[0]
                 _Realtime(self._owner, socket, model).serve()
 
 
-class _Speaker:
-    """One connection."""
-
-    def __init__(self, owner: OpenAIServer, socket: ServerConnection) -> None:
-        self._owner = owner
-        self._socket = socket
-
-    def _send(self, *events: Event) -> None:
-        for event in events:
-            self._socket.send(as_json(event))
-
-    def _deliver(self, answer: Answer, extra: Mapping[str, object]) -> None:
-        """Send an answer token by token; a client that hangs up stops it."""
-        owner, form, written = self._owner, answer.form, 0
-        if isinstance(answer.step, Hang):
-            owner.bill.book(answer.item)
-            time.sleep(answer.step.seconds)
-        try:
-            time.sleep(owner.ttft_s)
-            self._send(*({**each, **extra} for each in form.opening(answer)))
-            for index, position in answer.tokens():
-                if self._is_stopped():
-                    self._end_early(answer, written)
-                    return
-                self._send(*({**each, **extra} for each in form.piece(answer, index, position)))
-                written += 1
-                time.sleep(owner.interval_s)
-        finally:
-            owner.bill.book(answer.billed(written))
-        if isinstance(answer.step, Drop):
-            self._socket.close_socket()
-            raise ConnectionAbortedError
-        ends = form.broken(answer) if answer.fails else form.closing(answer)
-        if not answer.fails:
-            told = replace(answer.billed(), completed=True, reported=form.reports(answer))
-            owner.bill.book(told)
-        self._send(*({**each, **extra} for each in ends))
-
-    def _is_stopped(self) -> bool:
-        """Whether the client wants no more of it."""
-        return False
-
-    def _end_early(self, answer: Answer, written: int) -> None:
-        """Say that the answer ends here."""
-
-
-class _Responses(_Speaker):
+class _Responses(Speaker):
     """``/responses``: each ``response.create`` is answered as its POST would be."""
 
     def serve(self) -> None:
@@ -131,7 +80,7 @@ class _Responses(_Speaker):
                 self._deliver(stored.answer, extra)
 
 
-class _Realtime(_Speaker):
+class _Realtime(Speaker):
     """``/realtime``: a conversation that the server keeps, and answers one thing at a time."""
 
     def __init__(self, owner: OpenAIServer, socket: ServerConnection, model: str) -> None:

@@ -12,6 +12,8 @@ _CHAT_STREAM = "openai.lib.streaming.chat._completions"
 _RESPONSE_STREAM = "openai.lib.streaming.responses._responses"
 _SOCKET = "openai._websocket_connection"
 _REALTIME = "openai.resources.realtime.realtime"
+_LIVE = "openai.resources.live"
+_TRANSLATIONS = "openai.resources.realtime.translations.translations"
 _BETA_RESPONSES = "openai.resources.beta.responses.responses"
 _BETA_REALTIME = "openai.resources.beta.realtime.realtime"
 
@@ -64,6 +66,14 @@ OPENAI = Patches(
         *_queues(_RESPONSES, "Responses"),
         *_sockets(_REALTIME, "Realtime"),
         *_queues(_REALTIME, "Realtime"),
+        *_sockets(f"{_LIVE}.live", "Live"),
+        *_queues(f"{_LIVE}.live", "Live"),
+        *_sockets(f"{_LIVE}.forks", "Forks"),
+        *_queues(f"{_LIVE}.forks", "Forks"),
+        *_sockets(f"{_LIVE}.sideband", "Sideband"),
+        *_queues(f"{_LIVE}.sideband", "Sideband"),
+        *_sockets(_TRANSLATIONS, "Translations"),
+        *_queues(_TRANSLATIONS, "Translations"),
         *_sockets(_BETA_RESPONSES, "Responses"),
         *_queues(_BETA_RESPONSES, "Responses"),
         *_sockets(_BETA_REALTIME, "Realtime"),

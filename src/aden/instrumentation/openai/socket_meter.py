@@ -50,7 +50,10 @@ class SocketMeter:
         client: Any,
         model: str | None,
         talk: Endpoint = realtime.ENDPOINT,
+        *,
+        from_start: bool = True,
     ) -> None:
+        """*from_start*: nothing was said on it yet."""
         self.meter = meter
         self._client = client
         self._model = model
@@ -62,13 +65,17 @@ class SocketMeter:
         self._said = (0, 0)
         self._asked: list[_Open] = []
         self._answering: dict[str, _Open] = {}
-        if model is not None:  # nothing was said yet
+        if model is not None and from_start:
             empty = realtime.describe({"_session": self._session}, client)
             meter.estimator.keep(empty, None, Usage(0, 0))
 
+    def asks(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event of the client's is one that a budget has to bear."""
+        return event.get("type") == CREATE
+
     def outgoing(self, event: Mapping[str, Any]) -> Call | None:
         """The call that an event asks for, not yet admitted; None where it asks for none."""
-        if event.get("type") == CREATE:
+        if self.asks(event):
             return self._begin(self._asked_by(event))
         if self._model is not None:
             with contextlib.suppress(Exception):

@@ -1,18 +1,14 @@
-"""WebSockets of the SDK (``responses.connect``, ``realtime.connect``, and those in ``beta``).
+"""WebSockets of the SDK: what asks for something passes the gate before it is sent.
 
-Each response is a Call.
-
-A ``response.create`` passes the gate before it is sent, whether as an event, as raw text, or put
-into the queue of a connection that is not open yet. The program keeps the SDK's own objects.
+It may be sent as an event, as raw text, or put into the queue of a connection that is not open yet.
+The program keeps the SDK's own objects.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aden.instrumentation.active import active_meter
-from aden.instrumentation.openai import realtime
-from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
+from aden.instrumentation.openai.socket_kinds import Socket, of_connection, of_manager
 from aden.metering.shells import aadmit, admit
 
 
@@ -52,7 +48,7 @@ async def asend_raw(
 
 def recv(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``recv_bytes``, through which every way to read goes."""
-    socket = _socket(connection)
+    socket = of_connection(connection)
     try:
         message = wrapped(*args, **kwargs)
     except Exception as error:
@@ -67,7 +63,7 @@ async def arecv(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`recv`, awaiting; cancelled, nothing is lost, and the next one reads on."""
-    socket = _socket(connection)
+    socket = of_connection(connection)
     try:
         message = await wrapped(*args, **kwargs)
     except Exception as error:
@@ -80,7 +76,7 @@ async def arecv(
 
 def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``close``, sync or async: the caller leaves what is on its way."""
-    socket = _socket(connection)
+    socket = of_connection(connection)
     if socket is not None:
         socket.closed()
     return wrapped(*args, **kwargs)
@@ -88,14 +84,14 @@ def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) 
 
 def send(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """A connection's ``send``, where that is all that it sends by: ``beta.realtime``."""
-    return _send(_socket(connection), wrapped, args, kwargs)
+    return _send(of_connection(connection), wrapped, args, kwargs)
 
 
 async def asend(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send`, awaiting."""
-    socket, event = _socket(connection), _event(args, kwargs)
+    socket, event = of_connection(connection), _event(args, kwargs)
     if socket is None or event is None or (call := socket.outgoing(event)) is None:
         return await wrapped(*args, **kwargs)
     try:
@@ -111,10 +107,10 @@ async def asend(
 
 def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``send``, before its connection is open."""
-    return _send(_managed(manager), wrapped, args, kwargs)
+    return _send(of_manager(manager), wrapped, args, kwargs)
 
 
-def _send(socket: SocketMeter | None, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _send(socket: Socket | None, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     event = _event(args, kwargs)
     if socket is None or event is None or (call := socket.outgoing(event)) is None:
         return wrapped(*args, **kwargs)
@@ -131,9 +127,9 @@ def _send(socket: SocketMeter | None, wrapped: Callable[..., Any], args: Any, kw
 
 def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """An async manager's ``send`` cannot await the gate: what it holds passes it on entering."""
-    socket, event = _managed(manager), _event(args, kwargs)
+    socket, event = of_manager(manager), _event(args, kwargs)
     held = vars(manager).setdefault("_aden_held", [])
-    if socket is None or event is None or (not held and event.get("type") != CREATE):
+    if socket is None or event is None or (not held and not socket.asks(event)):
         return wrapped(*args, **kwargs)
     held.append((wrapped, args, kwargs, event))
     return None
@@ -141,7 +137,7 @@ def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) ->
 
 def entered(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``__enter__`` and ``enter``."""
-    socket = _managed(manager)
+    socket = of_manager(manager)
     try:
         connection = wrapped(*args, **kwargs)
     except Exception as error:
@@ -156,7 +152,7 @@ async def aentered(
     wrapped: Callable[..., Awaitable[Any]], manager: Any, args: Any, kwargs: Any
 ) -> Any:
     """An async manager's ``__aenter__`` and ``enter``."""
-    socket = _managed(manager)
+    socket = of_manager(manager)
     for enqueue, sent_args, sent_kwargs, event in vars(manager).pop("_aden_held", ()):
         if socket is None or (call := socket.outgoing(event)) is None:
             enqueue(*sent_args, **sent_kwargs)
@@ -181,41 +177,10 @@ async def aentered(
     return connection
 
 
-def _managed(manager: Any) -> SocketMeter | None:
-    """The meter of the connection that a manager opens; None where Aden is not in force."""
-    meter = active_meter()
-    if meter is None:
-        return None
-    known: SocketMeter | None = vars(manager).get("_aden_socket")
-    if known is None:
-        client, model = _private(manager, "client"), _model(manager)
-        beta = ".beta." in type(manager).__module__
-        known = SocketMeter(meter, client, model, realtime.BETA if beta else realtime.ENDPOINT)
-        manager._aden_socket = known
-    return known
-
-
-def _model(manager: Any) -> str | None:
-    """A realtime connection's model; None for the Responses API, whose requests name theirs."""
-    if "Realtime" not in type(manager).__name__:
-        return None
-    model = _private(manager, "model")
-    return model if isinstance(model, str) else ""
-
-
-def _private(manager: Any, name: str) -> Any:
-    ending = f"__{name}"
-    return next((value for key, value in vars(manager).items() if key.endswith(ending)), None)
-
-
-def _socket(connection: Any) -> SocketMeter | None:
-    return vars(connection).get("_aden_socket") if active_meter() is not None else None
-
-
 def _asking(
     connection: Any, args: Any, kwargs: Any
-) -> tuple[SocketMeter | None, Mapping[str, Any] | None]:
-    socket = _socket(connection)
+) -> tuple[Socket | None, Mapping[str, Any] | None]:
+    socket = of_connection(connection)
     if socket is None:
         return None, None
     try:
@@ -232,7 +197,7 @@ def _event(args: Any, kwargs: Any) -> Mapping[str, Any] | None:
     return event if isinstance(event, Mapping) else None
 
 
-def _lost(socket: SocketMeter | None, error: Exception, *, always: bool = False) -> None:
+def _lost(socket: Socket | None, error: Exception, *, always: bool = False) -> None:
     """The connection is gone, not only this one reading of it."""
     if socket is not None and (always or type(error).__name__.startswith("ConnectionClosed")):
         socket.broke(error)

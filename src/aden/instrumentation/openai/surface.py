@@ -14,12 +14,16 @@ _VERBS = {f"_{verb}": verb for verb in ("get", "post", "put", "patch", "delete")
 _LIST = "_get_api_list"
 _SOCKETS = ("connect",)
 """Methods that open a WebSocket: nothing of it goes through the client's request method."""
-_GATED_SOCKETS = (
-    "responses.connect",
-    "realtime.connect",
-    "beta.responses.connect",
-    "beta.realtime.connect",
-)
+_GATED_SOCKETS = {
+    "responses.connect": "each response that is asked for",
+    "realtime.connect": "each response that is asked for",
+    "beta.responses.connect": "each response that is asked for",
+    "beta.realtime.connect": "each response that is asked for",
+    "realtime.translations.connect": "the session, by the audio that is sent",
+    "live.connect": "the session, by its time, and what its backends are asked",
+    "live.forks.connect": "the session, by its time, and what its backends are asked",
+    "live.sideband.connect": "what its backends are asked; the session is booked by its time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def _read(name: str, function: Any) -> Method | None:
         return None
     if name.rpartition(".")[2] in _SOCKETS:
         if name in _GATED_SOCKETS:
-            return Method(name, "websocket", "", "gated", "each response that is asked for")
+            return Method(name, "websocket", "", "gated", _GATED_SOCKETS[name])
         return Method(name, "websocket", "", "not gated", "opens a session of its own kind")
     called = [verb for verb in code.co_names if verb in _VERBS or verb == _LIST]
     paths = [each for each in code.co_consts if isinstance(each, str) and each.startswith("/")]
