@@ -6,12 +6,13 @@
     ├── ConfigurationError (ValueError)   a setting is wrong: its name, its value, what is allowed
     ├── RequestCancelledError             a budget, policy or hook said no; do not retry it as is
     │   ├── OpenAIRequestCancelledError   … out of the openai SDK: also an openai.APIStatusError
-    │   └── LiveKitRequestCancelledError  … inside LiveKit: also a livekit.agents.APIStatusError
+    │   ├── LiveKitRequestCancelledError  … inside LiveKit: also a livekit.agents.APIStatusError
+    │   └── LiveKitRealtimeRequestCancelledError  … of a realtime reply: also an llm.RealtimeError
     └── LedgerError                       a ledger could not answer; callers see only a refusal
         ├── LedgerUnavailable         … it is down, or did not answer within its deadline
         └── LedgerSaturated           … it answers, but this process asks more than it can send
 
-``except RequestCancelledError`` catches every refusal. The two subclasses exist only where their
+``except RequestCancelledError`` catches every refusal. The three subclasses exist only where their
 package is installed and live beside their instrumentation.
 """
 

@@ -2,20 +2,24 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, SpanKind
 
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.errors import RefusalDetails
-from aden.telemetry.attributes import Value, proposed_cost
+from aden.telemetry.attributes import Value, proposed_cost, start_attributes
 from aden.telemetry.call_span import CallSpan
 from aden.telemetry.content import DEFAULTS, Capture, ContentOptions, make_capture
 from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
 from aden.telemetry.refusals import Refusals
 from aden.telemetry.spans import NO_SPAN, SpanHandle
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 logger = logging.getLogger("aden.telemetry")
 SCOPE = "aden"
@@ -76,6 +80,20 @@ class Telemetry:
             return span
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN
+
+    def late(self, request: Request, at_s: float, context: "Context") -> Span:
+        """A span of a call that began at *at_s* (seconds since the epoch), for who ends it."""
+        tracer, begun = self._tracer, list[Span]()
+        if tracer is not None:
+            name, labels = f"{request.operation} {request.model}", start_attributes(request)
+            quietly(
+                lambda: begun.append(
+                    tracer.start_span(
+                        name, context, SpanKind.CLIENT, labels, start_time=int(at_s * 1e9)
+                    )
+                )
+            )
+        return begun[0] if begun else trace.INVALID_SPAN
 
     def count(self, record: CallRecord, frameworks: str | None = None) -> None:
         """Count a settled call; *frameworks*: the operation that a framework's span is for."""

@@ -3,10 +3,11 @@
 Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
-from aden.instrumentation.livekit import fallback, job, llm, tts, who
+from aden.instrumentation.livekit import fallback, job, llm, realtime, realtime_span, tts, who
 from aden.instrumentation.patches import Patch, Patches
 
 _LLM = "livekit.agents.llm.llm"
+_ACTIVITY = "livekit.agents.voice.agent_activity"
 _FALLBACK = "livekit.agents.llm.fallback_adapter"
 _TTS = "livekit.agents.tts.tts"
 
@@ -16,6 +17,13 @@ LIVEKIT = Patches(
         Patch(_LLM, "LLMStream._main_task", llm.main_task),
         Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
         Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),
+        Patch("livekit.agents.llm.realtime", "RealtimeSession.__init__", realtime.made),
+        Patch(_ACTIVITY, "AgentActivity._realtime_generation_task_impl", realtime_span.generation),
+        Patch(
+            "livekit.agents.telemetry.utils",
+            "record_realtime_metrics",
+            realtime_span.record_metrics,
+        ),
         Patch("livekit.agents.voice.agent_session", "AgentSession.start", who.session_start),
         Patch(_TTS, "ChunkedStream.__init__", tts.made),
         Patch(_TTS, "ChunkedStream._main_task", tts.main_task),

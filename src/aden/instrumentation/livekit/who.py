@@ -39,7 +39,7 @@ def who_asks() -> Asking:
         return NOBODY_ASKING
     context = job_module.get_job_context(required=False)
     activity, speech = _variable("_AgentActivityContextVar"), _variable("_SpeechHandleContextVar")
-    session = getattr(activity, "session", None) or _session.get() or _primary_session(context)
+    session = current_session() or _primary_session(context)
     if context is None and session is None:
         return NOBODY_ASKING
     agent = getattr(activity, "agent", None) or getattr(session, "_agent", None)
@@ -53,6 +53,11 @@ def who_asks() -> Asking:
         speech_id=_text(speech, "id"),
     )
     return Asking(NOBODY if job is None else _account(job), place)
+
+
+def current_session() -> Any:
+    """The ``AgentSession`` inside which this runs; None outside of one."""
+    return getattr(_variable("_AgentActivityContextVar"), "session", None) or _session.get()
 
 
 def _account(job: Any) -> Attribution:

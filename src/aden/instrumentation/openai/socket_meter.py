@@ -3,7 +3,7 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,11 @@ from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider
 
 CREATE = "response.create"
+Begin = Callable[[Request, Mapping[str, Any]], Call]
+"""(request, its parameters) → its call, not yet admitted."""
 _BUSY = "conversation_already_has_active_response"
+_NAME = "client_event_id"
+"""In the metadata of LiveKit's requests."""
 
 
 @dataclass(slots=True)
@@ -31,8 +35,11 @@ class _Open:
 
     event_id: str | None
     """Of the event that asked for it."""
+    name: str | None
+    """By which the response can be told from others: a server repeats a request's metadata."""
     lane: str
     """The Responses API's ``stream_id``: lanes of one connection answer side by side."""
+    call: Call
     attempt: Attempt
     metered: StreamMeter
 
@@ -41,7 +48,13 @@ class SocketMeter:
     """Follows one connection. It refers to nothing of the SDK's but the client.
 
     The server says of most events to which response they belong; a ``response.created`` belongs
-    to the oldest request of its lane that none has answered yet, else the server began it itself.
+    to the request that it names, or to the oldest of its lane that none has answered yet, else the
+    server began it itself.
+
+    Attributes:
+        begin: Makes the call of a request; another framework around the connection has its own.
+        ahead: Gives the call that was admitted for what the server begins by itself; None where
+            there is none.
     """
 
     def __init__(
@@ -55,6 +68,10 @@ class SocketMeter:
     ) -> None:
         """*from_start*: nothing was said on it yet."""
         self.meter = meter
+        self.begin: Begin = lambda request, asked: meter.begin(
+            request, asked, Lane(refusal_class())
+        )
+        self.ahead: Callable[[], Call | None] = lambda: None
         self._client = client
         self._model = model
         """Of a realtime connection; None where each request names its own."""
@@ -76,12 +93,20 @@ class SocketMeter:
     def outgoing(self, event: Mapping[str, Any]) -> Call | None:
         """The call that an event asks for, not yet admitted; None where it asks for none."""
         if self.asks(event):
-            return self._begin(self._asked_by(event))
+            return self.begin(*self._described(self._asked_by(event)))
         if self._model is not None:
             with contextlib.suppress(Exception):
                 text, tokens = realtime.said_by(event)
                 self._said = self._said[0] + text, self._said[1] + tokens
         return None
+
+    def foreseen(self, tokens: int) -> Call:
+        """The call of what the server is about to begin, when it has heard *tokens* more."""
+        said = self._said
+        self._said = said[0], said[1] + tokens
+        asked = self._asked_by({})
+        self._said = said
+        return self.begin(*self._described(asked))
 
     def rewritten(self, call: Call, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The event as it is sent instead; None where it is sent as it came."""
@@ -101,7 +126,9 @@ class SocketMeter:
 
     def sent(self, call: Call, event: Mapping[str, Any]) -> None:
         """An admitted request goes out now."""
-        self._asked.append(self._open(call, event.get("event_id"), str(event.get("stream_id", ""))))
+        name = get(get(event.get("response"), "metadata"), _NAME)
+        lane = str(event.get("stream_id", ""))
+        self._asked.append(self._open(call, event.get("event_id"), lane, name))
 
     def not_sent(self, call: Call, error: BaseException) -> None:
         """It could not be sent after all."""
@@ -111,14 +138,38 @@ class SocketMeter:
                 each.attempt.ended_free()
         self.meter.settle(call, error)
 
+    def unanswered(self, call: Call, error: BaseException) -> None:
+        """Whoever sent it has given up waiting; it may be billed all the same."""
+        for each in [each for each in self._asked if each.call is call]:
+            self._asked.remove(each)
+            each.metered.broke(error)
+
+    @property
+    def oldest_asked(self) -> str | None:
+        """The name of the request that nothing has answered for longest."""
+        return self._asked[0].name if self._asked else None
+
     def incoming(self, message: bytes | str) -> None:
         """The caller receives a message. Never raises."""
         try:
             event = json.loads(message)
-            if isinstance(event, dict):
-                self._read(event)
+        except (ValueError, RecursionError):
+            self.meter.cannot("reader", "a WebSocket message could not be read", trace=True)
+            return
+        if isinstance(event, dict):
+            self.hear(event)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """`incoming`, of an event that somebody has decoded."""
+        try:
+            self._read(event)
         except Exception:
             self.meter.cannot("reader", "a WebSocket event could not be read", trace=True)
+
+    def answering(self, response_id: str) -> Call | None:
+        """The call of a response on its way."""
+        open_response = self._answering.get(response_id)
+        return None if open_response is None else open_response.call
 
     def broke(self, error: BaseException) -> None:
         """The connection is lost."""
@@ -147,7 +198,7 @@ class SocketMeter:
         said, self._said = self._said, (0, 0)
         return asked | {"model": self._model, "_session": self._session, "_said": said}
 
-    def _begin(self, asked: dict[str, Any]) -> Call:
+    def _described(self, asked: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
         try:
             request = self._endpoint.describe(asked, self._client)
             if self.meter.policy().bounds:
@@ -155,18 +206,19 @@ class SocketMeter:
         except Exception:
             self.meter.cannot("description", "a request could not be measured", trace=True)
             request = Request("openai", self._model or str(asked.get("model") or ""), stream=True)
-        return self.meter.begin(request, asked, Lane(refusal_class()))
+        return request, asked
 
     def _bounded(self, request: Request) -> Request:
         if self._model is not None:
             return realtime.bounded(request)
         return replace(request, can_be_ended=False)
 
-    def _open(self, call: Call, event_id: str | None, lane: str) -> _Open:
+    def _open(self, call: Call, event_id: str | None, lane: str, name: str | None = None) -> _Open:
         sending = Sending(self.meter, call, call.request.to(call.model))
         attempt = sending.begin()
         feed = self._endpoint.feeder(sending, hide=False)
-        return _Open(event_id, lane, attempt, StreamMeter(self.meter, call, attempt, feed, True))
+        metered = StreamMeter(self.meter, call, attempt, feed, True)
+        return _Open(event_id, name, lane, call, attempt, metered)
 
     def _read(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
@@ -192,7 +244,7 @@ class SocketMeter:
 
     def _created(self, key: str, lane: str, response: Any) -> None:
         """A response begins; one that is said to begin again, unasked, is the same."""
-        asked, before = self._take(lane), self._answering.get(key)
+        asked, before = self._take(lane, response), self._answering.get(key)
         if asked is None and before is not None:
             return
         if before is not None:  # another one in its place: its end was never told
@@ -214,23 +266,28 @@ class SocketMeter:
         """What was said is written down by a model of its own, at a price of its own."""
         described = realtime.describe({"_session": self._session}, self._client)
         request = transcripts.of_session(described, self._transcriber)
-        call = self.meter.begin(request, {"model": self._transcriber}, Lane(refusal_class()))
+        call = self.begin(request, {"model": self._transcriber})
         begun_by_provider(self.meter, call)
         transcripts.read(call.attempt(request), event)
         self.meter.settle(call)
 
-    def _take(self, lane: str) -> _Open | None:
+    def _take(self, lane: str, response: Any) -> _Open | None:
+        named = get(get(response, "metadata"), _NAME)
         for each in self._asked:
-            if each.lane == lane:
+            if each.lane == lane and each.name in (None, named):
                 self._asked.remove(each)
                 return each
         return None
 
     def _unasked(self, response: Any) -> _Open:
-        """The server answers what it heard, or goes on by itself: metered, not gated."""
-        asked = self._asked_by({"model": get(response, "model")})
-        call = self._begin(asked)
-        begun_by_provider(self.meter, call)
+        """The server answers what it heard, or goes on by itself: not gated, or ahead of time."""
+        request, asked = self._described(self._asked_by({"model": get(response, "model")}))
+        call = self.ahead()
+        if call is not None:
+            call.request = request
+        else:
+            call = self.begin(request, asked)
+            begun_by_provider(self.meter, call)
         return self._open(call, None, "")
 
     def _failed(self, event: dict[str, Any], lane: str) -> None:

@@ -1,0 +1,89 @@
+"""Replies that the server begins by itself are decided before it does: when the caller speaks."""
+
+import asyncio
+from collections.abc import Callable
+
+from aden.errors import RequestCancelledError
+from aden.metering.ahead import begun, due, let_drop, set_aside
+from aden.metering.call import Call
+from aden.metering.meter import Meter
+from aden.metering.shells import aadmit
+
+
+class Ahead:
+    """Keeps one call let through for the next reply that the server begins.
+
+    Args:
+        meter: The house.
+        foreseen: Makes its call.
+        shut: Hears of a refusal as soon as it is known.
+
+    Attributes:
+        refusal: Why the next one is refused; None where it is not, or not known to be.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        foreseen: Callable[[], Call],
+        shut: Callable[[RequestCancelledError], None],
+    ) -> None:
+        self._meter = meter
+        self._foreseen = foreseen
+        self._shut = shut
+        self._call: Call | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._due = False
+        self.refusal: RequestCancelledError | None = None
+
+    def ask(self) -> None:
+        """Ask for the next reply, unless that is done."""
+        if self._call is not None:
+            set_aside(self._meter, self._call)  # nothing has come of it
+        elif self._asking is None:
+            self.refusal, self._due = None, False
+            self._asking = asyncio.create_task(self._ask())
+
+    def due(self) -> None:
+        """The caller has ended: the server may begin."""
+        self._due = True
+        if self._call is not None:
+            due(self._meter, self._call)
+
+    def take(self) -> Call | None:
+        """The call for a reply that the server has begun; None where there is none yet."""
+        call, self._call = self._call, None
+        if call is not None:
+            begun(self._meter, call)
+        return call
+
+    def forget(self) -> None:
+        """A refusal has been acted on; what comes next is asked for anew."""
+        self.refusal = None
+
+    def release(self) -> None:
+        """The session is over."""
+        if self._asking is not None:
+            self._asking.cancel()
+        call, self._call = self._call, None
+        if call is not None:
+            let_drop(self._meter, call)
+
+    async def _ask(self) -> None:
+        call = self._foreseen()
+        try:
+            await aadmit(self._meter, call)
+        except RequestCancelledError as refusal:
+            self._meter.settle(call, refusal)
+            self.refusal = refusal
+            self._shut(refusal)
+        except BaseException:
+            let_drop(self._meter, call)
+            raise
+        else:
+            self._call = call
+            set_aside(self._meter, call)
+            if self._due:
+                due(self._meter, call)
+        finally:
+            self._asking = None
