@@ -1,7 +1,11 @@
 """LiveKit: ``WorkerOptions(prewarm_fnc=aden.livekit.prewarm)``, settings from the environment."""
 
+from aden.budgets.heard import Line
+from aden.instrumentation.livekit.heard import RefusedTurn
 from aden.options import MeterOptions
 from aden.runtime import start_quietly
+
+__all__ = ["Line", "RefusedTurn", "prewarm"]
 
 
 def prewarm(process: object = None) -> None:

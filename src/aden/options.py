@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
 from aden.budgets.budget import Budget, Mode
+from aden.budgets.heard import HandOver, Message, OnRefusal, check_message, check_on_refusal
 from aden.budgets.hooks import Hook
 from aden.budgets.rule import Rule
 from aden.core.attribution import Attribution
@@ -42,6 +43,16 @@ class MeterOptions:
         trust_request_metadata: Let a request's own metadata override the operator's attribution.
         redact_content: Called with each text of a message that is to be captured; what it gives
             back is captured instead. Where it raises, that text is not captured.
+        hook_in_thread: Run a sync ``before_request`` in a thread, where it blocks no event loop
+            (``ADEN_HOOK_IN_THREAD``; default False); `hook_timeout_ms` then holds for it too.
+        on_refusal: What becomes of a LiveKit agent's turn that is refused: ``say | raise |
+            hand_over | close`` (``ADEN_ON_REFUSAL``; default ``say``); see docs/livekit.md.
+        refusal_message: What is said then: a text, a `Line` with a sound file, or a function, sync
+            or async, of the `RefusedTurn` that gives either (``ADEN_REFUSAL_MESSAGE``).
+        hand_over: With ``on_refusal="hand_over"``, the function, sync or async, that is called with
+            the `RefusedTurn`.
+        filler_message: Said to a caller whom a throttle lets wait longer than 700 ms
+            (``ADEN_FILLER_MESSAGE``; default: nothing is said).
         content_max_chars: Captured messages are cut to this many characters an attribute, the
             oldest first (``ADEN_CONTENT_MAX_CHARS``; default 65536).
     """
@@ -64,6 +75,11 @@ class MeterOptions:
     trust_request_metadata: bool = False
     redact_content: Redact | None = None
     content_max_chars: int | None = None
+    hook_in_thread: bool | None = None
+    on_refusal: OnRefusal | None = None
+    refusal_message: Message | None = None
+    hand_over: HandOver | None = None
+    filler_message: str | None = None
 
     def __post_init__(self) -> None:
         for name, (types, allowed) in _TYPES.items():
@@ -74,6 +90,10 @@ class MeterOptions:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise ConfigurationError(name, value, allowed)
+        self._check_values()
+        check_server(self.server_url, self.api_key, "server_url")
+
+    def _check_values(self) -> None:
         if self.mode not in (None, "enforce", "observe", "off"):
             raise ConfigurationError("mode", self.mode, "enforce | observe | off")
         for name in ("hook_timeout_ms", "busy_wait_ms"):
@@ -83,13 +103,17 @@ class MeterOptions:
         chars = self.content_max_chars
         if isinstance(chars, bool) or (chars is not None and chars < 0):
             raise ConfigurationError("content_max_chars", chars, _CHARACTERS)
-        check_server(self.server_url, self.api_key, "server_url")
+        if self.on_refusal is not None:
+            check_on_refusal(self.on_refusal, "on_refusal")
+        if self.refusal_message is not None:
+            check_message(self.refusal_message, "refusal_message")
 
 
 _CHARACTERS = "a number of characters, 0 or more"
 _FUNCTIONS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("emit_metric", "on_alert", "before_request"), "a function, sync or async, or None"
+        ("emit_metric", "on_alert", "before_request", "hand_over"),
+        "a function, sync or async, or None",
     ),
     "redact_content": "a function of a string, or None",
 }
@@ -103,6 +127,8 @@ _TYPES: Mapping[str, tuple[type, str]] = {
     "budgets": (Sequence, "a list of Budget objects"),
     "rules": (Sequence, "a list of Rule objects"),
     "fail_open": (bool, "True or False"),
+    "hook_in_thread": (bool, "True or False"),
+    "filler_message": (str, "a string"),
     "trust_request_metadata": (bool, "True or False"),
     "hook_timeout_ms": (int, _MILLISECONDS),
     "busy_wait_ms": (int, _MILLISECONDS),

@@ -1,6 +1,11 @@
 """What holds: what code says, else the environment, else the default."""
 
+from typing import cast
+
+from aden.budgets.heard import Heard, OnRefusal
+from aden.budgets.hooks import Hook, SyncHook, in_thread
 from aden.core.attribution import NOBODY
+from aden.metering.dispatch import is_async
 from aden.metering.gate_options import GateOptions
 from aden.options import MeterOptions
 from aden.settings import Settings
@@ -21,6 +26,29 @@ def gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
         trust_request_metadata=options.trust_request_metadata,
         meter_foreign=settings.meter_foreign is not False,
         attribution=options.attribution or NOBODY,
+        heard=_heard(options, settings),
+    )
+
+
+def hook(options: MeterOptions, settings: Settings) -> Hook | None:
+    """The program's hook, as it is to be asked."""
+    given = options.before_request
+    threaded = options.hook_in_thread
+    if threaded is None:
+        threaded = bool(settings.hook_in_thread)
+    if given is None or not threaded or is_async(given):
+        return given
+    return in_thread(cast("SyncHook", given))
+
+
+def _heard(options: MeterOptions, settings: Settings) -> Heard:
+    default = Heard()
+    said = options.on_refusal or cast("OnRefusal | None", settings.on_refusal)
+    return Heard(
+        said or default.on_refusal,
+        options.refusal_message or settings.refusal_message or default.refusal_message,
+        options.hand_over,
+        options.filler_message or settings.filler_message,
     )
 
 

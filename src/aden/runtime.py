@@ -32,7 +32,7 @@ from aden.options import MeterOptions, check_server
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
 from aden.policy_sources import agent_name, control_agent, own_policy, speak_with
-from aden.precedence import content_options, gate_options
+from aden.precedence import content_options, gate_options, hook
 from aden.pricing import PriceBook
 from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
@@ -227,6 +227,7 @@ def _compose(
         raise
     providers = _providers(url, key, otel, old, livekit_metrics=bool(settings.livekit_metrics))
     nothing = make_policy((), mode)
+    before_request = hook(options, settings)
     meter = Meter(
         policy=own.current if own else control.policy if control else lambda: nothing,
         ledger=ledger,
@@ -240,8 +241,8 @@ def _compose(
         ),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=gate_options(options, settings),
-        before_request=options.before_request,
-        hook_is_async=is_async(options.before_request),
+        before_request=before_request,
+        hook_is_async=is_async(before_request),
         emit_metric=options.emit_metric,
         on_alert=options.on_alert,
         prices=prices,

@@ -24,6 +24,10 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_FAIL_OPEN": "true: what cannot be evaluated lets requests through instead of refusing.",
     "ADEN_HOOK_TIMEOUT_MS": "How long an async before_request may take, in milliseconds.",
     "ADEN_BUSY_WAIT_MS": "How long to wait for a refund when only open requests fill a budget.",
+    "ADEN_HOOK_IN_THREAD": "true: a sync before_request runs in a thread, off the event loop.",
+    "ADEN_ON_REFUSAL": "say, raise, hand_over or close: what a LiveKit caller gets to hear.",
+    "ADEN_REFUSAL_MESSAGE": "What is said to a LiveKit caller whose turn is refused.",
+    "ADEN_FILLER_MESSAGE": "What is said to a LiveKit caller whom a throttle lets wait.",
     "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
     "ADEN_SEMCONV_OPT_IN": "gen_ai_cost: spans carry the cost also by the proposed gen_ai names.",
     "ADEN_LIVEKIT_METRICS": "true: LiveKit keeps its own gen_ai.client.* metrics; Aden adds none.",
@@ -51,6 +55,10 @@ class Settings:
     fail_open: bool | None = None
     hook_timeout_ms: int | None = None
     busy_wait_ms: int | None = None
+    hook_in_thread: bool | None = None
+    on_refusal: str | None = None
+    refusal_message: str | None = None
+    filler_message: str | None = None
     flush_timeout_s: float | None = None
     content_max_chars: int | None = None
     meter_foreign: bool | None = None
@@ -70,6 +78,7 @@ class Settings:
                 hint = did_you_mean(name, VARIABLES)
                 logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
         reach, mode = ("process", "host", "fleet"), ("enforce", "observe", "off")
+        heard = ("say", "raise", "hand_over", "close")
         return cls(
             api_key=_text(env, "ADEN_API_KEY"),
             api_url=_text(env, "ADEN_API_URL"),
@@ -82,6 +91,10 @@ class Settings:
             fail_open=_switch(env, "ADEN_FAIL_OPEN"),
             hook_timeout_ms=_milliseconds(env, "ADEN_HOOK_TIMEOUT_MS"),
             busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
+            hook_in_thread=_switch(env, "ADEN_HOOK_IN_THREAD"),
+            on_refusal=_one_of(env, "ADEN_ON_REFUSAL", heard),
+            refusal_message=_text(env, "ADEN_REFUSAL_MESSAGE"),
+            filler_message=_text(env, "ADEN_FILLER_MESSAGE"),
             flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
             content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS"),
             meter_foreign=_switch(env, "ADEN_METER_FOREIGN_SPANS"),

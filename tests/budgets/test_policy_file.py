@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aden import ANY, Alert, Block, ConfigurationError, Degrade, Rule, Throttle
+from aden.budgets.heard import DEFAULT_MESSAGE, Line
 from aden.budgets.policy_file import load_policy
 from aden.core.window import Rolling
 
@@ -35,6 +36,29 @@ def test_a_rolling_window_is_written_as_in_code(tmp_path: Path) -> None:
     path.write_text(GOOD.replace('"month"', '"rolling 15m"'))
     (budget,) = load_policy(path, "enforce").budgets
     assert budget.span.rolling == Rolling(900)
+
+
+def test_a_file_says_what_a_refused_caller_hears(tmp_path: Path) -> None:
+    """A sentence, or a sound file beside it, which has to be there."""
+    path, sound = tmp_path / "budgets.toml", tmp_path / "sorry.wav"
+    sound.write_bytes(b"RIFF")
+    budget = GOOD.replace("[[budget.ladder]]", 'on_refusal = "close"\n[[budget.ladder]]', 1)
+    path.write_text(
+        budget.replace("[[budget.ladder]]", 'refusal_message = "Bye."\n[[budget.ladder]]', 1)
+    )
+    (said,) = load_policy(path, "enforce").budgets
+    assert (said.on_refusal, said.refusal_message) == ("close", "Bye.")
+    path.write_text(
+        budget.replace("[[budget.ladder]]", f'refusal_audio = "{sound}"\n[[budget.ladder]]', 1)
+    )
+    (said,) = load_policy(path, "enforce").budgets
+    assert said.refusal_message == Line(DEFAULT_MESSAGE, str(sound))
+    sound.unlink()
+    with pytest.raises(ConfigurationError, match="budget calls: refusal_audio"):
+        load_policy(path, "enforce")
+    path.write_text(budget.replace('"close"', '"shout"'))
+    with pytest.raises(ConfigurationError, match="budget calls: on_refusal"):
+        load_policy(path, "enforce")
 
 
 CIRCLE = """

@@ -6,6 +6,8 @@ import pytest
 
 import aden
 from aden import ConfigurationError, MeterOptions
+from aden.budgets.heard import Heard
+from aden.precedence import gate_options
 from aden.settings import VARIABLES, Settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -22,6 +24,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
         ("ADEN_FLUSH_TIMEOUT", "soon", "seconds"),
         ("ADEN_FLUSH_TIMEOUT", "nan", "seconds"),
         ("ADEN_LEDGER_REACH", "planet", "fleet"),
+        ("ADEN_ON_REFUSAL", "shout", "hand_over"),
+        ("ADEN_HOOK_IN_THREAD", "perhaps", "true"),
     ],
 )
 def test_a_wrong_variable_names_itself_its_value_and_what_is_allowed(
@@ -133,3 +137,19 @@ def test_a_ledger_that_does_not_reach_far_enough_is_refused(
     monkeypatch.setenv("ADEN_LEDGER_REACH", "fleet")
     with pytest.raises(ConfigurationError, match="fleet"):
         aden.instrument(ledger="memory:")
+
+
+def test_what_callers_hear_is_said_in_code_or_by_the_environment() -> None:
+    """Code wins, each setting by itself; without a word a refused caller hears a sentence."""
+    assert gate_options(MeterOptions(), Settings()).heard == Heard()
+    environment = {
+        "ADEN_ON_REFUSAL": "close",
+        "ADEN_REFUSAL_MESSAGE": "Goodbye.",
+        "ADEN_FILLER_MESSAGE": "One moment.",
+    }
+    settings = Settings.from_env(environment)
+    assert gate_options(MeterOptions(), settings).heard == Heard(
+        "close", "Goodbye.", None, "One moment."
+    )
+    options = MeterOptions(on_refusal="raise", filler_message="Wait.")
+    assert gate_options(options, settings).heard == Heard("raise", "Goodbye.", None, "Wait.")

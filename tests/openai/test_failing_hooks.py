@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,33 @@ async def test_a_sync_hook_that_blocks_the_loop_is_told_so_and_obeyed(
     lines = [each.getMessage() for each in caplog.records if "blocks" in each.getMessage()]
     assert len(lines) == 1
     assert house.failures() == {"slow_hook": 2}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_sync_hook_may_be_asked_in_a_thread(
+    server: OpenAIServer, instrumented: Callable[..., House], kind: str
+) -> None:
+    """The loop runs meanwhile, its answer holds, and its time is bounded as an async hook's."""
+    ended, mine = threading.Event(), threading.get_ident()
+    threads: list[int] = []
+
+    def check(params: Any, context: Any) -> Any:
+        threads.append(threading.get_ident())
+        if len(threads) > 1:
+            ended.wait(20)
+        return BeforeRequestResult.degrade("gpt-4o-mini")
+
+    house = instrumented(before_request=check, hook_in_thread=True, hook_timeout_ms=2000)
+    lane = Lane(kind, server)
+    await lane.create(**REQUEST)
+    try:
+        with pytest.raises(RequestCancelledError, match="took longer than 2000 ms"):
+            await lane.create(**REQUEST)
+    finally:
+        ended.set()
+    assert [record.model for record in house.settled(2)] == ["gpt-4o-mini", "gpt-4o"]
+    assert mine not in threads
+    assert house.failures() == {"hook": 1}
 
 
 async def test_while_a_hook_is_awaited_nothing_counts_as_sent(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from aden.budgets.allowance import Allowance, OnLedgerDown, read_on_ledger_down
+from aden.budgets.heard import Message, OnRefusal, check_message, check_on_refusal
 from aden.budgets.ladder import Beyond, Degrade, Step, check_beyond, climb, one_of
 from aden.budgets.scope import ANY, MAX_LABEL, agree, read_scope, shown
 from aden.core.attribution import Attribution
@@ -47,6 +48,9 @@ class Budget:
         overrun: ``in_flight`` holds what a request is likely to cost, so that requests which are
             open already can exceed the limit; ``never`` holds the most that it can cost, and
             lowers the request's cap on its output to what is left.
+        on_refusal: What a LiveKit caller hears where this budget refuses; None: as the process
+            says (`MeterOptions.on_refusal`).
+        refusal_message: What is said then; None: as the process says.
     """
 
     id: str
@@ -62,6 +66,8 @@ class Budget:
     beyond: Beyond = "cancel"
     on_ledger_down: OnLedgerDown | None = None
     overrun: Overrun = "in_flight"
+    on_refusal: OnRefusal | None = field(default=None, repr=False)
+    refusal_message: Message | None = field(default=None, repr=False)
     span: Window = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +80,10 @@ class Budget:
         check_beyond(self.beyond, self.ladder, f"budget {self.id}: beyond")
         if self.overrun == "never" and self.beyond != "cancel":
             raise ConfigurationError(f"budget {self.id}: beyond", self.beyond, OVERRUN_BEYOND)
+        if self.on_refusal is not None:
+            check_on_refusal(self.on_refusal, f"budget {self.id}: on_refusal")
+        if self.refusal_message is not None:
+            check_message(self.refusal_message, f"budget {self.id}: refusal_message")
         object.__setattr__(self, "limit", self._read_limit())
         read_on_ledger_down(self.on_ledger_down, self.limit.unit, f"budget {self.id}: ")
         object.__setattr__(self, "span", self._read_window())

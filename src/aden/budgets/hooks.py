@@ -1,5 +1,6 @@
 """The ``before_request`` hook: what it is given, what it may answer, what an answer means."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,17 @@ AsyncHook = Callable[
     [Mapping[str, Any], BeforeRequestContext], Awaitable[BeforeRequestResult | None]
 ]
 Hook = SyncHook | AsyncHook
+
+
+def in_thread(hook: SyncHook) -> AsyncHook:
+    """A sync hook as an async one: its work stands in no event loop's way."""
+
+    async def before_request(
+        params: Mapping[str, Any], context: BeforeRequestContext
+    ) -> BeforeRequestResult | None:
+        return await asyncio.to_thread(hook, params, context)
+
+    return before_request
 
 
 class InvalidHookResult(Exception):  # noqa: N818 - caught by the meter, never raised to callers

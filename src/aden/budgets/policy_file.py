@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget, Mode
+from aden.budgets.heard import DEFAULT_MESSAGE, Line
 from aden.budgets.ladder import Alert, Degrade, Step, Throttle, one_of
 from aden.budgets.policy import Policy, make_policy
 from aden.budgets.rule import Block, Rule
@@ -32,6 +33,9 @@ _BUDGET_KEYS = (
     "on_ledger_down",
     "beyond",
     "overrun",
+    "on_refusal",
+    "refusal_message",
+    "refusal_audio",
 )
 _LIMITS: Mapping[str, Callable[[Any], Limit]] = {
     "limit_tokens": tokens,
@@ -124,12 +128,26 @@ def _budget(table: Mapping[str, Any]) -> Budget:
             values["limit"] = _limit(limit, values.pop(key), name)
     if isinstance(down := values.get("on_ledger_down"), dict):
         values["on_ledger_down"] = _allowance(down, f"{name}: on_ledger_down")
+    if "refusal_audio" in values:
+        values["refusal_message"] = _line(values, name)
     scope = values.pop("scope", {})
     ladder = values.pop("ladder", [])
     if not isinstance(ladder, list):
         raise ConfigurationError(f"{name}: ladder", ladder, "[[budget.ladder]] tables")
     values["ladder"] = [_step(entry, f"{name}: ladder", _LADDER) for entry in ladder]
     return Budget(**values, scope=_scope(scope, name))
+
+
+def _line(values: dict[str, Any], name: str) -> Line:
+    text, audio = values.get("refusal_message", DEFAULT_MESSAGE), values.pop("refusal_audio")
+    if not isinstance(audio, str):
+        raise ConfigurationError(f"{name}: refusal_audio", audio, "the path of a sound file")
+    try:
+        return Line(text, audio)
+    except ConfigurationError as error:
+        setting = error.setting.replace("Line.text", "refusal_message")
+        setting = setting.replace("Line.audio", "refusal_audio")
+        raise ConfigurationError(f"{name}: {setting}", error.value, error.allowed) from None
 
 
 def _limit(count: Callable[[Any], Limit], value: object, name: str) -> Limit:

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Lane:
     observed: bool = False
     """True where nothing may stand in its way: it is metered and charged, and never refused,
     delayed or degraded."""
+    delayed: Callable[[float], None] | None = None
+    """Told the seconds for which a request is about to wait."""
 
     def under(self, policy: Policy) -> Policy:
         """What of *policy* holds here."""

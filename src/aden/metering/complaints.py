@@ -16,6 +16,7 @@ _DECIDING_LEGS = ("configuration", "policy", "saturated", "hook")
 """Where a failure refuses the request, unless the gate fails open."""
 _WORDS = {
     "ledger": "the ledger is down, its budgets' on_ledger_down decides",
+    "refusal": "a refused caller does not hear what is configured",
     "saturated": "the ledger is there, but more was asked of it here than it could answer in time",
 }
 

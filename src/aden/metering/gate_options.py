@@ -1,7 +1,8 @@
 """How the gate behaves where it cannot evaluate something, and how long it waits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from aden.budgets.heard import Heard
 from aden.core.attribution import NOBODY, Attribution
 
 
@@ -21,3 +22,5 @@ class GateOptions:
     """Book calls that other instrumentations tell of."""
     attribution: Attribution = NOBODY
     """The process's default."""
+    heard: Heard = field(default_factory=Heard)
+    """What callers hear, where a framework speaks with them."""

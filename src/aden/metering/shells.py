@@ -54,6 +54,8 @@ async def aadmit(meter: Meter, call: Call) -> None:
             meter.readjusted(call)
         meter.admit(call)
         if call.delay_s:
+            if call.lane.delayed is not None:
+                call.lane.delayed(call.delay_s)
             await asyncio.sleep(call.delay_s)
         meter.sending(call)
     except RequestCancelledError:

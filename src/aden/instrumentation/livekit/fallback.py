@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aden.errors import RequestCancelledError
+from aden.instrumentation.livekit.turn import meant
 
 
 @dataclass(slots=True)
@@ -32,10 +33,11 @@ def admitted() -> None:
         this.sent = True
 
 
-def refused(llm: Any, refusal: RequestCancelledError) -> None:
-    """A request to *llm* was refused."""
+def refused(llm: Any, refusal: RequestCancelledError) -> bool:
+    """A request to *llm* was refused; True where an adapter goes on to the next."""
     if (this := _round.get()) is not None:
         this.refusals[id(llm)] = refusal
+    return this is not None
 
 
 def guard(stream: Any) -> None:
@@ -50,7 +52,9 @@ def guard(stream: Any) -> None:
             await run()
         except Exception as error:
             if this.refusals and not this.sent:
-                raise next(iter(this.refusals.values())) from error
+                refusal = next(iter(this.refusals.values()))
+                await meant(refusal)
+                raise refusal from error
             raise
         finally:
             _round.reset(token)

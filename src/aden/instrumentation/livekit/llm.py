@@ -6,6 +6,7 @@ The SDK inside, where there is one, finds the Call in its context and feeds it t
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -19,6 +20,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import fallback
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.livekit.turn import current_turn, meant
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
 from aden.metering.attempt import Attempt
@@ -66,7 +68,8 @@ async def main_task(
         await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
         meter.settle(call, refusal)
-        fallback.refused(stream._llm, refusal)
+        if not fallback.refused(stream._llm, refusal):
+            await meant(refusal)
         # Recoverable: preemptive generation makes up to four refusals of one user turn, and the
         # fourth unrecoverable error would close the session.
         stream._emit_error(refusal, recoverable=True)
@@ -101,13 +104,19 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
     try:
         llm = args[0] if args else kwargs["llm"]
         request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
-        lane = Lane(refusal_class(), BUSY_WAIT_MS)
+        lane = Lane(refusal_class(), BUSY_WAIT_MS, delayed=_filler(meter))
         call = meter.begin(request, _Params(request, kwargs), lane)
     except Exception:
         meter.cannot("gate", "an LLM stream could not be described", trace=True)
         return None
     call.span = FrameworkSpan()
     return call
+
+
+def _filler(meter: Meter) -> Callable[[float], None] | None:
+    """What lets a caller hear something while the request waits."""
+    turn, message = current_turn.get(), meter.options.heard.filler_message
+    return partial(turn.delayed, message) if turn is not None and message else None
 
 
 def _is_adapter(stream: Any) -> bool:

@@ -1,0 +1,195 @@
+"""What a caller hears where a turn is refused, and what becomes of the call."""
+
+import asyncio
+import contextvars
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from aden.budgets.heard import DEFAULT_MESSAGE, Heard, Line, check_message, check_on_refusal
+from aden.errors import ConfigurationError, RequestCancelledError
+from aden.instrumentation.livekit.turn import current_turn
+from aden.metering.meter import Meter
+
+if TYPE_CHECKING:
+    from livekit.agents import Agent, AgentSession
+
+HEARD_WITHIN_S = 0.2
+"""After this a caller hears the refusal message, whatever a function of the program still does."""
+FUNCTION_S = 10.0
+"""How long a function of the program may take in all."""
+AUDIO_RATE = 24_000
+"""Samples a second where the session does not say what it plays."""
+
+_handed_over: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
+"""By session, the user turn that was handed over last."""
+_closing: "WeakSet[Any]" = WeakSet()
+_at_work: set[asyncio.Task[object]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTurn:
+    """A turn of an agent whose request was refused; what functions of the program are told."""
+
+    error: RequestCancelledError
+    session: "AgentSession[Any]"
+    agent: "Agent"
+
+
+async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> str:
+    """Do what is configured, and give what the agent answers; empty: nothing.
+
+    Args:
+        meter: The house.
+        refused: The turn.
+        handle: Its speech.
+        asked: By which one user turn is told from the next; each is handed over once.
+
+    Raises:
+        RequestCancelledError: The refusal, where the program itself acts on it.
+    """
+    heard = _heard(meter, refused)
+    if heard.on_refusal == "raise":
+        raise refused.error
+    until = asyncio.get_running_loop().time() + HEARD_WITHIN_S
+    line = None
+    if heard.on_refusal == "hand_over":
+        line = await _hand_over(meter, heard, refused, asked, until)
+    if line is None:
+        line = await _message(meter, heard, refused, until)
+    speech = _play(meter, refused.session, line)
+    if heard.on_refusal == "close":
+        _close(refused.session, speech or handle)
+    for refused_speech in (handle, speech):
+        if hasattr(refused_speech, "_error"):
+            refused_speech._error = refused.error  # session.run() raises it, whatever is said
+    return "" if speech is not None else line.text
+
+
+def say(session: Any, line: Line) -> Any:
+    """Let the session say a line, from its sound file if it has one; give the speech.
+
+    What a session speaks is metered and charged, and never refused.
+    """
+    if line.audio is not None and Path(line.audio).is_file() and session.output.audio is not None:
+        from livekit.agents.utils.audio import audio_frames_from_file
+
+        rate = session.output.audio.sample_rate or AUDIO_RATE
+        return session.say(line.text, audio=audio_frames_from_file(str(line.audio), rate))
+    return session.say(line.text)
+
+
+def _play(meter: Meter, session: Any, line: Line) -> Any:
+    """The speech of a line that has a sound file; None where the agent is to speak it."""
+    if line.audio is None or session.output.audio is None:
+        return None
+    if not Path(line.audio).is_file():
+        meter.cannot("refusal", f"there is no sound file {str(line.audio)!r} any more")
+        return None
+    try:
+        return say(session, line)
+    except RuntimeError:  # the session is closing: it speaks its last turn to the end
+        return None
+
+
+def _heard(meter: Meter, refused: RefusedTurn) -> Heard:
+    """The agent's word before the budget's, that before the process's; each setting by itself."""
+    process, agent = meter.options.heard, refused.agent
+    budget_id = refused.error.budget_id
+    budgets = meter.policy().budgets if budget_id is not None else ()
+    budget = next((each for each in budgets if each.id == budget_id), None)
+    said = _of_agent(meter, agent, "aden_on_refusal", check_on_refusal)
+    message = _of_agent(meter, agent, "aden_refusal_message", check_message)
+    return Heard(
+        said or (budget and budget.on_refusal) or process.on_refusal,
+        message or (budget and budget.refusal_message) or process.refusal_message,
+        getattr(agent, "aden_hand_over", None) or process.hand_over,
+    )
+
+
+def _of_agent(meter: Meter, agent: Any, name: str, check: Callable[[object, str], None]) -> Any:
+    given = getattr(agent, name, None)
+    if given is None:
+        return None
+    try:
+        check(given, f"{type(agent).__name__}.{name}")
+    except ConfigurationError as error:
+        meter.cannot("refusal", str(error))
+        return None
+    return given
+
+
+async def _hand_over(
+    meter: Meter, heard: Heard, refused: RefusedTurn, asked: str, until: float
+) -> Line | None:
+    """What the program's function wants said; None: the refusal message."""
+    if heard.hand_over is None:
+        meter.cannot("refusal", "on_refusal is 'hand_over', and there is no hand_over function")
+        return None
+    if _handed_over.get(refused.session) == asked:
+        return None  # what it did is refused as well
+    _handed_over[refused.session] = asked
+    return await _line(meter, heard.hand_over, refused, until)
+
+
+async def _message(meter: Meter, heard: Heard, refused: RefusedTurn, until: float) -> Line:
+    message = heard.refusal_message
+    if isinstance(message, str):
+        return Line(message)
+    if isinstance(message, Line):
+        return message
+    line = await _line(meter, message, refused, until)
+    if line is not None:
+        return line
+    process = meter.options.heard.refusal_message
+    if isinstance(process, Line):
+        return process
+    return Line(process if isinstance(process, str) else DEFAULT_MESSAGE)
+
+
+async def _line(
+    meter: Meter, function: Callable[[Any], object], refused: RefusedTurn, until: float
+) -> Line | None:
+    """What *function* gives; None where it fails, or is not done when the caller is to hear it."""
+    aside = contextvars.copy_context()
+    aside.run(current_turn.set, None)  # what it asks a model is no answer of the agent
+    task = asyncio.create_task(_call(meter, function, refused), context=aside)
+    _at_work.add(task)
+    task.add_done_callback(_at_work.discard)
+    left_s = until - asyncio.get_running_loop().time()
+    done, _ = await asyncio.wait({task}, timeout=max(0.0, left_s))
+    given = task.result() if done else None
+    if given is None or isinstance(given, Line):
+        return given
+    if isinstance(given, str):
+        return Line(given)
+    meter.cannot("refusal", f"{function!r} gave {given!r:.100}; expected a text, a Line or None")
+    return None
+
+
+async def _call(meter: Meter, function: Callable[[Any], object], refused: RefusedTurn) -> object:
+    try:
+        async with asyncio.timeout(FUNCTION_S):
+            given = function(refused)
+            return await given if inspect.isawaitable(given) else given
+    except TimeoutError:
+        meter.cannot("refusal", f"{function!r} took longer than {FUNCTION_S:.0f} s")
+    except Exception:
+        meter.cannot("refusal", f"{function!r} raised", trace=True)
+    return None
+
+
+def _close(session: Any, speech: Any) -> None:
+    """End the session when the speech is over, and with it the job whose session it is."""
+    if session in _closing:
+        return
+    _closing.add(session)
+    speech.add_done_callback(lambda _speech: session.shutdown())
+    job_module = sys.modules.get("livekit.agents.job")
+    context: Any = job_module.get_job_context(required=False) if job_module else None
+    if context is not None and context._primary_agent_session is session:
+        session.once("close", lambda _event: context.shutdown(reason="aden: refused"))

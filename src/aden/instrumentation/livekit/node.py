@@ -1,0 +1,96 @@
+"""``llm_node``: LiveKit asks it for an agent's answer, and a refusal is one too.
+
+Where a refusal leaves the node, the caller gets to hear what is configured (`heard`), as the
+agent's answer.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from aden.errors import RequestCancelledError
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.heard import RefusedTurn, hear
+from aden.instrumentation.livekit.turn import Turn, current_turn
+
+
+async def inference(
+    wrapped: Callable[..., Awaitable[bool]], _module: Any, args: Any, kwargs: Any
+) -> bool:
+    """Wrapper of ``voice.generation._llm_inference_task``: refusals become answers."""
+    if active_meter() is None:
+        return await wrapped(*args, **kwargs)
+    node, chat_ctx, tool_ctx, model_settings, data, *rest = args
+    turn = Turn(
+        data, _of_livekit("_SpeechHandleContextVar"), _of_livekit("_AgentActivityContextVar")
+    )
+    current_turn.set(turn)  # in the node's own task: nothing else sees it
+    node = _answering(node, turn)
+    try:
+        return await wrapped(node, chat_ctx, tool_ctx, model_settings, data, *rest, **kwargs)
+    finally:
+        turn.over()
+
+
+def _of_livekit(name: str) -> Any:
+    activities = sys.modules.get("livekit.agents.voice.agent_activity")
+    variable = getattr(activities, name, None)
+    return variable.get(None) if variable is not None else None
+
+
+def _answering(node: Callable[..., Any], turn: Turn) -> Callable[..., Awaitable[Any]]:
+    """The agent's ``llm_node``, with an answer to what is refused in it."""
+
+    async def llm_node(chat_ctx: Any, tools: Any, model_settings: Any) -> Any:
+        try:
+            answer = node(chat_ctx, tools, model_settings)
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+        except RequestCancelledError as refusal:
+            return await _heard(turn, refusal, chat_ctx)
+        return _chunks(answer, turn, chat_ctx) if hasattr(answer, "__aiter__") else answer
+
+    return llm_node
+
+
+async def _chunks(answer: Any, turn: Turn, chat_ctx: Any) -> AsyncIterator[Any]:
+    try:
+        async for chunk in answer:
+            yield chunk
+    except RequestCancelledError as refusal:
+        if text := await _heard(turn, refusal, chat_ctx):
+            yield text
+    finally:
+        if hasattr(answer, "aclose"):
+            await answer.aclose()
+
+
+async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> str:
+    """What the agent answers instead, empty where it is nothing; or raise the refusal."""
+    meter = active_meter()
+    if meter is None or turn.activity is None or turn.handle is None:
+        raise refusal
+    await turn.scheduled()
+    if turn.told is not refusal:
+        _tell(turn, refusal)
+    refused = RefusedTurn(refusal, turn.activity.session, turn.activity.agent)
+    return await hear(meter, refused, turn.handle, _asked(chat_ctx, refused))
+
+
+def _tell(turn: Turn, refusal: RequestCancelledError) -> None:
+    """The ``error`` event of a request that no `LLMStream` made."""
+    turn.told = refusal
+    llm, module = turn.activity.llm, sys.modules["livekit.agents.llm.llm"]
+    event = module.LLMError(timestamp=time.time(), label=llm.label, error=refusal, recoverable=True)
+    llm.emit("error", event)
+
+
+def _asked(chat_ctx: Any, refused: RefusedTurn) -> str:
+    """By which user turns are told apart: the last thing that the user said."""
+    for items in (chat_ctx.items, refused.session.history.items):
+        for item in reversed(items):
+            if getattr(item, "role", None) == "user":
+                return str(item.id)
+    return ""
