@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from caller import Caller, Microphone
 from lane_kit import INSTRUCTIONS, Lane
-from livekit.agents import Agent, AgentSession, TurnHandlingOptions, llm
+from livekit.agents import Agent, AgentSession, JobContext, TurnHandlingOptions, llm
 from openai import AsyncOpenAI
 from telephone import Earpiece, Voice, sound_file
+from test_speech_in_a_job import in_a_job
 
 import aden.livekit
 from aden import (
@@ -289,6 +290,25 @@ async def test_close_ends_the_session_when_the_sentence_is_over(lane: Lane) -> N
             assert line.voice.spoken == [SORRY]
             assert line.answers() == [SORRY]
             assert line.closed[0].error is None
+
+
+async def test_in_a_job_close_ends_the_job_as_well(lane: Lane) -> None:
+    """An agent that stays in the room and says nothing would be a dead line."""
+    reasons: list[str] = []
+
+    async def entrypoint(ctx: JobContext) -> None:
+        async def ended(reason: str) -> None:
+            reasons.append(reason)
+
+        ctx.add_shutdown_callback(ended)
+        async with call(lane) as line:
+            line.session.generate_reply(user_input="When is breakfast?")
+            await until(lambda: line.closed)
+            assert line.voice.spoken == [SORRY]
+
+    with lane.instrumented(budgets=NOTHING_LEFT, on_refusal="close", refusal_message=SORRY):
+        await in_a_job(entrypoint)
+    assert reasons == ["aden: refused"]
 
 
 class Night(Agent):

@@ -14,6 +14,7 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
 from aden.instrumentation.livekit.turn import Turn, current_turn
+from aden.instrumentation.livekit.who import context_variable
 
 
 async def inference(
@@ -24,7 +25,9 @@ async def inference(
         return await wrapped(*args, **kwargs)
     node, chat_ctx, tool_ctx, model_settings, data, *rest = args
     turn = Turn(
-        data, _of_livekit("_SpeechHandleContextVar"), _of_livekit("_AgentActivityContextVar")
+        data,
+        context_variable("_SpeechHandleContextVar"),
+        context_variable("_AgentActivityContextVar"),
     )
     current_turn.set(turn)  # in the node's own task: nothing else sees it
     node = _answering(node, turn)
@@ -32,12 +35,6 @@ async def inference(
         return await wrapped(node, chat_ctx, tool_ctx, model_settings, data, *rest, **kwargs)
     finally:
         turn.over()
-
-
-def _of_livekit(name: str) -> Any:
-    activities = sys.modules.get("livekit.agents.voice.agent_activity")
-    variable = getattr(activities, name, None)
-    return variable.get(None) if variable is not None else None
 
 
 def _answering(node: Callable[..., Any], turn: Turn) -> Callable[..., Awaitable[Any]]:

@@ -38,7 +38,8 @@ def who_asks() -> Asking:
     if job_module is None:
         return NOBODY_ASKING
     context = job_module.get_job_context(required=False)
-    activity, speech = _variable("_AgentActivityContextVar"), _variable("_SpeechHandleContextVar")
+    activity = context_variable("_AgentActivityContextVar")
+    speech = context_variable("_SpeechHandleContextVar")
     session = current_session() or _primary_session(context)
     if context is None and session is None:
         return NOBODY_ASKING
@@ -57,7 +58,7 @@ def who_asks() -> Asking:
 
 def current_session() -> Any:
     """The ``AgentSession`` inside which this runs; None outside of one."""
-    return getattr(_variable("_AgentActivityContextVar"), "session", None) or _session.get()
+    return getattr(context_variable("_AgentActivityContextVar"), "session", None) or _session.get()
 
 
 def _account(job: Any) -> Attribution:
@@ -73,7 +74,8 @@ def _from_job_metadata(text: str) -> Attribution:
     return from_metadata(metadata) if isinstance(metadata, dict) else NOBODY
 
 
-def _variable(name: str) -> Any:
+def context_variable(name: str) -> Any:
+    """What one of LiveKit's context variables says; None where this version lacks it."""
     variable = getattr(sys.modules.get("livekit.agents.voice.agent_activity"), name, None)
     return None if variable is None else variable.get(None)
 
