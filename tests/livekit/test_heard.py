@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
+from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
 from livekit.agents import Agent, AgentSession, JobContext, TurnHandlingOptions, llm
 from openai import AsyncOpenAI
 from telephone import Earpiece, Voice, sound_file
-from test_speech_in_a_job import in_a_job
 
 import aden.livekit
 from aden import (
