@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# LiveKit's job processes end differently on each of these: a venv each, where there is such a Python.
+VERSIONS := 3.11 3.12 3.13
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -13,7 +15,7 @@ demo: $(VENV)/.demo
 
 # Most tests wait for real processes, servers and clocks, so three at a time keep two cores busy; what
 # fails is tried once more, by itself a sign of a slow machine, and listed as RERUN.
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VERSIONS:%=.venv-%/.livekit)
 	$(BIN)/pytest -n 3 --dist loadfile --reruns 1 -rsR
 
 check: $(VENV)/.dev
@@ -40,7 +42,7 @@ shapes: $(VENV)/.dev
 	$(BIN)/python tests/openai/write_shapes.py
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VERSIONS:%=.venv-%) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,3 +69,15 @@ else
 	$(BIN)/python -m pip install --quiet --group dev
 endif
 	@touch $@
+
+# Makes nothing for the version of .venv itself, nor where no such interpreter runs: pytest then
+# skips what it would have run there, and says so. (pyenv's shims are on the PATH and may not run.)
+.venv-%/.livekit: pyproject.toml $(VENV)/bin/python
+	@$(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] == "$*")' || exit 0; \
+	for python in python$* "$$HOME"/.pyenv/versions/$*.*/bin/python; do \
+	  "$$python" -c 'import ensurepip' 2>/dev/null || continue; \
+	  "$$python" -m venv .venv-$* && \
+	  .venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
+	  .venv-$*/bin/python -m pip install --quiet --no-compile --editable '.[livekit]' && \
+	  touch $@; exit; \
+	done

@@ -29,6 +29,7 @@ limit_usd = "1"
 def clean_environment(**variables: str) -> dict[str, str]:
     """This process's environment without what would change how a worker behaves."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile everything anew
     source = str(Path(aden.__file__).resolve().parents[1])
     return {**inherited, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **variables}
 
@@ -70,12 +71,17 @@ class Worker:
     """
 
     def __init__(
-        self, program: Path, home: Path, variables: Mapping[str, str], *options: str
+        self,
+        program: Path,
+        home: Path,
+        variables: Mapping[str, str],
+        *options: str,
+        python: str = sys.executable,
     ) -> None:
         self._log = home / f"{program.stem}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(program), "start", "--simulation", *options],
+                [python, str(program), "start", "--simulation", *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=home,

@@ -43,20 +43,22 @@ async def entrypoint(ctx: agents.JobContext) -> None:
     if plan["then"] == "shutdown":
         ctx.shutdown()
     elif plan["then"] == "talk":
-        session.generate_reply(user_input="Tell me in 20000 tokens.")
+        session.generate_reply(user_input="Tell me in 60000 tokens.")
     elif plan["then"] == "hang":
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
 
 
 if __name__ == "__main__":
-    start_method: Any = os.environ["AGENT_START_METHOD"]
+    executor: Any = os.environ["AGENT_EXECUTOR"]
+    threads = executor == "thread"
+    kind = agents.JobExecutorType.THREAD if threads else agents.JobExecutorType.PROCESS
     agents.cli.run_app(
         agents.WorkerOptions(
             entrypoint_fnc=entrypoint,
             prewarm_fnc=prewarm,
-            num_idle_processes=int(os.environ["AGENT_IDLE_PROCESSES"]),
-            initialize_process_timeout=60,
-            shutdown_process_timeout=3,
-            multiprocessing_context=start_method,
+            num_idle_processes=0,
+            initialize_process_timeout=90,
+            job_executor_type=kind,
+            multiprocessing_context="forkserver" if threads else executor,
         )
     )
