@@ -121,7 +121,8 @@ def wait_until(
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(complaint + (f"\n{worker.output}" if worker else ""))
+            lines = worker.output.splitlines()[-40:] if worker else []
+            raise AssertionError("\n".join([complaint, *(line[:300] for line in lines)]))
         time.sleep(0.02)
 
 
