@@ -17,6 +17,7 @@ from pythons import VERSIONS, interpreter
 
 AT_ONCE = 3
 Play = Callable[[Path, str, str], Shop]
+PLAYS: tuple[Play, ...] = (endings, orphan)
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -43,7 +44,7 @@ class Stage:
     def __init__(self, pool: ThreadPoolExecutor, place: Callable[[str], Path]) -> None:
         self._pool = pool
         self._place = place
-        self._plays = [each for each in product(CELLS, (endings, orphan)) if _python(each[0])]
+        self._plays = [each for each in product(CELLS, PLAYS) if _python(each[0])]
         self._begun: dict[tuple[Cell, Play], Future[Shop]] = {}
 
     def play(self, cell: Cell, play: Play) -> Shop:
@@ -55,7 +56,7 @@ class Stage:
         return self._begun[cell, play].result()
 
     def _begin(self, cell: Cell, play: Play) -> Future[Shop]:
-        path = self._place(f"{play.__name__}-{cell.version}-{cell.executor}")
+        path = self._place(f"{cell.version}-{cell.executor}")
         python = _python(cell)
         assert python is not None
         return self._pool.submit(play, path, cell.executor, python)
