@@ -22,6 +22,7 @@ from livekit.agents import (
     stt,
     tts,
     utils,
+    vad,
 )
 
 RATE = 24_000
@@ -31,6 +32,8 @@ NANO_PER_CHARACTER = 50_000
 """Cartesia's sonic-3.5: $50 for a million characters."""
 NANO_PER_MS = 80
 """Deepgram's nova-3: $0.0048 a minute."""
+NANO_PER_WHOLE_MINUTE = 7_700_000
+"""Of a sound that is there already."""
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Billed:
     @property
     def nano_usd(self) -> int:
         """Nano-dollars."""
+        if self.kind == "file":
+            return -(-self.heard_ms * NANO_PER_WHOLE_MINUTE // 60_000)
         return self.characters * NANO_PER_CHARACTER + self.heard_ms * NANO_PER_MS
 
 
@@ -144,7 +149,7 @@ class SpeechProvider:
         heard = await request.read()
         if (refused := await self._refused(request)) is not None:
             return refused
-        self.bill.append(Billed("transcript", heard_ms=length_ms(heard)))
+        self.bill.append(Billed("file", heard_ms=length_ms(heard)))
         return web.json_response({"text": "good morning"})
 
     async def _hear_on(self, request: web.Request) -> web.StreamResponse:
@@ -350,10 +355,12 @@ class Ear(stt.STT[Any]):
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS, **_: Any
     ) -> stt.RecognizeStream:
         """Listen for as long as the call lasts."""
-        return _Recognition(stt=self, conn_options=conn_options)
+        return Recognition(stt=self, conn_options=conn_options)
 
 
-class _Recognition(stt.RecognizeStream):
+class Recognition(stt.RecognizeStream):
+    """One connection to the provider."""
+
     _stt: Ear
 
     async def _run(self) -> None:
@@ -379,14 +386,35 @@ class _Recognition(stt.RecognizeStream):
         if "text" in said:
             self._event_ch.send_nowait(_final(said["text"]))
             return
-        self._event_ch.send_nowait(
-            stt.SpeechEvent(
-                type=stt.SpeechEventType.RECOGNITION_USAGE,
-                recognition_usage=stt.RecognitionUsage(audio_duration=said["heard_ms"] / 1000),
-            )
-        )
+        usage = stt.RecognitionUsage(audio_duration=said["heard_ms"] / 1000)
+        self._event_ch.send_nowait(reported(usage))
+
+
+def reported(usage: stt.RecognitionUsage) -> stt.SpeechEvent:
+    """As plugins tell of usage."""
+    return stt.SpeechEvent(type=stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage)
 
 
 def _final(text: str) -> stt.SpeechEvent:
     heard = stt.SpeechData(language=LanguageCode("en"), text=text)
     return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[heard])
+
+
+class Vad(vad.VAD):
+    """Takes everything up to the end of the input for one utterance."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=vad.VADCapabilities(update_interval=0.1))
+
+    def stream(self) -> vad.VADStream:
+        """Wait for the end."""
+        return _Utterance(self)
+
+
+class _Utterance(vad.VADStream):
+    async def _main_task(self) -> None:
+        frames = [each async for each in self._input_ch if isinstance(each, rtc.AudioFrame)]
+        for kind in (vad.VADEventType.START_OF_SPEECH, vad.VADEventType.END_OF_SPEECH):
+            self._event_ch.send_nowait(
+                vad.VADEvent(kind, 0, 0.0, speech_duration=1.0, silence_duration=0.0, frames=frames)
+            )

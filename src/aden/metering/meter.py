@@ -126,11 +126,14 @@ class Meter:
         """Whether the shell has to await the hook before the span opens."""
         return self.hook_is_async and self._asks_hook(call)
 
-    def open_span(self, call: Call) -> None:
-        """Open our own span unless a framework has one; a span processor decides at its start."""
+    def open_span(self, call: Call, since: float | None = None) -> None:
+        """Open our own span unless a framework has one; a span processor decides at its start.
+
+        *since*: the Unix second at which it is to begin; None: now.
+        """
         if call.span is not NO_SPAN:
             return
-        span = CallSpan(call)
+        span = CallSpan(call, since)
         call.span = span
         call.span = self.telemetry.start(call.request, span)
 

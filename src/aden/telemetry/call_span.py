@@ -1,5 +1,6 @@
 """Our own inference span, by the GenAI conventions: name, attributes, status, metrics."""
 
+import time
 import timeit
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ class CallSpan:
     span: Span = trace.INVALID_SPAN
     context: "Context | None" = None
 
-    def __init__(self, call: object) -> None:
+    def __init__(self, call: object, since: float | None = None) -> None:
+        """*since*: the Unix second at which it begins, where that is over already."""
         self._call = call
+        self._since = since
         self._labels: dict[str, Value] = {}
         self._outer: Any = None
         self._cap: dict[str, Value] = {}
@@ -41,6 +44,10 @@ class CallSpan:
         self._capture = capture
         self._request = request
         self._started = timeit.default_timer()
+        since_ns = None
+        if self._since is not None:
+            self._started -= max(time.time() - self._since, 0.0)
+            since_ns = round(self._since * 1e9)
         self._conversation = nesting.conversation()
         context = with_call(self._call)
         self._outer = nesting.open_outside(request.operation)
@@ -49,7 +56,9 @@ class CallSpan:
             return
         self._labels = start_attributes(request)
         name = f"{request.operation} {request.model}" if request.model else request.operation
-        self.span = tracer.start_span(name, context, SpanKind.CLIENT, self._labels)
+        self.span = tracer.start_span(
+            name, context, SpanKind.CLIENT, self._labels, start_time=since_ns
+        )
         self.context = nesting.published(
             request.operation, trace.set_span_in_context(self.span, context)
         )

@@ -3,13 +3,24 @@
 Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
-from aden.instrumentation.livekit import fallback, job, llm, node, realtime, realtime_span, tts, who
+from aden.instrumentation.livekit import (
+    fallback,
+    job,
+    llm,
+    node,
+    realtime,
+    realtime_span,
+    stt,
+    tts,
+    who,
+)
 from aden.instrumentation.patches import Patch, Patches
 
 _LLM = "livekit.agents.llm.llm"
 _ACTIVITY = "livekit.agents.voice.agent_activity"
 _FALLBACK = "livekit.agents.llm.fallback_adapter"
 _TTS = "livekit.agents.tts.tts"
+_STT = "livekit.agents.stt.stt"
 
 LIVEKIT = Patches(
     (
@@ -33,6 +44,10 @@ LIVEKIT = Patches(
         Patch(_TTS, "SynthesizeStream._main_task", tts.main_task),
         Patch(_TTS, "SynthesizeStream._metrics_monitor_task", tts.monitor),
         Patch(_TTS, "SynthesizeStream.push_text", tts.push_text),
+        Patch(_STT, "STT.recognize", stt.recognize),
+        Patch(_STT, "RecognizeStream._main_task", stt.main_task),
+        Patch(_STT, "RecognizeStream._metrics_monitor_task", stt.monitor),
+        Patch(_STT, "RecognizeStream.push_frame", stt.push_frame),
         Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),
     )
 )

@@ -27,10 +27,10 @@ _NEVER_SENT = (
 """Transport errors (aiohttp's, httpx's) after which the provider cannot have seen the request."""
 
 
-def begin(meter: Meter, request: Request) -> Call:
+def begin(meter: Meter, request: Request, *, observed: bool = False) -> Call:
     """First sight of it. In a job or a session it is never refused: that is silence on a call."""
     asking = meter.asking()
-    lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=asking.place != NOWHERE)
+    lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=observed or asking.place != NOWHERE)
     return meter.begin(request, {"model": request.model, "stream": request.stream}, lane, asking)
 
 
