@@ -18,7 +18,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import realtime_metrics
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.realtime_ahead import Ahead
-from aden.instrumentation.livekit.realtime_gate import Gate
+from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
 from aden.instrumentation.livekit.realtime_refusal import Caller, refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
 from aden.instrumentation.openai.parameters import get
@@ -126,6 +126,8 @@ class Talk:
     def _reply(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if active_meter() is None or self._caller.speaks:
             return send(*args, **kwargs)
+        if (call := passed()) is not None:
+            return self._admitted(call, lambda: send(*args, **kwargs))
         try:
             asked = realtime_metrics.asked(args, kwargs)
             call = self._socket.outgoing({"type": CREATE, "response": asked})
@@ -147,15 +149,21 @@ class Talk:
         elif not self._by_time:
             self._socket.sent(call, realtime_metrics.create(call))
         try:
-            generation = send()
+            with passing(call, lambda: self._withdraw(call)):
+                generation = send()
         except BaseException as error:
-            if call in self._unsent:
-                self._unsent.remove(call)
-            self._socket.not_sent(call, error)
+            self._withdraw(call)
+            self._meter.settle(call, error)
             raise
         if not self._on_wire:
             generation.add_done_callback(lambda ended: self._answered(call, ended))
         return generation
+
+    def _withdraw(self, call: Call) -> None:
+        """It does not go out here."""
+        if call in self._unsent:
+            self._unsent.remove(call)
+        self._socket.withdraw(call)
 
     def _answered(self, call: Call, ended: "asyncio.Future[Any]") -> None:
         """A session that shows no wire has begun a reply, or failed to."""
@@ -220,7 +228,7 @@ class Talk:
         return call
 
     def _generated(self, event: Any) -> None:
-        if self._by_time:
+        if self._by_time or hasattr(event, "_aden_span"):  # emitted once more by an adapter
             return
         response_id = str(event.response_id or "")
         if not self._on_wire:

@@ -1,8 +1,11 @@
 """Replies that wait at the gate: the agent has a future, the provider has nothing yet."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from aden.errors import RequestCancelledError
@@ -11,6 +14,39 @@ from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 
 Send = Callable[[], "asyncio.Future[Any]"]
+
+
+@dataclass(slots=True)
+class Passing:
+    """A call that is let through and being sent: by an adapter, to the session below it."""
+
+    call: Call
+    withdraw: Callable[[], None]
+    """The session that asked for it does not send it itself."""
+    taken: bool = False
+
+
+_passing: ContextVar[Passing | None] = ContextVar("aden_reply_passing", default=None)
+
+
+@contextlib.contextmanager
+def passing(call: Call, withdraw: Callable[[], None]) -> Iterator[None]:
+    """Around the sending of *call*."""
+    token = _passing.set(Passing(call, withdraw))
+    try:
+        yield
+    finally:
+        _passing.reset(token)
+
+
+def passed() -> Call | None:
+    """The call that a session above has just been let through with; None where there is none."""
+    above = _passing.get()
+    if above is None or above.taken or not above.call.joinable:
+        return None
+    above.taken = True
+    above.withdraw()
+    return above.call
 
 
 class Gate:

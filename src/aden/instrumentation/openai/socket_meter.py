@@ -138,6 +138,12 @@ class SocketMeter:
                 each.attempt.ended_free()
         self.meter.settle(call, error)
 
+    def withdraw(self, call: Call) -> None:
+        """It goes out by another connection."""
+        for each in [each for each in self._asked if each.call is call]:
+            self._asked.remove(each)
+            call.attempts.remove(each.attempt)
+
     def unanswered(self, call: Call, error: BaseException) -> None:
         """Whoever sent it has given up waiting; it may be billed all the same."""
         for each in [each for each in self._asked if each.call is call]:
