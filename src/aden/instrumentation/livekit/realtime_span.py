@@ -47,9 +47,10 @@ class ReplySpan(FrameworkSpan):
         self._span = span
 
     def generated(self, span: Span) -> None:
-        """LiveKit's span for it has begun."""
-        self.bind(span)
-        self._call.place = self._meter.asking().place
+        """LiveKit's span for it has begun; too late where the whole reply came at once."""
+        if self._call.state != "settled":
+            self.bind(span)
+            self._call.place = self._meter.asking().place
 
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write what it came to. A span of ours ends when LiveKit has had its word."""
