@@ -19,7 +19,7 @@ def always(status: int, body: bytes = b"", **headers: str) -> Answer:
 class Endpoint:
     """Listens on a free port of 127.0.0.1 and notes what was asked."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, host: str = "127.0.0.1") -> None:
         self.answer = answer
         self.seen: list[tuple[str, Mapping[str, str]]] = []
         endpoint = self
@@ -42,13 +42,16 @@ class Endpoint:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        kind = _OverIPv6 if ":" in host else ThreadingHTTPServer
+        self._server = kind((host, 0), Handler)
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
         """Its base URL."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        host = self._server.server_address[0]
+        shown = f"[{host!s}]" if ":" in str(host) else host
+        return f"http://{shown!s}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -57,6 +60,10 @@ class Endpoint:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _OverIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 class Mute:

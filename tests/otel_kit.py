@@ -13,6 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from aden.telemetry.telemetry import CountedIn
+
 TIMES = ("gen_ai.response.time_to_first_chunk",)
 """Attributes that no two runs share."""
 
@@ -31,6 +33,11 @@ class Sdk:
         self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
         self.logger_provider = LoggerProvider(shutdown_on_exit=False)
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.logs))
+
+    @property
+    def counted_in(self) -> tuple[CountedIn]:
+        """For telemetry of ours."""
+        return (CountedIn(self.meter_provider),)
 
     @property
     def providers(self) -> dict[str, Any]:

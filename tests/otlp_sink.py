@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -50,6 +51,8 @@ class OTLPSink:
         """Name and attributes of each log record."""
         self.metric_resources: list[dict[str, Any]] = []
         self.authorizations: set[str] = set()
+        self.broken: list[str] = []
+        """Requests that were no OTLP."""
         self.requests = 0
         self.silent = silent
         self.stopping = threading.Event()
@@ -156,7 +159,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        sink.take(self.path, body)
+        try:
+            sink.take(self.path, body)
+        except DecodeError as error:
+            sink.broken.append(f"{self.path}: {error}")
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", "0")

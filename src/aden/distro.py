@@ -100,8 +100,8 @@ def _set_up() -> None:
     """The providers of this process, where there is anything to send."""
     from aden.otel.destinations import destinations
 
-    server = bool(os.environ.get("ADEN_API_URL") and os.environ.get("ADEN_API_KEY"))
-    if not destinations(os.environ, server=server):
+    server = os.environ.get("ADEN_API_URL") if os.environ.get("ADEN_API_KEY") else None
+    if not destinations(os.environ, server):
         return
     from aden.options import check_server
     from aden.otel.providers import set_up

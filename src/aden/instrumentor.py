@@ -33,7 +33,8 @@ class AdenInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def _instrument(self, **kwargs: Any) -> None:
         from aden.face import merge_options
-        from aden.runtime import OTelArguments, start
+        from aden.otel.arguments import OTelArguments
+        from aden.runtime import start
 
         otel = OTelArguments(
             **{name: kwargs.pop(name, None) for name in OTelArguments.__dataclass_fields__}

@@ -175,4 +175,5 @@ def check_server(url: str | None, key: str | None, setting: str) -> None:
         allowed = "https: the key is not sent in the clear"
         raise ConfigurationError(setting, _without_secrets(url), allowed)
     if key and (not key.isascii() or not key.isprintable() or " " in key):
-        raise ConfigurationError("api_key", "***", "printable ASCII without spaces")
+        name = "api_key" if setting == "server_url" else "ADEN_API_KEY"
+        raise ConfigurationError(name, "***", "printable ASCII without spaces")

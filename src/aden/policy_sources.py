@@ -95,7 +95,7 @@ def control_agent(
         make_known(ledger, policy.budgets, f"{server.url} {server.policy_id}")
         warn_of_models(policy, prices)
 
-    if old is not None:
+    if old is not None and old.server == server:
         old.policies.rebind(mode, ledger, accept, in_force=in_force)
         return old
     policies = ServerPolicy(PolicyDrawer(server), mode, ledger, accept, in_force=in_force)

@@ -5,10 +5,11 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from aden.budgets.budget import Mode
 from aden.budgets.policy import Policy, make_policy
@@ -29,6 +30,7 @@ from aden.metering.dispatch import Dispatcher, is_async
 from aden.metering.gate_options import GateOptions
 from aden.metering.meter import Meter
 from aden.options import MeterOptions, check_server
+from aden.otel.arguments import OTelArguments
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
 from aden.policy_sources import agent_name, control_agent, own_policy, speak_with
@@ -38,22 +40,12 @@ from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
 from aden.telemetry.budget_gauge import watch_budgets
 from aden.telemetry.content import ContentOptions
-from aden.telemetry.telemetry import SHOWS, ShowOptions, Telemetry
+from aden.telemetry.telemetry import GLOBAL, SHOWS, CountedIn, ShowOptions, Telemetry
 
 logger = logging.getLogger("aden")
 
 FLUSH_TIMEOUT_S = 2.0
 PATCHES = (OPENAI, LIVEKIT, NEIGHBOURS)
-
-
-@dataclass(frozen=True, slots=True)
-class OTelArguments:
-    """Providers and hook that an application hands to the instrumentor."""
-
-    tracer_provider: Any = None
-    meter_provider: Any = None
-    logger_provider: Any = None
-    completion_hook: Any = None
 
 
 @dataclass(slots=True)
@@ -65,6 +57,7 @@ class Runtime:
     providers: Providers
     control: ControlAgent | None = None
     flush_timeout_s: float = FLUSH_TIMEOUT_S
+    otel: OTelArguments = field(default_factory=OTelArguments)
     pid: int = field(default_factory=os.getpid)
     _said_lost: bool = False
     _ended: bool = False
@@ -124,8 +117,12 @@ def start(options: MeterOptions, otel: OTelArguments | None = None) -> Runtime:
     with _lock:
         settings = Settings.from_env(os.environ)
         old = _runtime if _runtime is not None and _runtime.pid == os.getpid() else None
-        _runtime = _compose(options, settings, otel or OTelArguments(), old)
+        otel = (otel or OTelArguments()).over(old.otel if old else None)
+        _runtime = _compose(options, settings, otel, old)
         _put_in_force(_runtime, doctor=bool(settings.doctor))
+        if old is not None and old.control is not None and old.control is not _runtime.control:
+            old.control.flush(_runtime.flush_timeout_s)
+            old.control.stop()
         return _runtime
 
 
@@ -135,13 +132,25 @@ def start_misconfigured(error: ConfigurationError) -> None:
     fail_open = says_yes(os.environ.get("ADEN_FAIL_OPEN", ""))
     with _lock:
         refusal = Decision("block", "misconfigured", "settings", str(error))
-        providers = _providers(None, None, OTelArguments(), None)
+        providers = _providers(*_server_in_the_environment(), OTelArguments())
         ledger = open_ledger("memory:")
         nothing = Policy(missing=refusal)
-        telemetry = _telemetry(OTelArguments(), ContentOptions())
+        telemetry = _telemetry(OTelArguments(), ContentOptions(), SHOWS, providers.counted_in)
         meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), GateOptions(fail_open))
         _runtime = Runtime(MeterOptions(), meter, providers)
         _put_in_force(_runtime, doctor=says_yes(os.environ.get("ADEN_DOCTOR", "")))
+
+
+def _server_in_the_environment() -> tuple[str | None, str | None]:
+    """Where telemetry may go although some other setting is wrong."""
+    url, key = (
+        os.environ.get("ADEN_API_URL", "").strip(),
+        os.environ.get("ADEN_API_KEY", "").strip(),
+    )
+    with contextlib.suppress(ConfigurationError):
+        check_server(url, key, "ADEN_API_URL")
+        return url or None, key or None
+    return None, None
 
 
 def start_quietly(options: MeterOptions) -> None:
@@ -182,7 +191,7 @@ def _put_in_force(runtime: Runtime, *, doctor: bool) -> None:
     watch_budgets(runtime.meter.reserver.fill.read)
     for patches in PATCHES:
         patches.apply()
-    if runtime.providers.owned:
+    if runtime.providers.tracer_is_ours:
         adopt_tracer_provider(runtime.providers.tracer)
     arm(_end_current)
     if doctor:
@@ -201,7 +210,7 @@ def _compose(
 ) -> Runtime:
     url = options.server_url or settings.api_url
     key = options.api_key or settings.api_key
-    check_server(url, key, "server_url")
+    check_server(url, key, "server_url" if options.server_url else "ADEN_API_URL")
     if bool(url) != bool(key):
         missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
         logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
@@ -221,11 +230,13 @@ def _compose(
             control = control_agent(
                 server, control, ledger, prices, mode, names, in_force=own is None
             )
+        else:
+            control = None
     except ConfigurationError:
         if old is None or ledger is not old.meter.ledger:
             ledger.close()
         raise
-    providers = _providers(url, key, otel, old, livekit_metrics=bool(settings.livekit_metrics))
+    providers = _providers(url, key, otel, livekit_metrics=bool(settings.livekit_metrics))
     nothing = make_policy((), mode)
     before_request = hook(options, settings)
     meter = Meter(
@@ -234,10 +245,8 @@ def _compose(
         telemetry=_telemetry(
             otel,
             content_options(options, settings),
-            ShowOptions(
-                proposed_cost="gen_ai_cost" in settings.semconv_opt_in,
-                frameworks_operations=providers.tells_frameworks and otel.meter_provider is None,
-            ),
+            ShowOptions(proposed_cost="gen_ai_cost" in settings.semconv_opt_in),
+            providers.counted_in,
         ),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=gate_options(options, settings),
@@ -261,23 +270,16 @@ def _compose(
         ledger.reach,
     )
     limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
-    return Runtime(options, meter, providers, control, limit)
+    return Runtime(options, meter, providers, control, limit, otel)
 
 
 def _providers(
     url: str | None,
     key: str | None,
     otel: OTelArguments,
-    old: Runtime | None,
     *,
     livekit_metrics: bool = False,
 ) -> Providers:
-    if old is not None and not otel.tracer_provider:
-        if (url, key) != (old.providers.url, old.providers.key):
-            logger.warning(
-                "aden: another server_url or api_key takes effect after uninstrument() only"
-            )
-        return old.providers
     try:
         return set_up(
             url,
@@ -316,12 +318,15 @@ def _in_container() -> bool:
 
 
 def _telemetry(
-    otel: OTelArguments, content: ContentOptions, shows: ShowOptions = SHOWS
+    otel: OTelArguments,
+    content: ContentOptions,
+    shows: ShowOptions = SHOWS,
+    counted_in: Sequence[CountedIn] = GLOBAL,
 ) -> Telemetry:
     return Telemetry(
         aden_version(),
         tracer_provider=otel.tracer_provider,
-        meter_provider=otel.meter_provider,
+        counted_in=counted_in,
         logger_provider=otel.logger_provider,
         completion_hook=otel.completion_hook,
         content=content,

@@ -2,8 +2,7 @@
 
 import pytest
 
-from aden.otel.destinations import Destinations, destinations
-from aden.otel.exporters import endpoint
+from aden.otel.destinations import Destinations, at, destinations
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -25,6 +24,8 @@ BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
             False,
             Destinations(("otlp", "aden_console")),
         ),
+        # The collector that ADEN_API_URL names already.
+        ({BASE: "http://aden/"}, True, Destinations(("aden",), ("aden",), ("otlp",))),
         (
             {BASE: "http://c", "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": " none "},
             False,
@@ -36,7 +37,7 @@ def test_each_signal_has_its_exporters(
     env: dict[str, str], server: bool, expected: Destinations
 ) -> None:
     """A signal's variable wins over an endpoint; an Aden server takes traces and metrics too."""
-    assert destinations(env, server=server) == expected
+    assert destinations(env, "http://aden" if server else None) == expected
     assert bool(expected) is bool(env or server)
 
 
@@ -52,4 +53,4 @@ def test_each_signal_has_its_exporters(
 )
 def test_a_signal_has_a_path_below_the_base(url: str, expected: str) -> None:
     """With a path, a trailing slash, a port, IPv6."""
-    assert endpoint(url, "traces") == expected
+    assert at(url, "traces") == expected

@@ -70,4 +70,4 @@ def test_instrumenting_again_adds_no_second_processor(provider: TracerProvider) 
         aden.AdenInstrumentor().instrument(tracer_provider=provider, ledger="memory:")
         aden.AdenInstrumentor().uninstrument()
     names = [type(each).__name__ for each in provider._active_span_processor._span_processors]
-    assert names == ["BudgetSpanProcessor"]
+    assert names == ["SpanSlot", "BudgetSpanProcessor"]

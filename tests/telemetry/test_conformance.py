@@ -78,7 +78,7 @@ FACTS = {
 
 def ours(fact: Fact, sdk: Sdk) -> None:
     """Tell our emitter."""
-    telemetry = Telemetry("1", sdk.tracer_provider, sdk.meter_provider, sdk.logger_provider)
+    telemetry = Telemetry("1", sdk.tracer_provider, sdk.counted_in, sdk.logger_provider)
     span = CallSpan(object())
     assert telemetry.start(fact.request, span) is span
     model = fact.sent_model or fact.request.model
@@ -166,7 +166,7 @@ def test_an_embedding_s_span_and_metrics_equal_the_oracle_s() -> None:
 def test_an_inference_of_another_instrumentation_inside_ours_makes_no_span_of_its_own() -> None:
     """It finds the record that we put into the context."""
     sdk = Sdk()
-    telemetry = Telemetry("1", sdk.tracer_provider, sdk.meter_provider)
+    telemetry = Telemetry("1", sdk.tracer_provider, sdk.counted_in)
     span = CallSpan(object())
     telemetry.start(Request("openai", "gpt-4o"), span)
     assert span.context is not None

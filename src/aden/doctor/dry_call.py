@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from opentelemetry._logs import NoOpLoggerProvider
-from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from aden.budgets.budget import Budget
@@ -117,7 +116,7 @@ def _zero_budget(subject: Subject) -> Iterator[None]:
     telemetry = Telemetry(
         subject.version,
         tracer_provider=NoOpTracerProvider(),
-        meter_provider=NoOpMeterProvider(),
+        counted_in=(),
         logger_provider=NoOpLoggerProvider(),
     )
     ledger = open_ledger("memory:")

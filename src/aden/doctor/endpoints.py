@@ -46,7 +46,7 @@ class Trial:
 def endpoints(subject: Subject) -> Iterable[Finding]:
     """Send to every endpoint at once, and tell what came back."""
     url, key = subject.providers.url, subject.providers.key
-    wanted = destinations(os.environ, server=bool(url and key))
+    wanted = destinations(os.environ, url if key else None)
     totals = subject.providers.losses.totals()
     lost = {f"{signal} {cause}": items for (signal, cause), items in totals.items()}
     if not wanted:

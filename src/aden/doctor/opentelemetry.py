@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from typing import Any
 
@@ -10,6 +10,7 @@ from opentelemetry import _logs, metrics, trace
 
 from aden.doctor.finding import Finding, Level
 from aden.doctor.subject import Subject
+from aden.otel.parts import chain, is_set, parts_of
 from aden.telemetry.telemetry import SCHEMA_URL
 
 _AUTO = "opentelemetry.instrumentation.auto_instrumentation"
@@ -75,65 +76,56 @@ def _is_active(point: EntryPoint) -> bool:
 
 
 def _providers(subject: Subject) -> Iterable[Finding]:
-    owned = subject.providers.owned
-    tracer, meter = subject.providers.tracer, subject.providers.meter
-    processors = getattr(getattr(tracer, "_active_span_processor", None), "_span_processors", ())
-    shown = [_exporting(each) for each in processors]
-    sampler = getattr(getattr(tracer, "sampler", None), "get_description", lambda: None)()
-    yield _provider("tracer provider", tracer, trace.get_tracer_provider(), shown, owned, sampler)
-    readers = [_exporting(each) for each in getattr(meter, "_metric_readers", ())]
-    yield _provider("meter provider", meter, metrics.get_meter_provider(), readers, owned)
-    logger = subject.providers.logger or _logs.get_logger_provider()
-    multi = getattr(logger, "_multi_log_record_processor", None)
-    logs = [_exporting(each) for each in getattr(multi, "_log_record_processors", ())]
-    ours = subject.providers.logger is not None
-    yield _provider("logger provider", logger, _logs.get_logger_provider(), logs, ours)
+    there = subject.providers
+    sampler = getattr(getattr(there.tracer, "sampler", None), "get_description", lambda: None)()
+    spans, counts = trace.get_tracer_provider(), metrics.get_meter_provider()
+    yield _provider("tracer provider", there.tracer, spans, there.tracer_is_ours, sampler)
+    yield _provider("meter provider", there.meter, counts, there.meter_is_ours)
+    if there.beside is not None:
+        parts = _shown(there.beside)
+        said = f"Aden's own, for the Aden server alone: {', '.join(parts)}"
+        yield Finding("opentelemetry", "meter provider beside", said, facts={"parts": parts})
+    logger = there.logger or _logs.get_logger_provider()
+    ours = there.logger is not None
+    yield _provider("logger provider", logger, _logs.get_logger_provider(), ours)
 
 
 def _provider(
     what: str,
     provider: Any,
     in_force: Any,
-    parts: list[str],
     owned: bool,
     sampler: str | None = None,
 ) -> Finding:
+    parts = _shown(provider)
     facts = {"class": _class(provider), "parts": parts, "ours": owned, "sampler": sampler}
-    if not _is_set(provider):
+    if not is_set(provider):
         said = "none is set: nothing of this kind is shown"
         return Finding("opentelemetry", what, said, facts=facts)
     who = "Aden's" if owned else f"the application's ({_class(provider)})"
     said = f"{who}: {', '.join(parts) or 'exports nothing'}"
     if sampler:
         said += f"; sampler {sampler}"
-    if provider is not in_force and _is_set(in_force):
+    if provider is not in_force and is_set(in_force):
         said += f"; the global one is another ({_class(in_force)})"
         return Finding("opentelemetry", what, said, "warning", facts)
     return Finding("opentelemetry", what, said, facts=facts)
 
 
-def _is_set(provider: Any) -> bool:
-    """Whether it is more than the API's own stand-in."""
-    return not type(provider).__name__.lstrip("_").startswith(("Proxy", "NoOp"))
-
-
-_INSIDE = ("span_exporter", "_exporter", "_batch_processor", "_inner", "_span_exporter")
-
-
-def _exporting(part: Any) -> str:
-    """A processor or reader, and what it leads to: ``BatchSpanProcessor → OTLPSpanExporter``.
+def _shown(provider: Any) -> list[str]:
+    """Its processors or readers, and what they lead to: ``BatchSpanProcessor → OTLPSpanExporter``.
 
     The package is named where it is neither OpenTelemetry's nor ours.
     """
-    package = type(part).__module__.partition(".")[0]
-    known = package in ("aden", "opentelemetry")
-    chain = [type(part).__name__ + ("" if known else f" (of {package})")]
-    for _ in range(6):
-        part = next((each for name in _INSIDE if (each := getattr(part, name, None))), None)
-        if part is None:
-            break
-        chain.append(type(part).__name__)
-    return " → ".join(name for name in chain if name != "BatchProcessor")
+    return [" → ".join(_names(chain(part))) for part in parts_of(provider)]
+
+
+def _names(parts: Iterable[Any]) -> Iterator[str]:
+    for first, part in enumerate(parts):
+        package = type(part).__module__.partition(".")[0]
+        known = first > 0 or package in ("aden", "opentelemetry")
+        if (name := type(part).__name__) != "BatchProcessor":
+            yield name if known else f"{name} (of {package})"
 
 
 def _class(value: Any) -> str:

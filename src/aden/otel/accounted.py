@@ -122,11 +122,14 @@ class AccountedMetricExporter(MetricExporter):
         super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
         self._inner: MetricExporter = inner
         self.account = account
+        self._pid = os.getpid()
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        """Export, and book what was not taken."""
+        """Export, and book what was not taken. In a forked child nothing: the parent tells it."""
+        if os.getpid() != self._pid:
+            return MetricExportResult.SUCCESS
         result = self._inner.export(of_the_service(metrics_data), timeout_millis, **kwargs)
         points = sum(
             len(metric.data.data_points)

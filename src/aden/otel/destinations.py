@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
@@ -30,21 +31,41 @@ class Destinations:
         return bool(self.traces or self.metrics or self.logs)
 
 
-def destinations(env: Mapping[str, str], *, server: bool) -> Destinations:
+def destinations(env: Mapping[str, str], server: str | None) -> Destinations:
     """Read the environment.
 
     ``OTEL_<SIGNAL>_EXPORTER`` names exporters, several with commas, ``none`` for none. Where it is
     not set, an OTLP endpoint (``OTEL_EXPORTER_OTLP_ENDPOINT``, or the signal's own) means ``otlp``.
+    Where that is the Aden server, ``aden`` is enough.
 
     Args:
         env: The environment.
-        server: Whether there is an Aden server with a key; it takes traces and metrics.
+        server: Base URL of an Aden server for which there is a key; it takes traces and metrics.
     """
     found = {signal: _named(env, signal) for signal in SIGNALS}
     if server:
-        for signal in ("traces", "metrics"):
-            found[signal] = ("aden", *found[signal])
+        for signal in _TO_ADEN:
+            same = _endpoint(env, signal) == at(server, signal)
+            others = (name for name in found[signal] if not (same and name == "otlp"))
+            found[signal] = ("aden", *others)
     return Destinations(**found)
+
+
+_TO_ADEN: tuple[Signal, ...] = ("traces", "metrics")
+
+
+def at(url: str, signal: Signal) -> str:
+    """A signal's path below the base URL of an Aden server."""
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))
+
+
+def _endpoint(env: Mapping[str, str], signal: Signal) -> str:
+    """Where ``otlp`` sends a signal."""
+    own = env.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    base = env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").removesuffix("/")
+    return own or f"{base}/v1/{signal}"
 
 
 def _named(env: Mapping[str, str], signal: Signal) -> tuple[str, ...]:

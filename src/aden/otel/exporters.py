@@ -1,10 +1,12 @@
 """Exporters by name, each with its losses booked."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, UpDownCounter
@@ -18,9 +20,9 @@ from aden.otel.accounted import (
     AccountedSpanExporter,
 )
 from aden.otel.content import PrivateExporter, captured_on_spans
-from aden.otel.destinations import Signal
+from aden.otel.destinations import Signal, at
 from aden.otel.losses import Losses
-from aden.otel.session import AccountedSession
+from aden.otel.session import AccountedSession, AdenSession
 
 logger = logging.getLogger("aden.otel")
 
@@ -46,6 +48,7 @@ class Exporters:
         self._losses = losses
         self._url = url
         self._key = key
+        self._said_unread = False
 
     def spans(self, name: str) -> AccountedSpanExporter | None:
         """A span exporter; what was said stays here unless it is asked for."""
@@ -78,21 +81,27 @@ class Exporters:
         return exporter, Account(self._losses, signal, name, None)
 
     def _otlp(self, signal: Signal, name: str) -> tuple[Any, Account]:
-        session = AccountedSession(signal)
+        session = AdenSession(signal) if name == "aden" else AccountedSession(signal)
         arguments: dict[str, Any] = {"session": session}
         if name == "aden":
             assert self._url is not None
             arguments |= {
-                "endpoint": endpoint(self._url, signal),
+                "endpoint": at(self._url, signal),
                 "headers": {"authorization": f"Bearer {self._key}"},
                 "compression": Compression.Gzip,
             }
         preference = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
         if signal == "metrics" and (name == "aden" or not preference):
             arguments["preferred_temporality"] = dict(_DELTA)
-        exporter = _otlp_class(signal)(**arguments)
-        where = _host(getattr(exporter, "_endpoint", ""))
-        return exporter, Account(self._losses, signal, where, session)
+        with _headers_kept_secret() as unread:
+            exporter = _otlp_class(signal)(**arguments)
+        if unread.found and name != "aden" and not self._said_unread:
+            self._said_unread = True
+            logger.error(_UNREAD)
+        client: Any = getattr(exporter, "_client", None)
+        if hasattr(client, "_logger"):
+            client._logger = _silent  # a line for each batch, with what the endpoint's URL holds
+        return exporter, Account(self._losses, signal, _checked(exporter, signal), session)
 
 
 def _otlp_class(signal: Signal) -> Any:
@@ -138,15 +147,48 @@ def _by_entry_point(signal: Signal, name: str) -> SpanExporter | MetricExporter 
     return known[name].load()()
 
 
-def endpoint(url: str, signal: Signal) -> str:
-    """A signal's path below the base URL of an Aden server."""
-    parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))
+def _checked(exporter: Any, signal: Signal) -> str:
+    """An endpoint as a log may name it; one that is no URL is pointed out."""
+    url = str(getattr(exporter, "_endpoint", ""))
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+    name = own if os.environ.get(own) else "OTEL_EXPORTER_OTLP_ENDPOINT"
+    try:
+        parts = urlsplit(url)
+        at = parts.netloc.rpartition("@")[2]
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        at, good = "", False
+    if good:
+        return f"{parts.scheme}://{at}{parts.path}"
+    shown = url.rpartition("@")[2]
+    logger.error("aden: %s: %r is no URL such as http://collector:4318", name, shown)
+    return shown
 
 
-def _host(url: str) -> str:
-    """An endpoint as a log may name it: without user, password and query."""
-    parts = urlsplit(url)
-    at = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{at}{parts.path}" if at else url
+_UNREAD = (
+    "aden: an entry of OTEL_EXPORTER_OTLP_HEADERS is left out: it is no name=value, with commas, "
+    "spaces and percent signs of the value percent-encoded (Bearer%20…)"
+)
+_silent = logging.getLogger("aden.otel.sdk")
+_silent.setLevel(logging.CRITICAL + 1)
+
+
+class _Unread(logging.Filter):
+    """Lets no line through that shows a header."""
+
+    found = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.found = True
+        return False
+
+
+@contextlib.contextmanager
+def _headers_kept_secret() -> Iterator[_Unread]:
+    """OpenTelemetry shows a header that it cannot read, and so the key in it."""
+    reader, unread = logging.getLogger("opentelemetry.util.re"), _Unread()
+    reader.addFilter(unread)
+    try:
+        yield unread
+    finally:
+        reader.removeFilter(unread)

@@ -4,9 +4,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from aden.otel.destinations import Signal
 from aden.telemetry import names
@@ -28,6 +28,11 @@ HINTS: Mapping[str, str] = {
     "not_otlp": "the endpoint answers with something else than OTLP: is it a web page?",
     "timeout": "the endpoint accepts and does not answer in time",
     "connection": "the endpoint cannot be reached",
+    "certificate": "the endpoint's certificate is not trusted: name a file of certificates in"
+    " OTEL_EXPORTER_OTLP_CERTIFICATE, for an Aden server in SSL_CERT_FILE",
+    "tls": "no TLS connection comes about: does the endpoint speak https?",
+    "proxy": "the environment's proxy cannot be used: look at HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
+    "bad_header": "a header cannot be sent: look at OTEL_EXPORTER_OTLP_HEADERS",
     "bad_url": "the endpoint is no URL such as https://host:4318/v1/traces",
 }
 """What to do, by cause. Causes of other statuses are ``http_<status>``; ``other`` is the rest."""
@@ -82,3 +87,23 @@ class Losses:
     def _here(self) -> None:
         if os.getpid() != self._pid:
             self._begin()
+
+
+_losses: Losses | None = None
+
+
+def show_losses(losses: Losses, meter_providers: Iterable[MeterProvider]) -> None:
+    """Count them as a metric, instead of those that were shown before."""
+    global _losses  # noqa: PLW0603 - the SDK keeps an instrument's first callbacks
+    _losses = losses
+    for provider in meter_providers:
+        provider.get_meter("aden").create_observable_counter(
+            names.METRIC_LOST,
+            [_observe],
+            unit="{item}",
+            description="Spans, data points and events that were not delivered.",
+        )
+
+
+def _observe(options: CallbackOptions) -> Iterable[Observation]:
+    return _losses.observe(options) if _losses is not None else ()

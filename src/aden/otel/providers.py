@@ -1,29 +1,37 @@
-"""Tracer, meter and logger providers: those that are there, or ours where there is need."""
+"""Tracer, meter and logger providers: those that are there, or ours where there is need.
+
+Each of the three for itself: an application may have set one and not the others.
+"""
 
 import os
+import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from aden.otel.accounted import AccountedSpanProcessor
-from aden.otel.destinations import Destinations, destinations
+from aden.otel.destinations import Destinations, Signal, at, destinations
 from aden.otel.exit import Background
 from aden.otel.exporters import Exporters
-from aden.otel.losses import Losses
+from aden.otel.losses import Losses, show_losses
+from aden.otel.meters import OwnMeters
 from aden.otel.open_spans import OpenSpans
+from aden.otel.parts import sends_to
 from aden.otel.sampler import KeptSpans, sampler_named
+from aden.otel.slots import LogSlot, SpanSlot
 from aden.otel.span_processor import BudgetSpanProcessor
-from aden.telemetry import names
+from aden.telemetry.telemetry import CountedIn
 
 _WITHOUT_LIVEKITS = View(
     meter_name="livekit-agents",
@@ -33,6 +41,8 @@ _WITHOUT_LIVEKITS = View(
 """LiveKit counts model calls by the conventions' names too, without those that were cut off."""
 EXPORT_EVERY_MS = 1000
 """A job process that is killed loses at most what came in this time."""
+END_S = 2.0
+"""So long is waited for exporters that are taken away; an endpoint may not answer."""
 
 
 @dataclass(slots=True)
@@ -41,53 +51,86 @@ class Providers:
 
     tracer: Any
     meter: Any
-    owned: bool
-    """True where the providers are ours: nobody else flushes them."""
     logger: Any = None
     """Ours, or None: as the application set it."""
+    tracer_is_ours: bool = False
+    meter_is_ours: bool = False
+    beside: OwnMeters | None = None
+    """Counts what the application's meter provider counts, for an Aden server."""
+    livekit_metrics: bool = False
+    """True where LiveKit's own metrics of model calls stay in our meter provider."""
     url: str | None = None
     key: str | None = field(default=None, repr=False)
+    wanted: Destinations = field(default_factory=Destinations)
     losses: Losses = field(default_factory=Losses)
-    tells_frameworks: bool = False
-    """True where what frameworks tell of model calls is dropped, and we tell it instead."""
-    exporting: BatchSpanProcessor | None = None
-    """What we added to a tracer provider of the application's."""
-    open_spans: OpenSpans | None = None
+    ended: bool = False
     _flushing: Background | None = None
+
+    @property
+    def counted_in(self) -> Sequence[CountedIn]:
+        """Where calls are counted.
+
+        LiveKit's own metrics of model calls are dropped in our meter provider, and never come to
+        the one beside an application's: there we tell of LiveKit's calls as well.
+        """
+        tells = self.meter_is_ours and not self.livekit_metrics
+        at = (CountedIn(self.meter, tells),)
+        return at if self.beside is None else (*at, CountedIn(self.beside, True))
+
+    def is_as(self, other: "Providers") -> bool:
+        """Whether setting this up would come to what *other* is."""
+        return (
+            not other.ended
+            and self.tracer is other.tracer
+            and self.meter is other.meter
+            and (self.url, self.key, self.wanted) == (other.url, other.key, other.wanted)
+        )
 
     def begin_flush(self) -> Background:
         """Start to export what is queued; what was begun and is stuck is not begun again."""
         if self._flushing is None or not self._flushing.running:
-            each = (self.tracer, self.meter, self.logger)
+            each = (self.tracer, self.meter, self.beside, self.logger)
             flushes = (getattr(provider, "force_flush", None) for provider in each)
             self._flushing = Background(*(flush for flush in flushes if callable(flush)))
         return self._flushing
 
     def end_open_spans(self) -> None:
         """The process ends: what is open now, nobody will end any more."""
-        if self.open_spans is not None:
-            self.open_spans.end_all()
+        if self.tracer_is_ours:
+            _own.open_spans.end_all()
 
     def shutdown(self) -> None:
-        """Stop exporting. A provider of the application's goes on without us."""
-        if self.exporting is not None:
-            self.exporting.shutdown()  # type: ignore[no-untyped-call]
-        if self.owned:
-            self.tracer.shutdown()
-            self.meter.shutdown()
-            if self.logger is not None:
-                self.logger.shutdown()
+        """Stop exporting. The providers stay, ours empty: the global ones can be set once."""
+        self.ended = True
+        ends = [partial(slot.fill, ()) for provider, slot in _slots if provider() is self.tracer]
+        ends += [partial(_own.events.fill, ())] if self.logger is not None else []
+        meters = [self.meter if self.meter_is_ours else None, self.beside]
+        stops = [partial(each.fill, None) for each in meters if each is not None]
+        Background(*ends, *stops).wait(time.monotonic() + END_S)
 
 
-_attached: "weakref.WeakSet[Any]" = weakref.WeakSet()
-"""Providers that have a `BudgetSpanProcessor`: the SDK knows no way to take one back."""
-_made: Providers | None = None
-"""The providers that we made in this process."""
+class _Own:
+    """The providers that we made in this process; each is made once and set as the global one."""
+
+    def __init__(self) -> None:
+        self.tracer: TracerProvider | None = None
+        self.open_spans = OpenSpans()
+        self.sampler = False
+        self.meters: OwnMeters | None = None
+        self.livekit_metrics = False
+        self.logger: LoggerProvider | None = None
+        self.events = LogSlot()
+
+
+_own = _Own()
+_slots: "list[tuple[weakref.ref[Any], SpanSlot]]" = []
+"""Tracer providers that we are attached to, and our place in them."""
+_latest: Providers | None = None
 
 
 def no_export() -> Providers:
     """The providers that are there, nothing added."""
-    return Providers(trace.get_tracer_provider(), metrics.get_meter_provider(), owned=False)
+    return Providers(trace.get_tracer_provider(), metrics.get_meter_provider())
 
 
 def set_up(
@@ -101,6 +144,7 @@ def set_up(
     """Attach to the providers that are there; make our own where none is and something is to send.
 
     Without anything to send the global providers stay unset, so that the app may set its own.
+    What was set up before is replaced, unless it is the same.
 
     Args:
         url: Base URL of an Aden server.
@@ -109,101 +153,130 @@ def set_up(
         meter: The provider of metrics; None: the global one.
         livekit_metrics: Leave LiveKit's own metrics of model calls in our meter provider.
     """
-    global _made  # noqa: PLW0603 - the SDK's global providers can be set once
-    current = tracer or trace.get_tracer_provider()
-    if _made is not None and current is _made.tracer and (meter is None or meter is _made.meter):
-        return _made  # by the zero-code launch, before anything was imported
-    wanted = destinations(os.environ, server=bool(url and key))
-    losses = Losses()
-    exporters = Exporters(losses, url, key)
-    if isinstance(current, trace.ProxyTracerProvider) and wanted:
-        made = _made = _ours(wanted, exporters, livekit_metrics=livekit_metrics)
-    else:
-        made = _theirs(current, meter, exporters, sends=bool(url and key))
-    made.url, made.key, made.losses = url, key, losses
-    _add_processor(made.tracer)
-    _show_losses(made)
+    global _latest  # noqa: PLW0603 - what exports in this process
+    wanted = destinations(os.environ, url if key else None)
+    made = Providers(
+        tracer or trace.get_tracer_provider(),
+        meter or metrics.get_meter_provider(),
+        url=url,
+        key=key,
+        wanted=wanted,
+    )
+    if _latest is not None:
+        if made.is_as(_latest):
+            return _latest
+        _latest.shutdown()
+    exporters = Exporters(made.losses, url, key)
+    _set_up_spans(made, wanted, exporters)
+    _set_up_metrics(made, wanted, exporters, livekit_metrics=livekit_metrics)
+    _set_up_events(made, wanted, exporters)
+    show_losses(made.losses, [each.meter_provider for each in made.counted_in])
+    _latest = made
     return made
 
 
-def _theirs(current: Any, meter: Any, exporters: Exporters, *, sends: bool) -> Providers:
-    """The application's own; spans go to an Aden server as well, where there is one."""
-    exporting = None
-    if sends and callable(add := getattr(current, "add_span_processor", None)):
-        exporting = _batched(exporters, "aden")
-        if exporting is not None:
-            add(exporting)
-    meter = meter or metrics.get_meter_provider()
-    return Providers(current, meter, owned=False, exporting=exporting)
+def _set_up_spans(made: Providers, wanted: Destinations, exporters: Exporters) -> None:
+    names = wanted.traces
+    if isinstance(made.tracer, trace.ProxyTracerProvider) and names:
+        made.tracer = _own_tracer()
+    made.tracer_is_ours = made.tracer is _own.tracer
+    if not made.tracer_is_ours:
+        names = _to_aden(made.tracer, made, "traces")
+    if (slot := _slot_in(made.tracer)) is not None:
+        exporting = [each for name in names if (each := _batched(exporters, name)) is not None]
+        kept = made.tracer_is_ours and _own.sampler
+        slot.fill([KeptSpans(each) for each in exporting] if kept else exporting)
 
 
-def _ours(wanted: Destinations, exporters: Exporters, *, livekit_metrics: bool) -> Providers:
-    resource = Resource.create({"telemetry.distro.name": "aden-py"})
-    open_spans = OpenSpans()
-    sampler = sampler_named(os.environ)
-    tracer = TracerProvider(sampler, resource, shutdown_on_exit=False)
-    tracer.add_span_processor(open_spans)
-    for name in wanted.traces:
-        if (spans := _batched(exporters, name)) is not None:
-            tracer.add_span_processor(KeptSpans(spans) if sampler else spans)
-    meter = MeterProvider(
-        _readers(wanted, exporters),
-        resource=resource,
-        shutdown_on_exit=False,
-        views=() if livekit_metrics else (_WITHOUT_LIVEKITS,),
-    )
-    trace.set_tracer_provider(tracer)
-    metrics.set_meter_provider(meter)
-    logger = _logger(wanted, exporters, resource)
-    return Providers(
-        tracer,
-        meter,
-        owned=True,
-        logger=logger,
-        tells_frameworks=not livekit_metrics and metrics.get_meter_provider() is meter,
-        open_spans=open_spans,
-    )
+def _own_tracer() -> TracerProvider:
+    if _own.tracer is None:
+        sampler = sampler_named(os.environ)
+        _own.sampler = sampler is not None
+        _own.tracer = TracerProvider(sampler, _resource(), shutdown_on_exit=False)
+        _own.tracer.add_span_processor(_own.open_spans)
+        trace.set_tracer_provider(_own.tracer)
+    return _own.tracer
 
 
-def _batched(exporters: Exporters, name: str) -> BatchSpanProcessor | None:
+def _slot_in(tracer: Any) -> SpanSlot | None:
+    """Our place in a provider, which also gets our processor; None: it takes none."""
+    found = next((slot for provider, slot in _slots if provider() is tracer), None)
+    if found is None and callable(add := getattr(tracer, "add_span_processor", None)):
+        found = SpanSlot()
+        add(found)
+        add(BudgetSpanProcessor())
+        _slots.append((weakref.ref(tracer), found))
+    return found
+
+
+def _batched(exporters: Exporters, name: str) -> SpanProcessor | None:
     exporter = exporters.spans(name)
     return None if exporter is None else AccountedSpanProcessor(exporter, EXPORT_EVERY_MS)
 
 
-def _readers(wanted: Destinations, exporters: Exporters) -> list[MetricReader]:
-    made = (exporters.metrics(name) for name in wanted.metrics)
-    return [
-        PeriodicExportingMetricReader(exporter, export_interval_millis=EXPORT_EVERY_MS)
-        for exporter in made
-        if exporter is not None
-    ]
+def _to_aden(provider: Any, made: Providers, signal: Signal) -> tuple[str, ...]:
+    """What we add to a provider of the application's: nothing but the way to an Aden server."""
+    if not made.url or not made.key or sends_to(provider, at(made.url, signal)):
+        return ()
+    return ("aden",)
 
 
-def _logger(wanted: Destinations, exporters: Exporters, resource: Resource) -> Any:
-    """Ours where events are to be sent and nobody else has set one."""
-    made = [exporter for name in wanted.logs if (exporter := exporters.logs(name)) is not None]
-    if not made or type(_logs.get_logger_provider()).__name__ != "ProxyLoggerProvider":
-        return None
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    for exporter in made:
-        provider.add_log_record_processor(
-            BatchLogRecordProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
-        )
-    _logs.set_logger_provider(provider)
-    return provider
+def _set_up_metrics(
+    made: Providers, wanted: Destinations, exporters: Exporters, *, livekit_metrics: bool
+) -> None:
+    if type(made.meter).__name__ == "_ProxyMeterProvider" and wanted.metrics:
+        made.meter = _own_meters(livekit_metrics=livekit_metrics)
+    made.meter_is_ours = made.meter is _own.meters
+    made.livekit_metrics = _own.livekit_metrics
+    if made.meter_is_ours:
+        made.meter.fill(partial(_metered, exporters, wanted.metrics))
+    elif names := _to_aden(made.meter, made, "metrics"):
+        # Not a reader in the application's own: its views would change what is counted, and its
+        # other metrics would leave as well.
+        made.beside = OwnMeters()
+        made.beside.fill(partial(_metered, exporters, names))
 
 
-def _add_processor(tracer: Any) -> None:
-    if callable(add := getattr(tracer, "add_span_processor", None)) and tracer not in _attached:
-        add(BudgetSpanProcessor())
-        _attached.add(tracer)
+def _own_meters(*, livekit_metrics: bool) -> OwnMeters:
+    if _own.meters is None:
+        _own.meters, _own.livekit_metrics = OwnMeters(), livekit_metrics
+        metrics.set_meter_provider(_own.meters)
+    return _own.meters
 
 
-def _show_losses(made: Providers) -> None:
-    meter = made.meter.get_meter("aden")
-    meter.create_observable_counter(
-        names.METRIC_LOST,
-        [made.losses.observe],
-        unit="{item}",
-        description="Spans, data points and events that were not delivered.",
+def _metered(exporters: Exporters, names: Sequence[str]) -> MeterProvider:
+    made = (exporters.metrics(name) for name in names)
+    return MeterProvider(
+        [
+            PeriodicExportingMetricReader(exporter, export_interval_millis=EXPORT_EVERY_MS)
+            for exporter in made
+            if exporter is not None
+        ],
+        resource=_resource(),
+        shutdown_on_exit=False,
+        views=() if _own.livekit_metrics else (_WITHOUT_LIVEKITS,),
     )
+
+
+def _set_up_events(made: Providers, wanted: Destinations, exporters: Exporters) -> None:
+    """Through ours where events are to be sent and nobody else has set one."""
+    current = _logs.get_logger_provider()
+    if type(current).__name__ == "ProxyLoggerProvider" and wanted.logs and _own.logger is None:
+        current = _own.logger = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
+        _own.logger.add_log_record_processor(_own.events)
+        _logs.set_logger_provider(_own.logger)
+    if _own.logger is None or current is not _own.logger:
+        return
+    made.logger = _own.logger
+    exporting = (exporters.logs(name) for name in wanted.logs)
+    _own.events.fill(
+        [
+            BatchLogRecordProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
+            for exporter in exporting
+            if exporter is not None
+        ]
+    )
+
+
+def _resource() -> Resource:
+    return Resource.create({"telemetry.distro.name": "aden-py"})

@@ -5,6 +5,8 @@ a redirect for a success.
 """
 
 import json
+import os
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,19 +37,22 @@ class AccountedSession(requests.Session):
     def __init__(self, signal: Signal) -> None:
         super().__init__()
         self._signal = signal
+        self._pid = os.getpid()
         self.latest = Outcome()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """`requests.Session.send`, without following redirects: a POST would become a GET."""
+        if os.getpid() != self._pid:  # the parent goes on to use the connections that are open
+            self._pid = os.getpid()
+            self.connect_anew()
         kwargs["allow_redirects"] = False
+        if isinstance(self.verify, str):  # before what the environment says for others
+            kwargs["verify"] = self.verify
         self.latest = Outcome("other")
         try:
             response = super().send(request, **kwargs)
-        except requests.Timeout:
-            self.latest = Outcome("timeout")
-            raise
-        except requests.RequestException as error:
-            self.latest = Outcome("connection", detail=type(error).__name__)
+        except OSError as error:  # which requests' own errors are
+            self.latest = Outcome(_cause(error), detail=_why(error))
             raise
         self.latest = outcome_of(
             self._signal, response.status_code, dict(response.headers), response.content
@@ -55,9 +60,97 @@ class AccountedSession(requests.Session):
         return response
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """`requests.Session.prepare_request`; an endpoint that is no URL is told as such."""
-        self.latest = Outcome("bad_url")
-        return super().prepare_request(request)
+        """`requests.Session.prepare_request`, whose errors show the header or the URL.
+
+        A password in ``.netrc`` does not take the place of a header that was given.
+        """
+        try:
+            prepared = super().prepare_request(request)
+        except requests.RequestException as error:
+            self.latest = Outcome(_cause(error))
+            raise type(error)(f"the request cannot be made: {type(error).__name__}") from None
+        given = {name.lower(): value for name, value in (request.headers or {}).items()}
+        if "authorization" in given:
+            prepared.headers["authorization"] = given["authorization"]
+        return prepared
+
+    def connect_anew(self) -> None:
+        """Forget the connections that are open."""
+        for prefix in list(self.adapters):
+            self.mount(prefix, requests.adapters.HTTPAdapter())
+
+
+_TO_ADEN = frozenset({"authorization", "content-encoding", "content-length", "content-type"})
+"""Headers that an Aden server gets; else those of ``OTEL_EXPORTER_OTLP_HEADERS`` would go along."""
+
+
+class AdenSession(AccountedSession):
+    """To an Aden server: nobody else gets its key, and it gets nobody else's."""
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__(signal)
+        self.connect_anew()
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """With its own headers alone."""
+        prepared = super().prepare_request(request)
+        for name in [*prepared.headers]:
+            if name.lower() not in _TO_ADEN and name.lower() != "user-agent":
+                del prepared.headers[name]
+        return prepared
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Over a proxy only what is encrypted; plain http goes to this machine."""
+        if (request.url or "").startswith("http:"):
+            kwargs["proxies"] = {}
+        return super().send(request, **kwargs)
+
+    def connect_anew(self) -> None:
+        """Trust whom the policy is fetched from: the system's certificates, or SSL_CERT_FILE's."""
+        super().connect_anew()
+        self.mount("https://", _SystemsTrust())
+
+
+class _SystemsTrust(requests.adapters.HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """With Python's own context, to which requests adds what it trusts itself."""
+        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """The same behind a proxy."""
+        kwargs["ssl_context"] = ssl.create_default_context()
+        return super().proxy_manager_for(*args, **kwargs)
+
+
+_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (requests.Timeout, "timeout"),
+    (requests.exceptions.SSLError, "certificate"),
+    (requests.exceptions.ProxyError, "proxy"),
+    (requests.exceptions.InvalidHeader, "bad_header"),
+    (requests.exceptions.InvalidProxyURL, "proxy"),
+    (requests.exceptions.InvalidURL, "bad_url"),
+    (requests.exceptions.InvalidSchema, "bad_url"),
+    (requests.exceptions.MissingSchema, "bad_url"),
+    (requests.RequestException, "connection"),
+)
+
+
+def _cause(error: OSError) -> str:
+    """What else an ``OSError`` is about: a file of certificates that is not there."""
+    if isinstance(error, requests.exceptions.SSLError) and "VERIFY_FAILED" not in str(error):
+        return "tls"
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "certificate")
+
+
+def _why(error: BaseException) -> str:
+    """The system's own words, which hold no secret; else the kind of the error."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno and found.strerror:
+            return str(found.strerror)
+        found = found.__cause__ or found.__context__
+    said = str(error) if not isinstance(error, requests.RequestException) else ""
+    return said[:_MAX_DETAIL] or type(error).__name__
 
 
 def outcome_of(signal: Signal, status: int, headers: dict[str, str], body: bytes) -> Outcome:

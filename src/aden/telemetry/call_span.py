@@ -2,6 +2,7 @@
 
 import time
 import timeit
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -37,7 +38,11 @@ class CallSpan:
         self._first_chunk_at: float | None = None
 
     def start(
-        self, tracer: Tracer, instruments: Instruments, capture: Capture | None, request: Request
+        self,
+        tracer: Tracer,
+        instruments: Sequence[Instruments],
+        capture: Capture | None,
+        request: Request,
     ) -> None:
         """Open the span with the call in its context, so that span processors find it."""
         self._instruments = instruments
@@ -157,13 +162,15 @@ class CallSpan:
         if record.response_model is not None:
             labels[names.RESPONSE_MODEL] = record.response_model
         if ttfc is not None:
-            self._instruments.first_chunk(ttfc, labels, self.context)
+            for each in self._instruments:
+                each.first_chunk(ttfc, labels, self.context)
         labels |= answer.labels
         if failure is not None:
             labels[names.ERROR_TYPE] = failure
         usage = record.usage
         tokens = (usage.input_tokens, usage.output_tokens)
-        self._instruments.finished(seconds, labels, tokens, self.context)
+        for each in self._instruments:
+            each.finished(seconds, labels, tokens, self.context)
 
 
 def error_type(error: BaseException) -> str:

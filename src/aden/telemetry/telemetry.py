@@ -1,7 +1,9 @@
 """Spans and metrics of one process, made from the providers it was given."""
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
@@ -33,11 +35,22 @@ class ShowOptions:
 
     proposed_cost: bool = False
     """The cost also by the names that are proposed for the conventions."""
-    frameworks_operations: bool = False
-    """The conventions' metrics also of calls whose span is a framework's, which else tells them."""
 
 
 SHOWS = ShowOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class CountedIn:
+    """Where calls are counted."""
+
+    meter_provider: Any = None
+    """None: the global one."""
+    frameworks_operations: bool = False
+    """By the conventions' metrics also calls whose span is a framework's, as it tells none here."""
+
+
+GLOBAL = (CountedIn(),)
 
 
 class Telemetry:
@@ -47,14 +60,21 @@ class Telemetry:
         self,
         version: str,
         tracer_provider: Any = None,
-        meter_provider: Any = None,
+        counted_in: Sequence[CountedIn] = GLOBAL,
         logger_provider: Any = None,
         completion_hook: Any = None,
         content: ContentOptions = DEFAULTS,
         shows: ShowOptions = SHOWS,
     ) -> None:
         self._tracer = _tracer(version, tracer_provider)
-        self._instruments = Instruments(_meter(version, meter_provider))
+        self._instruments = [
+            Instruments(_meter(version, each.meter_provider)) for each in counted_in
+        ]
+        self._tells_frameworks = [
+            instruments
+            for instruments, each in zip(self._instruments, counted_in, strict=True)
+            if each.frameworks_operations
+        ]
         self._capture: Capture | None = None
         self._shows = shows
         scope = (SCOPE, version, SCHEMA_URL)
@@ -97,9 +117,10 @@ class Telemetry:
 
     def count(self, record: CallRecord, frameworks: str | None = None) -> None:
         """Count a settled call; *frameworks*: the operation that a framework's span is for."""
-        quietly(lambda: self._instruments.settled(record))
-        if frameworks is not None and self._shows.frameworks_operations:
-            quietly(lambda: self._instruments.operation(record, frameworks))
+        self._each(lambda instruments: instruments.settled(record))
+        if frameworks is not None:
+            for each in self._tells_frameworks:
+                quietly(partial(each.operation, record, frameworks))
 
     def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
         """Tell of a refusal as an event."""
@@ -112,11 +133,15 @@ class Telemetry:
 
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """Count an answer of the ledger: *outcome* is ``granted``, ``refused`` or what failed."""
-        quietly(lambda: self._instruments.reserved(seconds, system, outcome))
+        self._each(lambda instruments: instruments.reserved(seconds, system, outcome))
 
     def failed(self, what: str) -> None:
         """Count a leg of the gate that could not be evaluated: ``hook``, ``ledger``, ``gate``."""
-        quietly(lambda: self._instruments.failed(what))
+        self._each(lambda instruments: instruments.failed(what))
+
+    def _each(self, count: Callable[[Instruments], None]) -> None:
+        for instruments in self._instruments:
+            quietly(partial(count, instruments))
 
 
 def _tracer(version: str, provider: Any) -> trace.Tracer | None:

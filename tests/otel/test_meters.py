@@ -1,0 +1,162 @@
+"""Our meter provider goes on over forks, uninstruments and other set-ups, and counts once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from aden.otel.meters import OwnMeters
+from aden.testing import OpenAIServer
+from otlp_sink import OTLPSink
+
+
+class Reader(InMemoryMetricReader):
+    """What one SDK provider has counted."""
+
+    def counted(self) -> dict[str, Any]:
+        """Each metric's only value; of a histogram its sum."""
+        data = self.get_metrics_data()
+        found = [
+            metric
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        ]
+        points = {metric.name: metric.data.data_points[0] for metric in found}
+        return {
+            name: getattr(each, "value", getattr(each, "sum", 0)) for name, each in points.items()
+        }
+
+
+def made(reader: Reader) -> MeterProvider:
+    """An SDK provider with one reader."""
+    return MeterProvider([reader], shutdown_on_exit=False)
+
+
+def instruments(meters: OwnMeters) -> Callable[[int], None]:
+    """One of each kind; records a number on them all."""
+    meter = meters.get_meter("app", "1")
+    seen = [0]
+    counter, level = meter.create_counter("counter"), meter.create_up_down_counter("level")
+    sizes, gauge = meter.create_histogram("sizes", unit="By"), meter.create_gauge("gauge")
+    for create in (
+        meter.create_observable_counter,
+        meter.create_observable_gauge,
+        meter.create_observable_up_down_counter,
+    ):
+        create(create.__name__, [lambda _options: [Observation(seen[0])]])
+
+    def record(number: int) -> None:
+        counter.add(number)
+        level.add(number)
+        sizes.record(number)
+        gauge.set(number)
+        seen[0] = number
+
+    return record
+
+
+KINDS = (
+    *("counter", "level", "sizes", "gauge", "create_observable_counter"),
+    *("create_observable_gauge", "create_observable_up_down_counter"),
+)
+
+
+def test_instruments_record_where_the_provider_is_filled_now() -> None:
+    """Nowhere, in one place, in another, each from zero; whenever they were made."""
+    meters, first, second = OwnMeters(), Reader(), Reader()
+    record = instruments(meters)
+    record(1)
+    meters.fill(partial(made, first))
+    record(2)
+    assert first.counted() == dict.fromkeys(KINDS, 2)
+    meters.fill(partial(made, second))
+    record(3)
+    later = instruments(meters)
+    later(0)
+    expected = dict.fromkeys(KINDS, 3) | {"gauge": 0}
+    assert second.counted() == expected, "the first callbacks of a name stay, as in the SDK"
+    meters.fill(None)
+    record(4)
+    assert meters.force_flush()
+
+
+def test_a_name_that_is_not_allowed_is_refused_where_it_is_given() -> None:
+    """Not at the first measurement."""
+    meters = OwnMeters()
+    meters.fill(partial(made, Reader()))
+    with pytest.raises(Exception, match="1 & 2"):
+        meters.get_meter("app").create_counter("1 & 2")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_begins_at_zero_and_with_locks_of_its_own() -> None:
+    """What the parent counted is the parent's to tell, whatever its threads were doing."""
+    meters = OwnMeters()
+    readers: list[Reader] = []
+
+    def anew() -> MeterProvider:
+        readers.append(Reader())
+        return made(readers[-1])
+
+    meters.fill(anew)
+    record = instruments(meters)
+    record(5)
+    with meters._lock:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                record(2)
+                code = 0 if readers[-1].counted() == dict.fromkeys(KINDS, 2) else 2
+            finally:
+                os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert readers[-1].counted()["counter"] == 5
+
+
+FORKS = """
+import multiprocessing as mp, openai, sys, aden
+
+def ask():
+    client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Hi"}])
+
+if __name__ == "__main__":
+    aden.instrument(budgets=[], ledger="memory:")
+    for _ in range(10):
+        ask()
+    children = [mp.get_context("fork").Process(target=ask) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_children_of_a_busy_process_count_their_own_calls_and_use_their_own_connections(
+    server: OpenAIServer,
+) -> None:
+    """Thirteen calls are thirteen: a child tells nothing of its parent's once more."""
+    with OTLPSink() as sink:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "ADEN_"))}
+        done = subprocess.run(
+            [sys.executable, "-c", FORKS, server.base_url],
+            env=clean | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "ADEN_FLUSH_TIMEOUT": "10"},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert sink.total("aden.client.decisions") == 13
+        assert len([span for span in sink.spans if span.name == "chat gpt-4o"]) == 13
+        assert sink.broken == []
+        assert "not taken" not in done.stderr
