@@ -11,7 +11,7 @@ from aden.instrumentation.openai.caps import OPENAI_HOSTS
 from aden.instrumentation.openai.common import described
 from aden.instrumentation.openai.embeddings import measure
 from aden.instrumentation.openai.endings import of_choices
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import get, given, items, text, texts
 from aden.metering.attempt import Attempt
 
@@ -80,6 +80,18 @@ def _saw_text(attempt: Attempt, choice: Any) -> None:
         attempt.saw_text(said)
 
 
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import prompt_content
+
+    return prompt_content.COMPLETIONS
+
+
 ENDPOINT = Endpoint(
-    describe, chat.rewrite, read, feed, caps=("max_tokens",), ending=of_choices({"text": ""})
+    describe,
+    chat.rewrite,
+    read,
+    feed,
+    _content,
+    caps=("max_tokens",),
+    ending=of_choices({"text": ""}),
 )

@@ -68,7 +68,12 @@ def _reference(url: str, modality: str) -> UriPart:
 
 def digest(data: str) -> str:
     """What stands for data that belongs on no span."""
-    return "sha256:" + hashlib.sha256(data.encode("utf-8", "replace")).hexdigest()
+    return digest_of_bytes(data.encode("utf-8", "replace"))
+
+
+def digest_of_bytes(data: bytes | bytearray) -> str:
+    """What stands for bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def read_json(text: Any) -> Any:

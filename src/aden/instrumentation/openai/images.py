@@ -7,7 +7,7 @@ from aden.core.estimate import text_size
 from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.common import described, rewrite
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.measuring import IMAGE_TOKENS
 from aden.instrumentation.openai.parameters import get, given
 from aden.metering.attempt import Attempt
@@ -96,4 +96,10 @@ def _count(value: Any) -> int:
     return len(value) if isinstance(value, list) else 1
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import prompt_content
+
+    return prompt_content.IMAGES
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)

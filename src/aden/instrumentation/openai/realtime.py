@@ -6,7 +6,7 @@ from typing import Any
 
 from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
 from aden.instrumentation.openai.parameters import failure, get, metadata_of
@@ -19,6 +19,9 @@ SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
 (https://platform.openai.com/docs/guides/realtime-costs)."""
 _CAPS = ("max_output_tokens", "max_response_output_tokens")
 """The second is the name in the beta."""
+ADDED, TOLD = "_items", "_instructions"
+"""Under which a `SocketMeter` puts what was added to the conversation since the last response, and
+the instructions of the session."""
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 
@@ -152,5 +155,11 @@ def settings_of(event: Mapping[str, Any]) -> dict[str, Any]:
     return {name: cap for name in _CAPS if (cap := token_count(get(session, name)))}
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed, caps=_CAPS[:1])
-BETA = Endpoint(describe, rewrite, read, feed, caps=_CAPS[1:])
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import realtime_content
+
+    return realtime_content
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content, caps=_CAPS[:1])
+BETA = Endpoint(describe, rewrite, read, feed, _content, caps=_CAPS[1:])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,8 +21,12 @@ from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider
+from aden.telemetry.content import Content
+from aden.telemetry.quiet import quietly
 
 CREATE = "response.create"
+MAX_ITEMS = 100
+"""Of a conversation's items that are kept to be shown with the next response."""
 Begin = Callable[[Request, Mapping[str, Any]], Call]
 """(request, its parameters) → its call, not yet admitted."""
 _BUSY = "conversation_already_has_active_response"
@@ -80,6 +85,8 @@ class SocketMeter:
         self._transcriber = ""
         self._session = f"session_{uuid.uuid4().hex}"
         self._said = (0, 0)
+        self._items: deque[Any] = deque(maxlen=MAX_ITEMS)
+        self._instructions: Any = None
         self._asked: list[_Open] = []
         self._answering: dict[str, _Open] = {}
         if model is not None and from_start:
@@ -98,7 +105,29 @@ class SocketMeter:
             with contextlib.suppress(Exception):
                 text, tokens = realtime.said_by(event)
                 self._said = self._said[0] + text, self._said[1] + tokens
+                self._keep(event)
         return None
+
+    def _keep(self, event: Mapping[str, Any]) -> None:
+        """What a client's event adds to what is said, where that is captured."""
+        if not self.meter.telemetry.wants_content:
+            return
+        if event.get("type") == "conversation.item.create":
+            self._items.append(event.get("item"))
+        elif event.get("type") == "session.update":
+            told = get(event.get("session"), "instructions")
+            self._instructions = self._instructions if told is None else told
+
+    def _ask(self, call: Call, event: Mapping[str, Any]) -> None:
+        """Read what is said with a request, where that is captured."""
+        if not self.meter.telemetry.wants_content:
+            return
+        asked = event
+        if self._model is not None:
+            added = {realtime.ADDED: list(self._items), realtime.TOLD: self._instructions}
+            asked = {**(event.get("response") or {}), **added}
+            self._items.clear()
+        quietly(lambda: self._endpoint.ask(call, asked))
 
     def foreseen(self, tokens: int) -> Call:
         """The call of what the server is about to begin, when it has heard *tokens* more."""
@@ -128,6 +157,7 @@ class SocketMeter:
         """An admitted request goes out now."""
         name = get(get(event.get("response"), "metadata"), _NAME)
         lane = str(event.get("stream_id", ""))
+        self._ask(call, event)
         self._asked.append(self._open(call, event.get("event_id"), lane, name))
 
     def not_sent(self, call: Call, error: BaseException) -> None:
@@ -274,7 +304,11 @@ class SocketMeter:
         request = transcripts.of_session(described, self._transcriber)
         call = self.begin(request, {"model": self._transcriber})
         begun_by_provider(self.meter, call)
-        transcripts.read(call.attempt(request), event)
+        sending = Sending(self.meter, call, request)
+        sending.begin()
+        if self.meter.telemetry.wants_content:
+            call.content = Content()
+        transcripts.ENDPOINT.note(sending, event)
         self.meter.settle(call)
 
     def _take(self, lane: str, response: Any) -> _Open | None:
@@ -294,6 +328,7 @@ class SocketMeter:
         else:
             call = self.begin(request, asked)
             begun_by_provider(self.meter, call)
+        self._ask(call, {})
         return self._open(call, None, "")
 
     def _failed(self, event: dict[str, Any], lane: str) -> None:

@@ -7,7 +7,7 @@ from aden.core.estimate import text_size
 from aden.core.request import Request
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.common import described, rewrite
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import get
 from aden.metering.attempt import Attempt
 
@@ -54,4 +54,10 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
     return True
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import prompt_content
+
+    return prompt_content.SPEECH
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)

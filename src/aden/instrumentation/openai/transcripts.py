@@ -8,7 +8,7 @@ from aden.core.estimate import text_size
 from aden.core.request import Request
 from aden.core.usage import Usage, milliseconds, token_count
 from aden.instrumentation.openai.common import described, rewrite
-from aden.instrumentation.openai.endpoint import Endpoint
+from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.uploads import duration
 from aden.metering.attempt import Attempt
@@ -98,4 +98,10 @@ def _read_duration(attempt: Attempt, seconds: object) -> bool:
     return attempt.outcome == "reported"
 
 
-ENDPOINT = Endpoint(describe, rewrite, read, feed)
+def _content() -> ContentReader:
+    from aden.instrumentation.openai import prompt_content
+
+    return prompt_content.TRANSCRIPTS
+
+
+ENDPOINT = Endpoint(describe, rewrite, read, feed, _content)
