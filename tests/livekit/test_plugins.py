@@ -96,6 +96,7 @@ async def test_a_plugin_that_keeps_its_model_is_priced_at_its_own(lane: Lane) ->
         ("MistralAI", "mistral-large-latest", "mistral_ai"),
         ("livekit", "openai/gpt-4o", "livekit"),
         ("unknown", "gpt-4o", "unknown"),
+        ("Groq", "llama-3.3-70b-versatile", "groq"),
         ("127.0.0.1:8000", "gpt-4o", "openai"),
         ("api.groq.com", "llama-3.3-70b-versatile", "groq"),
     ],

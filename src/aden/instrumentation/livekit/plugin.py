@@ -20,11 +20,14 @@ def address_of(plugin: Any) -> tuple[str | None, int | None]:
 
 
 def provider_name(plugin: Any) -> str:
-    """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL."""
+    """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL.
+
+    What the conventions do not list is in lower case, as price tables have it ("deepgram").
+    """
     host, _ = address_of(plugin)
     if host is not None:
         return provider_of(plugin, host)
     label = str(plugin.provider or "unknown")
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
     normalise = getattr(trace_types, "gen_ai_provider_name", None)
-    return str((normalise(label) if normalise else None) or label)
+    return str((normalise(label) if normalise else None) or label).lower()

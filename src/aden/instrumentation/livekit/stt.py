@@ -96,7 +96,7 @@ def _whole(meter: Meter, stt: Any, sound: Any, *, exact: bool) -> Request:
     frames = sound if isinstance(sound, list) else [sound]
     heard_ms = round(sum(frame.duration for frame in frames) * 1000)
     request = request_for(meter, stt, heard_ms, stream=False, exact=exact)
-    return replace(request, service_tier=_PRERECORDED.get(request.provider.lower()))
+    return replace(request, service_tier=_PRERECORDED.get(request.provider))
 
 
 _PRERECORDED = {"deepgram": "batch"}
