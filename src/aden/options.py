@@ -53,6 +53,8 @@ class MeterOptions:
             the `RefusedTurn`.
         filler_message: Said to a caller whom a throttle lets wait longer than 700 ms
             (``ADEN_FILLER_MESSAGE``; default: nothing is said).
+        refuse_speech: A LiveKit session whose STT or TTS is refused does not start
+            (``ADEN_REFUSE_SPEECH``; default False). What runs is never refused its speech.
         content_max_chars: Captured messages are cut to this many characters an attribute, the
             oldest first (``ADEN_CONTENT_MAX_CHARS``; default 65536).
     """
@@ -80,6 +82,7 @@ class MeterOptions:
     refusal_message: Message | None = None
     hand_over: HandOver | None = None
     filler_message: str | None = None
+    refuse_speech: bool | None = None
 
     def __post_init__(self) -> None:
         for name, (types, allowed) in _TYPES.items():
@@ -129,6 +132,7 @@ _TYPES: Mapping[str, tuple[type, str]] = {
     "fail_open": (bool, "True or False"),
     "hook_in_thread": (bool, "True or False"),
     "filler_message": (str, "a string"),
+    "refuse_speech": (bool, "True or False"),
     "trust_request_metadata": (bool, "True or False"),
     "hook_timeout_ms": (int, _MILLISECONDS),
     "busy_wait_ms": (int, _MILLISECONDS),

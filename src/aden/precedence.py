@@ -18,11 +18,15 @@ def gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
     timeout = options.hook_timeout_ms
     if timeout is None:
         timeout = settings.hook_timeout_ms
+    speech = options.refuse_speech
+    if speech is None:
+        speech = settings.refuse_speech
     wait = options.busy_wait_ms if options.busy_wait_ms is not None else settings.busy_wait_ms
     return GateOptions(
         fail_open=bool(fail_open),
         hook_timeout_ms=GateOptions().hook_timeout_ms if timeout is None else timeout,
         busy_wait_ms=wait,
+        refuse_speech=bool(speech),
         trust_request_metadata=options.trust_request_metadata,
         meter_foreign=settings.meter_foreign is not False,
         attribution=options.attribution or NOBODY,

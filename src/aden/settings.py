@@ -28,6 +28,7 @@ VARIABLES: Mapping[str, str] = {
     "ADEN_ON_REFUSAL": "say, raise, hand_over or close: what a LiveKit caller gets to hear.",
     "ADEN_REFUSAL_MESSAGE": "What is said to a LiveKit caller whose turn is refused.",
     "ADEN_FILLER_MESSAGE": "What is said to a LiveKit caller whom a throttle lets wait.",
+    "ADEN_REFUSE_SPEECH": "true: a LiveKit session whose STT or TTS is refused does not start.",
     "ADEN_CONTENT_MAX_CHARS": "Captured messages are cut to this many characters an attribute.",
     "ADEN_SEMCONV_OPT_IN": "gen_ai_cost: spans carry the cost also by the proposed gen_ai names.",
     "ADEN_LIVEKIT_METRICS": "true: LiveKit keeps its own gen_ai.client.* metrics; Aden adds none.",
@@ -59,6 +60,7 @@ class Settings:
     on_refusal: str | None = None
     refusal_message: str | None = None
     filler_message: str | None = None
+    refuse_speech: bool | None = None
     flush_timeout_s: float | None = None
     content_max_chars: int | None = None
     meter_foreign: bool | None = None
@@ -92,6 +94,7 @@ class Settings:
             hook_timeout_ms=_milliseconds(env, "ADEN_HOOK_TIMEOUT_MS"),
             busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
             hook_in_thread=_switch(env, "ADEN_HOOK_IN_THREAD"),
+            refuse_speech=_switch(env, "ADEN_REFUSE_SPEECH"),
             on_refusal=_one_of(env, "ADEN_ON_REFUSAL", heard),
             refusal_message=_text(env, "ADEN_REFUSAL_MESSAGE"),
             filler_message=_text(env, "ADEN_FILLER_MESSAGE"),

@@ -26,6 +26,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
         ("ADEN_LEDGER_REACH", "planet", "fleet"),
         ("ADEN_ON_REFUSAL", "shout", "hand_over"),
         ("ADEN_HOOK_IN_THREAD", "perhaps", "true"),
+        ("ADEN_REFUSE_SPEECH", "perhaps", "true"),
     ],
 )
 def test_a_wrong_variable_names_itself_its_value_and_what_is_allowed(
@@ -153,3 +154,11 @@ def test_what_callers_hear_is_said_in_code_or_by_the_environment() -> None:
     )
     options = MeterOptions(on_refusal="raise", filler_message="Wait.")
     assert gate_options(options, settings).heard == Heard("raise", "Goodbye.", None, "Wait.")
+
+
+def test_refusing_speech_at_a_session_s_start_is_asked_for() -> None:
+    """In code or by the environment; code wins."""
+    assert not gate_options(MeterOptions(), Settings()).refuse_speech
+    asked = Settings.from_env({"ADEN_REFUSE_SPEECH": "true"})
+    assert gate_options(MeterOptions(), asked).refuse_speech
+    assert not gate_options(MeterOptions(refuse_speech=False), asked).refuse_speech

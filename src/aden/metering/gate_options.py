@@ -17,6 +17,8 @@ class GateOptions:
     busy_wait_ms: int | None = None
     """How long a request waits for a refund when only open holds stand in its way; None: as its
     lane does."""
+    refuse_speech: bool = False
+    """Ask, before a session of a framework begins, whether its first speech is borne."""
     trust_request_metadata: bool = False
     meter_foreign: bool = True
     """Book calls that other instrumentations tell of."""
