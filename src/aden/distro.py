@@ -4,6 +4,7 @@ Nothing here raises: OpenTelemetry swallows what does, and the application would
 is heavy waits until the process imports something that makes requests.
 """
 
+import importlib
 import logging
 import os
 import sys
@@ -62,8 +63,7 @@ class AutoInstrumentor(AdenInstrumentor):
 
     def _instrument(self, **kwargs: Any) -> None:
         if is_helper():  # the children that it forks do run the application
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=_set_up_in_child)
+            _follow_into_children()
         else:
             _await_triggers()
 
@@ -71,6 +71,14 @@ class AutoInstrumentor(AdenInstrumentor):
 def is_helper() -> bool:
     """Whether this process is multiprocessing's fork server or resource tracker."""
     return any(helper in argument for argument in sys.orig_argv for helper in _HELPERS)
+
+
+def _follow_into_children() -> None:
+    if hasattr(os, "register_at_fork"):
+        # Handlers run in the order of their registration: a thread pool's lock, which the fork
+        # takes, must be free again before ours, for which OpenTelemetry starts such a pool.
+        importlib.import_module("concurrent.futures.thread")
+        os.register_at_fork(after_in_child=_set_up_in_child)
 
 
 def _set_up_in_child() -> None:

@@ -160,7 +160,7 @@ def shop(
             "AGENT_EXECUTOR": executor,
         }
         program = PROGRAMS / "exit_agent.py"
-        with Worker(program, path, variables, *options, python=python) as worker:
+        with Worker(program, path, variables, *options, command=(python,)) as worker:
             plane.wait_for_worker(LONG_S)
             yield Shop(worker, plane, sink, home)
 

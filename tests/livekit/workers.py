@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -76,12 +76,12 @@ class Worker:
         home: Path,
         variables: Mapping[str, str],
         *options: str,
-        python: str = sys.executable,
+        command: Sequence[str] = (sys.executable,),
     ) -> None:
         self._log = home / f"{program.stem}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [python, str(program), "start", "--simulation", *options],
+                [*command, str(program), "start", "--simulation", *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=home,

@@ -23,7 +23,8 @@ def ask(place: str) -> None:
 
 
 def main() -> None:
-    """Go through the places."""
+    """Go through the places; a fork server has imported already what LiveKit's has."""
+    multiprocessing.set_forkserver_preload(["concurrent.futures.thread", "openai"])
     for place in sys.argv[1:]:
         if place == "main":
             ask(place)

@@ -1,0 +1,82 @@
+"""The examples as a user runs them: a worker of their own, against a local provider."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from control_plane import SUCCESS, ControlPlane
+from workers import ROOT, Home, Worker
+
+from aden import Budget
+from aden.ledger import open_ledger
+from aden.testing import OpenAIServer
+
+EXAMPLES = ROOT / "examples"
+LAUNCH = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
+
+
+def test_an_agent_that_never_heard_of_aden_has_the_budgets_of_a_file(tmp_path: Path) -> None:
+    """Two calls, each shown on the console, on the account of its session and of the day."""
+    example = EXAMPLES / "livekit_zero_code"
+    assert "aden" not in (example / "agent.py").read_text().replace("heard of Aden", "")
+    budgets = (example / "budgets.toml").read_text()
+    with OpenAIServer() as provider, ControlPlane() as plane:
+        home = Home(tmp_path, provider, budgets)
+        variables = {
+            **home.environment,
+            **plane.environment,
+            "AGENT_TEXT_ONLY": "1",
+            "OTEL_TRACES_EXPORTER": "aden_console",
+            "OTEL_PYTHON_DISTRO": "aden",
+            "OTEL_PYTHON_CONFIGURATOR": "aden",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai",
+        }
+        with Worker(example / "agent.py", tmp_path, variables, command=LAUNCH) as worker:
+            plane.wait_for_worker()
+            for job in ("AJ_one", "AJ_two"):
+                plane.dispatch(job)
+            for job in ("AJ_one", "AJ_two"):
+                plane.wait_for(job, SUCCESS)
+            assert worker.terminate() == 0
+        records = home.journal()
+        assert {record.attribution.session_id for record in records} == {"AJ_one", "AJ_two"}
+        assert sum(record.cost for record in records) == provider.bill.total_nano_usd > 0
+        budget = Budget("calls", 10, window="day", timezone="Europe/Berlin")
+        assert _spent(home, budget) == provider.bill.total_nano_usd
+        assert (
+            len(re.findall(r"^\[aden\] .* gpt-4o-mini .* allow", worker.output, re.MULTILINE)) == 2
+        )
+
+
+def test_each_customer_has_a_budget_that_the_others_cannot_spend(tmp_path: Path) -> None:
+    """What a job's metadata says decides; the customer without money hears nothing of a model."""
+    with OpenAIServer() as provider, ControlPlane() as plane:
+        home = Home(tmp_path, provider)
+        variables = {
+            **home.environment,
+            **plane.environment,
+            "AGENT_TEXT_ONLY": "1",
+            "CUSTOMER_LIMIT_USD": "0.00065",
+        }
+        with Worker(EXAMPLES / "livekit_multi_tenant.py", tmp_path, variables) as worker:
+            plane.wait_for_worker()
+            for number, customer in enumerate(("acme", "acme", "globex")):
+                job = f"AJ_{number}"
+                plane.dispatch(job, json.dumps({"customer_id": customer}))
+                plane.wait_for(job, SUCCESS)
+            assert worker.terminate() == 0
+        records = home.journal()
+        told = [(each.attribution.customer_id, each.decision.action) for each in records]
+        assert told == [("acme", "degrade"), ("acme", "block"), ("globex", "degrade")]
+        assert len(provider.bill.items) == 2
+        assert len(re.findall(r"^\[aden\] .*cancel", worker.output, re.MULTILINE)) == 1
+
+
+def _spent(home: Home, budget: Budget) -> int:
+    ledger = open_ledger(home.ledger_url)
+    try:
+        (balance,) = ledger.balances([(budget.id, budget.span)])
+        return balance.spent
+    finally:
+        ledger.close()
