@@ -18,8 +18,9 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import realtime_metrics
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.realtime_ahead import Ahead
+from aden.instrumentation.livekit.realtime_caller import Caller
 from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
-from aden.instrumentation.livekit.realtime_refusal import Caller, refusal_class
+from aden.instrumentation.livekit.realtime_refusal import refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
@@ -124,7 +125,7 @@ class Talk:
     # What the agent does.
 
     def _reply(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if active_meter() is None or self._caller.speaks:
+        if active_meter() is None or self._caller.is_told:
             return send(*args, **kwargs)
         if (call := passed()) is not None:
             return self._admitted(call, lambda: send(*args, **kwargs))
@@ -279,6 +280,7 @@ class Talk:
         self._meter.settle(call)
 
     def _speech_started(self, _event: Any) -> None:
+        self._caller.speaks()
         if self._session.capabilities.turn_detection and not self._by_time:
             self._ahead.ask()
 

@@ -1,0 +1,98 @@
+"""What the program and the caller hear where a realtime reply is refused."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from aden.budgets.heard import Line
+from aden.errors import RequestCancelledError
+from aden.instrumentation.livekit.heard import RefusedTurn, hear, say
+from aden.instrumentation.livekit.who import current_session
+from aden.metering.meter import Meter
+
+_speaks: ContextVar[bool] = ContextVar("aden_speaks_refusal", default=False)
+_spoken_to: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
+"""How often the caller of an agent's session has begun to speak."""
+_at_work: set[asyncio.Task[None]] = set()
+
+
+class Caller:
+    """Who is at the other end of a realtime session, through the agent's session if it has one."""
+
+    def __init__(self, meter: Meter, session: Any, model: Any) -> None:
+        self._meter = meter
+        self._session = session
+        self._model = model
+        self._agents = current_session()
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what is asked for at this moment is what a refusal says."""
+        return _speaks.get()
+
+    def speaks(self) -> None:
+        """The caller begins to speak."""
+        if self._agents is not None:
+            _spoken_to[self._agents] = _spoken_to.get(self._agents, 0) + 1
+
+    def refused(self, refusal: RequestCancelledError) -> None:
+        """Tell of it: by the ``error`` event at once, and as ``on_refusal`` says."""
+        error = sys.modules["livekit.agents.llm"].RealtimeModelError(
+            timestamp=time.time(), label=self._model.label, error=refusal, recoverable=True
+        )
+        self._session.emit("error", error)
+        if self._agents is not None:
+            task = asyncio.create_task(self._tell(self._agents, refusal))
+            _at_work.add(task)
+            task.add_done_callback(_at_work.discard)
+
+    async def _tell(self, session: Any, refusal: RequestCancelledError) -> None:
+        turn, over = RefusedTurn(refusal, session, session.current_agent), _Over()
+        try:
+            text = await hear(self._meter, turn, over, _asked(session))
+            _speaks.set(True)  # in this task, and in those that speak for it
+            speech: Any = say(session, Line(text)) if text else None
+        except RequestCancelledError:
+            return  # the program speaks
+        except RuntimeError as error:  # the session has no voice, or is closing
+            self._meter.cannot("refusal", f"a refusal could not be spoken: {error}")
+            return
+        except Exception:
+            self._meter.cannot("refusal", "a refusal could not be told", trace=True)
+            return
+        if hasattr(speech, "_error"):
+            speech._error = refusal  # session.run() raises it, whatever is said
+        over.follow(speech)
+
+
+class _Over:
+    """The end of what a refusal says, before there is a speech."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Any], object]] = []
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """As of LiveKit's ``SpeechHandle``."""
+        self._callbacks.append(callback)
+
+    def follow(self, speech: Any) -> None:
+        """It is the end of *speech*; None: nothing is said."""
+        for callback in self._callbacks:
+            if speech is None:
+                callback(None)
+            else:
+                speech.add_done_callback(callback)
+
+
+def _asked(session: Any) -> str:
+    """By which user turns are told apart: what was written last, and how often one spoke."""
+    written = next((i.id for i in reversed(session.history.items) if _of_user(i)), "")
+    return f"{written} {_spoken_to.get(session, 0)}"
+
+
+def _of_user(item: Any) -> bool:
+    return getattr(item, "role", None) == "user"

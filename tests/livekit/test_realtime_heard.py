@@ -1,0 +1,97 @@
+"""What a caller hears where a realtime reply is refused: as `on_refusal` says."""
+
+from typing import Any
+
+import pytest
+from lane_kit import INSTRUCTIONS, Lane
+from livekit.agents import Agent
+from realtime_kit import QUESTION, agent, rt_session, speak, until
+from test_realtime_turns import DETECTS
+
+from aden import Budget, RequestCancelledError
+
+CLOSED = Budget("calls", "0")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the agent says."""
+    return []
+
+
+def _listen(session: Any, said: list[str], closed: list[Any] | None = None) -> None:
+    def added(event: Any) -> None:
+        if event.item.role == "assistant":
+            said.append(event.item.text_content)
+
+    session.on("conversation_item_added", added)
+    session.on("close", (closed if closed is not None else []).append)
+
+
+async def test_the_refusal_message_is_said_and_run_raises_the_refusal(
+    lane: Lane, said: list[str]
+) -> None:
+    """As with an LLM: the caller hears a sentence, the program gets the error."""
+    with lane.instrumented(budgets=[CLOSED], refusal_message="The money is gone."):
+        async with agent(lane) as session:
+            _listen(session, said)
+            with pytest.raises(RequestCancelledError):
+                await session.run(user_input=QUESTION)
+            await until(lambda: said)
+    assert said == ["The money is gone."]
+
+
+async def test_with_raise_nothing_is_said(lane: Lane, said: list[str]) -> None:
+    """The program speaks."""
+    errors: list[Any] = []
+    with lane.instrumented(budgets=[CLOSED], on_refusal="raise"):
+        async with agent(lane) as session:
+            _listen(session, said)
+            session.on("error", errors.append)
+            with pytest.raises(RequestCancelledError):
+                await session.run(user_input=QUESTION)
+            await until(lambda: errors)
+    assert not said
+    assert len(errors) == 1
+
+
+async def test_with_close_the_session_ends_when_the_message_is_said(
+    lane: Lane, said: list[str]
+) -> None:
+    """Also where the server answers by itself."""
+    closed: list[Any] = []
+    with lane.instrumented(budgets=[CLOSED], on_refusal="close", refusal_message="Goodbye."):
+        async with agent(lane, **DETECTS) as session:
+            _listen(session, said, closed)
+            speak(rt_session(session))
+            await until(lambda: closed)
+    assert said == ["Goodbye."]
+
+
+async def test_a_hand_over_is_called_once_for_what_the_caller_said_last(
+    lane: Lane, said: list[str]
+) -> None:
+    """The agent that it switches to greets, is refused as well, and the message is said."""
+    handed: list[Any] = []
+
+    class Voicemail(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions=INSTRUCTIONS)
+
+        async def on_enter(self) -> None:
+            self.session.generate_reply(instructions="Greet the caller.")
+
+    def hand_over(refused: Any) -> str:
+        handed.append(refused.agent)
+        refused.session.update_agent(Voicemail())
+        return ""
+
+    with lane.instrumented(
+        budgets=[CLOSED], on_refusal="hand_over", hand_over=hand_over, refusal_message="Sorry."
+    ):
+        async with agent(lane) as session:
+            _listen(session, said)
+            session.generate_reply(user_input=QUESTION)
+            await until(lambda: said)
+    assert said == ["Sorry."]
+    assert len(handed) == 1
