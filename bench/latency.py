@@ -1,10 +1,13 @@
 """What stands before a request: microseconds of waiting that Aden adds until it is sent.
 
 An async client whose provider answers from memory; each call is timed from the SDK's method to
-the transport. "By budgets" is what a row adds to the row "no budget", the other columns what it
-adds to the SDK alone. Rows "busy" share their ledger with four other processes that each make 100
-calls a second. "Stall" is the longest time for which the event loop did not run. The row "bare"
-stands there twice: what differs between the two is this machine's noise. Run: make bench
+the transport. Each row is a process of its own, and the rounds of all rows take turns. "Hot" is one
+call after the other; "spaced" a call every few milliseconds, so that it finds cold caches, as on an
+event loop that does other work. "By budgets" is what a row adds to the row "no budget", the other
+columns what it adds to the SDK alone. "Stall" is the longest time for which the event loop did not
+run. Rows "busy" run beside four other processes that each make 100 calls a second on the same
+ledger. The row "bare" stands there twice: what differs between the two is this machine's noise.
+Run: make bench
 """
 
 import argparse
@@ -19,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "ledger"))
 BUSY_PROCESSES = 4
 BUSY_PAUSE_S = 0.01
 PAUSE_S = 0.002
+_SPAWN = multiprocessing.get_context("spawn")
 REQUEST: dict[str, Any] = {
     "model": "gpt-4o",
     "max_completion_tokens": 100,
@@ -43,34 +47,68 @@ class Row:
     ledger: str | None = None
     budgets: int = 1
     matching: int = 1
-    busy: bool = False
     journal: int = 0
     """Calls in the journal before the first."""
+    others: str | None = None
+    """The ledger of the processes that are busy beside it; None: none is."""
+
+    @property
+    def has_budgets(self) -> bool:
+        """Whether something is reserved."""
+        return self.ledger is not None and self.budgets > 0
+
+    @property
+    def is_yardstick(self) -> bool:
+        """Whether others are compared with it."""
+        return self.name in ("bare", "no budget")
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured of a row, over all rounds."""
+
+    hot: list[float] = field(default_factory=list)
+    spaced: list[float] = field(default_factory=list)
+    stall_s: float = 0.0
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--calls", type=int, default=2000, help="of each kind, for each row")
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--journal", type=int, default=1_000_000)
-    parser.add_argument("--only", default="", help="rows whose name contains this, and bare")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
     arguments = parser.parse_args()
-    head = f"{'median':>10}{'by budgets':>12}{'p99':>10}{'stall, ms':>12}"
-    print(f"{'added before a request, µs':<34}{head}")
-    bare = without = 0.0
     with tempfile.TemporaryDirectory(prefix="aden-bench-") as directory, _redis(directory) as url:
-        for row in _rows(directory, url, arguments.journal):
-            if arguments.only not in row.name and row.ledger is not None:
-                continue
-            waits, stall_s = _measure(row, arguments.calls)
-            waits.sort()
-            found = statistics.median(waits)
-            bare = bare or found
-            without = found if row.name == "no budget" else without
-            median, p99 = ((each - bare) * 1e6 for each in (found, waits[int(len(waits) * 0.99)]))
-            budgets = f"{(found - without) * 1e6:.0f}" if row.budgets and row.ledger else ""
-            figures = f"{median:>10.0f}{budgets:>12}{p99:>10.0f}{stall_s * 1e3:>12.1f}"
-            print(f"{row.name:<34}{figures}", flush=True)
+        rows = [
+            row
+            for row in _rows(directory, url, arguments.journal)
+            if arguments.only in row.name or row.is_yardstick
+        ]
+        measured = _measure(rows, arguments.calls // arguments.rounds, arguments.rounds)
+    _print(rows, measured)
+
+
+def _print(rows: list[Row], measured: dict[str, Figures]) -> None:
+    def added(row: Row, to: str, kind: str) -> float:
+        one, other = (getattr(measured[name], kind) for name in (row.name, to))
+        return (statistics.median(one) - statistics.median(other)) * 1e6
+
+    print(f"{'added before a request, µs':<28}{'hot':>8}{'by budgets':>12}", end="")
+    print(f"{'spaced':>10}{'by budgets':>12}{'p99':>8}{'stall, ms':>12}")
+    for row in rows:
+        found, bare = measured[row.name], measured["bare"]
+        line = f"{row.name:<28}"
+        for kind, width in (("hot", 8), ("spaced", 10)):
+            by_budgets = f"{added(row, 'no budget', kind):.0f}" if row.has_budgets else ""
+            line += f"{added(row, 'bare', kind):>{width}.0f}{by_budgets:>12}"
+        p99 = (_p99(found.spaced) - statistics.median(bare.spaced)) * 1e6
+        print(f"{line}{p99:>8.0f}{found.stall_s * 1e3:>12.1f}")
+
+
+def _p99(waits: list[float]) -> float:
+    return sorted(waits)[int(len(waits) * 0.99)]
 
 
 def _rows(directory: str, redis: str | None, journal: int) -> Iterator[Row]:
@@ -84,10 +122,12 @@ def _rows(directory: str, redis: str | None, journal: int) -> Iterator[Row]:
     yield replace(file, name="sqlite, 20 of 10,000", budgets=10_000, matching=20)
     long = f"sqlite://{directory}/long.db"
     yield replace(file, name=f"sqlite, journal of {journal:,}", ledger=long, journal=journal)
-    yield replace(file, name="sqlite, busy", busy=True)
+    yield Row("bare, sqlite busy", others=file.ledger)
+    yield replace(file, name="sqlite, busy", others=file.ledger)
     if redis is not None:
         yield Row("redis", redis)
-        yield Row("redis, busy", redis, busy=True)
+        yield Row("bare, redis busy", others=redis)
+        yield Row("redis, busy", redis, others=redis)
     yield Row("bare again")
 
 
@@ -103,58 +143,108 @@ def _redis(directory: str) -> Iterator[str | None]:
         yield server.url()
 
 
-def _measure(row: Row, calls: int) -> tuple[list[float], float]:
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    busy = [
-        context.Process(target=_keep_busy, args=(row, stop), daemon=True)
-        for _ in range(BUSY_PROCESSES if row.busy else 0)
-    ]
-    for process in busy:
-        process.start()
-    if row.journal:
-        _fill_journal(row)
-    results = context.SimpleQueue()
-    worker = context.Process(target=_work, args=(row, calls, bool(busy), results), daemon=True)
-    worker.start()
-    measured = results.get()
-    worker.join()
-    stop.set()
-    for process in busy:
-        process.join()
+def _measure(rows: list[Row], calls: int, rounds: int) -> dict[str, Figures]:
+    workers = {row.name: _Worker(row) for row in rows}
+    busy = {row.others: _Busy(row.others) for row in rows if row.others is not None}
+    measured = {row.name: Figures() for row in rows}
+    for _ in range(rounds):
+        for row in rows:
+            figures, others = measured[row.name], busy.get(row.others)
+            with others or contextlib.nullcontext():
+                figures.hot += workers[row.name].calls(calls, None)[0]
+                spaced, stall_s = workers[row.name].calls(calls, PAUSE_S)
+            figures.spaced += spaced
+            figures.stall_s = max(figures.stall_s, stall_s)
+    for process in (*workers.values(), *busy.values()):
+        process.end()
     return measured
 
 
-def _work(row: Row, calls: int, wait: bool, results: Any) -> None:
+class _Worker:
+    """The process of a row."""
+
+    def __init__(self, row: Row) -> None:
+        if row.journal:
+            _fill_journal(row)
+        self._here, there = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_work, args=(row, there), daemon=True)
+        self._process.start()
+        self.calls(100, None)  # warm
+
+    def calls(self, count: int, pause_s: float | None) -> tuple[list[float], float]:
+        """The wait before each of *count* requests, and the longest stall of the loop."""
+        self._here.send((count, pause_s))
+        found: tuple[list[float], float] = self._here.recv()
+        return found
+
+    def end(self) -> None:
+        """Let it go."""
+        self._here.send(None)
+        self._process.join()
+
+
+class _Busy:
+    """Other processes on a ledger, which work while a block lasts."""
+
+    def __init__(self, ledger: str) -> None:
+        self._works, self._ends = _SPAWN.Event(), _SPAWN.Event()
+        arguments = (Row("busy", ledger), self._works, self._ends)
+        self._processes = [
+            _SPAWN.Process(target=_keep_busy, args=arguments, daemon=True)
+            for _ in range(BUSY_PROCESSES)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def __enter__(self) -> None:
+        self._works.set()
+        time.sleep(0.5)
+
+    def __exit__(self, *error: object) -> None:
+        self._works.clear()
+
+    def end(self) -> None:
+        """Let them go."""
+        self._ends.set()
+        self._works.set()
+        for process in self._processes:
+            process.join()
+
+
+def _work(row: Row, orders: Any) -> None:
     _instrument(row)
-    if wait:
-        time.sleep(3)  # until the others are busy
-    results.put(asyncio.run(_calls(calls)))
+    arrivals: list[float] = []
+    client = _client(arrivals)
+    with asyncio.Runner() as runner:
+        while (order := orders.recv()) is not None:
+            orders.send(runner.run(_calls(client, arrivals, *order)))
 
 
-def _keep_busy(row: Row, stop: Any) -> None:
+def _keep_busy(row: Row, works: Any, ends: Any) -> None:
     _instrument(row)
 
     async def work() -> None:
         client = _client([])
-        while not stop.is_set():
+        while not ends.is_set():
+            await asyncio.to_thread(works.wait)
             await client.chat.completions.create(**REQUEST)
             await asyncio.sleep(BUSY_PAUSE_S)
 
     asyncio.run(work())
 
 
-async def _calls(calls: int) -> tuple[list[float], float]:
-    arrivals: list[float] = []
-    client = _client(arrivals)
+async def _calls(
+    client: Any, arrivals: list[float], calls: int, pause_s: float | None
+) -> tuple[list[float], float]:
+    _stall[0] = 0.0
     watch = asyncio.create_task(_longest_stall())
     waits = []
-    for number in range(calls + 100):
+    for _ in range(calls):
         started = time.perf_counter()
         await client.chat.completions.create(**REQUEST)
-        if number >= 100:  # warm
-            waits.append(arrivals[-1] - started)
-        await asyncio.sleep(PAUSE_S)
+        waits.append(arrivals[-1] - started)
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
     watch.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watch
@@ -165,7 +255,6 @@ _stall = [0.0]
 
 
 async def _longest_stall() -> None:
-    await asyncio.sleep(0.5)  # after the first calls, which import what they need
     last = time.perf_counter()
     while True:
         await asyncio.sleep(0.0005)
@@ -226,7 +315,8 @@ def _fill_journal(row: Row) -> None:
 
     assert row.ledger is not None
     path = Path(row.ledger.removeprefix("sqlite://"))
-    _measure(Row("one", row.ledger), 1)
+    one = _Worker(Row("one", row.ledger))
+    one.end()
     open_ledger(row.ledger).close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         at, line = db.execute("SELECT at, record FROM journal LIMIT 1").fetchone()
