@@ -95,6 +95,19 @@ def test_a_stream_that_is_billed_while_it_is_open_is_estimated_from_its_speech()
         assert (price.cost(usage), price.source) == (150_000_000, source)
 
 
+def test_livekits_own_list_comes_before_its_vendors() -> None:
+    """It bills the connection, not the speech; what it does not list goes by the vendor."""
+    heard = Usage(audio_input_ms=60_000)
+    price = BOOK.price(Request("livekit", "deepgram/nova-3"), "deepgram/nova-3", heard)
+    assert (price.cost(heard), price.source) == (4_800_000, "bridge")
+    listed, vendors = BOOK.find("livekit", "openai/gpt-4o"), BOOK.find("openai", "gpt-4o")
+    assert listed
+    assert vendors
+    assert (listed.source, listed.context_tokens) == ("overlay", vendors.context_tokens)
+    assert (other := BOOK.find("livekit", "openai/o3"))
+    assert (other.origin.model, other.source) == ("openai/o3", "genai-prices")
+
+
 @pytest.mark.parametrize(
     ("provider", "model", "usage", "nano"),
     [
@@ -106,6 +119,9 @@ def test_a_stream_that_is_billed_while_it_is_open_is_estimated_from_its_speech()
         ("inworld", "inworld-tts-2", Usage(characters=1000), 35_000_000),
         ("cartesia", "sonic-3.5", Usage(characters=1_000_000), 50_000_000_000),
         ("x_ai", "grok-voice-latest", Usage(session_ms=60_000), 80_000_000),
+        ("livekit", "deepgram/nova-2", Usage(session_ms=60_000), 5_800_000),
+        ("livekit", "elevenlabs/eleven_flash_v2_5", Usage(characters=1000), 150_000_000),
+        ("livekit", "openai/gpt-5.4", Usage(1_000_000, 100_000, 200_000), 6_350_000_000),
     ],
 )
 def test_speech_is_priced_as_its_vendor_bills_it(

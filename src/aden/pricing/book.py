@@ -212,7 +212,9 @@ def _listed(tried: Iterable[Spelling], tier: str | None) -> Price | None:
     tried = tuple(tried)
     for each in tried:
         if row := speech_table().row(each.provider, each.model, tier):
-            return price_of_row(row, "overlay", each, tier)
+            found = (genai.find(name, tier) for name in tried)
+            window = next((price.context_tokens for price in found if price), None)
+            return replace(price_of_row(row, "overlay", each, tier), context_tokens=window)
     for each in tried:
         if price := genai.find(each, tier):
             over = bridges().get((each.provider, each.model), ())

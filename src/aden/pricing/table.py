@@ -94,8 +94,12 @@ class Bridge:
 
 @functools.cache
 def speech_table() -> Table:
-    """The rows of ``speech.toml``."""
-    rows = [read_row(table, f"speech.toml: price {n}") for n, table in _numbered("price")]
+    """The rows of ``speech.toml`` and ``livekit.toml``."""
+    rows = [
+        read_row(table, f"{file}: price {n}")
+        for file in ("speech.toml", "livekit.toml")
+        for n, table in _numbered(file, "price")
+    ]
     return make_table(rows, "speech.toml")
 
 
@@ -103,7 +107,7 @@ def speech_table() -> Table:
 def bridges() -> Mapping[tuple[str, str], tuple[Bridge, ...]]:
     """What stands in for the prices of a model, by (provider, model)."""
     found: dict[tuple[str, str], tuple[Bridge, ...]] = {}
-    for _, table in _numbered("bridge"):
+    for _, table in _numbered("speech.toml", "bridge"):
         per, parts = ("character", 1) if table["unit"] == "characters" else ("second", 1000)
         tokens = {
             unit: Decimal(count) / parts for unit, count in table[f"tokens_per_{per}"].items()
@@ -115,6 +119,6 @@ def bridges() -> Mapping[tuple[str, str], tuple[Bridge, ...]]:
     return found
 
 
-def _numbered(name: str) -> Iterable[tuple[int, dict[str, Any]]]:
-    text = files("aden.pricing").joinpath("speech.toml").read_text(encoding="utf-8")
+def _numbered(file: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
+    text = files("aden.pricing").joinpath(file).read_text(encoding="utf-8")
     return enumerate(tomllib.loads(text)[name], 1)
