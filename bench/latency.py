@@ -145,11 +145,12 @@ def _redis(directory: str) -> Iterator[str | None]:
 
 def _measure(rows: list[Row], calls: int, rounds: int) -> dict[str, Figures]:
     workers = {row.name: _Worker(row) for row in rows}
-    busy = {row.others: _Busy(row.others) for row in rows if row.others is not None}
+    ledgers = {row.others for row in rows if row.others is not None}
+    busy = {ledger: _Busy(ledger) for ledger in ledgers}
     measured = {row.name: Figures() for row in rows}
     for _ in range(rounds):
         for row in rows:
-            figures, others = measured[row.name], busy.get(row.others)
+            figures, others = measured[row.name], busy.get(row.others or "")
             with others or contextlib.nullcontext():
                 figures.hot += workers[row.name].calls(calls, None)[0]
                 spaced, stall_s = workers[row.name].calls(calls, PAUSE_S)

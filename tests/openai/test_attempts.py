@@ -11,6 +11,7 @@ import pytest
 from lanes import Lane
 from shapes import REQUEST, STREAM, streamed
 
+import aden
 from aden.testing import Drop, Hang, OpenAIServer, Status
 
 if TYPE_CHECKING:
@@ -106,6 +107,28 @@ async def test_a_refused_connection_is_free(
     record, span = house.one_call()
     assert (record.attempts, record.cost, record.usage.output_tokens) == (1, 0, None)
     assert (span.attributes or {})["error.type"] == "openai.APIConnectionError"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("limit", "sent"), [("0.0006", 1), ("0.0018", 2)])
+async def test_a_retry_of_what_may_have_been_billed_has_to_fit_as_well(
+    kind: str, limit: str, sent: int, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Else each open call could cost many times what it held; what is owed stays booked."""
+    house = instrumented(budgets=[aden.Budget("all", limit)])
+    server.script(Hang(2))
+    lane = Lane(kind, server, max_retries=1, timeout=0.2)
+    if sent == 1:
+        with pytest.raises(aden.RequestCancelledError, match="'all' is exhausted") as refused:
+            await lane.create(**REQUEST)
+        assert refused.value.details.budget_id == "all"
+    else:
+        await lane.create(**REQUEST)
+    await lane.close()
+    assert server.wait_idle()
+    record, _ = house.one_call()
+    assert record.attempts == len(server.requests) == sent
+    assert house.balance().settled == record.cost >= server.bill.total_nano_usd > 0
 
 
 async def test_the_answers_own_input_count_prices_the_attempt_that_timed_out(

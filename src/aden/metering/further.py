@@ -1,7 +1,8 @@
-"""What a call needs beyond its first hold, where the most that it can cost has to fit.
+"""What a call needs beyond its first hold.
 
-Each sending that may be billed (a retry after a time-out), and each slice of a stream that takes
-no cap, is reserved before it happens. What the call owes already stays held whatever is answered.
+A sending after one that may be billed (a retry after a time-out) is reserved before it happens, and
+where the most that a call can cost has to fit, so is each slice of a stream that takes no cap. What
+the call owes already stays held whatever is answered.
 """
 
 from collections.abc import Sequence
@@ -49,10 +50,9 @@ def next_sending(meter: "Meter", call: Call, request: Request, *, as_sent: bool)
     if held is None:
         return None
     try:
-        if not bound_to_fit(call):
-            _hold_besides(meter, call)
-            return None
-        return _next_sending(meter, call, request, held, as_sent=as_sent)
+        if bound_to_fit(call):
+            return _next_sending(meter, call, request, held, as_sent=as_sent)
+        return _sent_again(meter, call, request, held)
     except Exception:
         meter.cannot("gate", "a sending could not be bounded", trace=True)
         return None
@@ -64,22 +64,17 @@ def _next_sending(
     owed = _owed(meter, call)
     same = _quote(meter, call, request, held.cut)
     fits = held.cut.cap is None or request.takes_cap
-    if fits and not owed.tokens and same.bound == held.bound:
+    if fits and not _is_some(owed) and same.bound == held.bound:
         return None
     ways = (held.cut,) if as_sent else cuts(request)
     return _further(call, [_quote(meter, call, request, cut) for cut in ways], owed, request)
 
 
-def _hold_besides(meter: "Meter", call: Call) -> None:
-    """A sending that no budget has to bear: what those before it may cost is held as well."""
-    plan, outcome = call.plan, call.outcome
-    if not call.attempts or plan is None or not isinstance(outcome, Grant):
-        return
+def _sent_again(meter: "Meter", call: Call, request: Request, held: Quote) -> Further | None:
+    if not call.attempts or not isinstance(call.outcome, Grant) or not call.outcome.holds:
+        return None
     owed = _owed(meter, call)
-    if owed.tokens:
-        pairs = zip(plan.matches, outcome.holds, strict=True)
-        amounts = [hold.amount + owed.of(match.budget.limit.unit) for match, hold in pairs]
-        meter.ledger.extend(call.id, amounts)
+    return _further(call, [held], owed, request) if _is_some(owed) else None
 
 
 def next_slice(meter: "Meter", call: Call, request: Request, tokens: int) -> Further | None:
@@ -161,6 +156,10 @@ def _owed(meter: "Meter", call: Call) -> Amounts:
     over = [attempt for attempt in call.attempts if attempt.outcome not in ("open", "free")]
     # However often it is sent, it counts as one request.
     return replace(bill(call, meter.estimator, meter.prices, over).amounts, requests=0)
+
+
+def _is_some(owed: Amounts) -> bool:
+    return bool(owed.usd or owed.tokens or owed.speech_ms)
 
 
 def _with(owed: Amounts, plan: Plan, call: Call, chosen: Quote) -> tuple[Line, ...]:
