@@ -83,11 +83,6 @@ class Patches:
         }
         return {name: bool(place and place.ours is not None) for name, place in places.items()}
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names that this version of the library does not have."""
-        return tuple(f"{p.module}.{p.name}" for p in self.table if _locate(p) is None)
-
     def _imported(self, name: str, _module: Any) -> None:
         if self._wanted:
             self._patch(name)

@@ -3,28 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
 
 from aden.core.money import Amount
-from aden.core.request import Request
-from aden.core.usage import Usage
+from aden.pricing.book import PriceBook
 from aden.pricing.price import Price
 from aden.pricing.rows import RATE_KEYS, known_keys, read_rates
-
-
-class Prices(Protocol):
-    """What prices a request: a price book, or the price of a block."""
-
-    def price(
-        self,
-        request: Request,
-        model: str,
-        usage: Usage | None = None,
-        tier: str | None = None,
-        *,
-        told: bool = False,
-    ) -> Price:
-        """What a request to *model* costs, for *usage*, which the provider *told* or we guess."""
 
 
 class FixedPrice:
@@ -33,17 +16,13 @@ class FixedPrice:
     def __init__(self, price: Price) -> None:
         self._price = price
 
-    def price(
-        self,
-        request: Request,
-        model: str,
-        usage: Usage | None = None,
-        tier: str | None = None,
-        *,
-        told: bool = False,
-    ) -> Price:
+    def price(self, *_asked: object, **_used: object) -> Price:
         """The price of the block."""
         return self._price
+
+
+Prices = PriceBook | FixedPrice
+"""What prices a request."""
 
 
 _override: ContextVar[FixedPrice | None] = ContextVar("aden_price", default=None)

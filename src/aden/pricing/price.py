@@ -34,7 +34,10 @@ Unit = Literal[
     "images",
     "requests",
 ]
-"""Tokens up to ``image_output``; ``speech*`` and ``session`` are milliseconds."""
+"""Tokens up to ``image_output``, milliseconds up to ``session``."""
+UNITS: tuple[Unit, ...] = get_args(Unit)
+TOKENS = UNITS[: UNITS.index("speech")]
+DURATIONS = UNITS[UNITS.index("speech") : UNITS.index("characters")]
 
 _FALLBACK: Mapping[Unit, Unit] = {
     "cached": "input",
@@ -97,7 +100,6 @@ def _ceil(value: Decimal) -> int:
 
 
 _FREE = Rate(0)
-_TOKENS: tuple[Unit, ...] = ("input", "output", "audio_input", "audio_output", "image_output")
 _READ: tuple[Unit, ...] = (
     "input",
     "cached",
@@ -145,8 +147,7 @@ class Price:
     """The rate of each unit, with every fallback resolved."""
 
     def __post_init__(self) -> None:
-        units: tuple[Unit, ...] = get_args(Unit)
-        object.__setattr__(self, "_flat", {unit: self._resolve(unit) for unit in units})
+        object.__setattr__(self, "_flat", {unit: self._resolve(unit) for unit in UNITS})
 
     def cost(self, usage: Usage) -> NanoUSD:
         """Nano-dollars of *usage*, rounded up once.
@@ -217,7 +218,7 @@ class Price:
     @property
     def in_tokens(self) -> bool:
         """Whether it is by the token. A floor has rates for all units, so it need not be."""
-        return self.source != "floor" and any(unit in self.rates for unit in _TOKENS)
+        return self.source != "floor" and any(unit in self.rates for unit in TOKENS)
 
     def _resolve(self, unit: Unit) -> Rate:
         while (rate := self.rates.get(unit)) is None:

@@ -10,7 +10,7 @@ from typing import Any
 from aden.core.money import MAX_USD, parse_decimal
 from aden.errors import ConfigurationError
 from aden.pricing.names import provider_id
-from aden.pricing.price import Rate, Tier, Unit, nano_per
+from aden.pricing.price import DURATIONS, TOKENS, Rate, Tier, Unit, nano_per
 
 MILLION = 1_000_000
 HOUR_MS = 3_600_000
@@ -18,25 +18,10 @@ MINUTE_MS = 60_000
 TIERS = ("batch", "fast", "flex", "priority")
 """Service tiers that providers bill at rates of their own."""
 
-_TOKENS: tuple[Unit, ...] = (
-    "input",
-    "cached",
-    "cache_write",
-    "cache_write_1h",
-    "audio_input",
-    "cached_audio",
-    "image_input",
-    "cached_image",
-    "output",
-    "reasoning",
-    "audio_output",
-    "image_output",
-)
-_DURATIONS: tuple[Unit, ...] = ("speech", "speech_input", "speech_output", "session")
 RATE_KEYS: Mapping[str, tuple[Unit, int]] = {
-    **{f"{unit}_per_1m": (unit, MILLION) for unit in _TOKENS},
-    **{f"{unit}_per_minute": (unit, MINUTE_MS) for unit in _DURATIONS},
-    **{f"{unit}_per_hour": (unit, HOUR_MS) for unit in _DURATIONS},
+    **{f"{unit}_per_1m": (unit, MILLION) for unit in TOKENS},
+    **{f"{unit}_per_minute": (unit, MINUTE_MS) for unit in DURATIONS},
+    **{f"{unit}_per_hour": (unit, HOUR_MS) for unit in DURATIONS},
     "characters_per_1m": ("characters", MILLION),
     "characters_per_1k": ("characters", 1000),
     "per_image": ("images", 1),

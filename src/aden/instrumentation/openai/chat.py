@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aden.core.request import Request, Scalar, reasons
-from aden.core.usage import Usage, token_count
+from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
@@ -22,6 +22,7 @@ from aden.instrumentation.openai.parameters import (
     text,
     texts,
 )
+from aden.instrumentation.openai.usage import COMPLETIONS, counted
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 
@@ -148,19 +149,7 @@ def read_usage(attempt: Attempt, usage: Any) -> None:
     """Note a usage object; None where there is none."""
     if usage is None:
         return
-    prompt = get(usage, "prompt_tokens_details")
-    completion = get(usage, "completion_tokens_details")
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "prompt_tokens")),
-            output_tokens=token_count(get(usage, "completion_tokens")),
-            cached_tokens=token_count(get(prompt, "cached_tokens")),
-            cache_write_tokens=token_count(get(prompt, "cache_write_tokens")),
-            reasoning_tokens=token_count(get(completion, "reasoning_tokens")),
-            audio_input_tokens=token_count(get(prompt, "audio_tokens")),
-            audio_output_tokens=token_count(get(completion, "audio_tokens")),
-        )
-    )
+    attempt.saw_usage(counted(usage, COMPLETIONS))
 
 
 def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:

@@ -5,10 +5,11 @@ from typing import Any
 
 from aden.core.estimate import text_size
 from aden.core.request import Request, Scalar
-from aden.core.usage import Usage, token_count
+from aden.core.usage import token_count
 from aden.instrumentation.openai.common import described, rewrite, unseen
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.parameters import get, text
+from aden.instrumentation.openai.usage import COMPLETIONS, counted
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 
@@ -39,8 +40,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 def read(attempt: Attempt, response: Any) -> None:
     """Note usage, model and the length of a vector."""
     attempt.response_model = text(get(response, "model")) or attempt.response_model
-    usage = get(response, "usage")
-    attempt.saw_usage(Usage(input_tokens=token_count(get(usage, "prompt_tokens"))))
+    attempt.saw_usage(counted(get(response, "usage"), COMPLETIONS))
     data = get(response, "data")
     vector = get(data[0], "embedding") if isinstance(data, list) and data else None
     if isinstance(vector, list) and _DIMENSIONS not in attempt.request.span_attributes:

@@ -1,6 +1,7 @@
 """``images``: generated, edited, varied; billed by the token, by older models by the image."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aden.core.estimate import text_size
@@ -10,6 +11,7 @@ from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.measuring import IMAGE_TOKENS
 from aden.instrumentation.openai.parameters import get, given
+from aden.instrumentation.openai.usage import RESPONSES, counted
 from aden.metering.attempt import Attempt
 
 OUTPUT_TOKENS: Mapping[str, tuple[int, int]] = {
@@ -67,19 +69,10 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    read_in, made = get(usage, "input_tokens_details"), get(usage, "output_tokens_details")
-    output = token_count(get(usage, "output_tokens"))
-    images = token_count(get(made, "image_tokens"))
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "input_tokens")),
-            output_tokens=output,
-            cached_tokens=token_count(get(read_in, "cached_tokens")),
-            image_input_tokens=token_count(get(read_in, "image_tokens")),
-            # All of it where nothing says how much of it is text.
-            image_output_tokens=output if images is None else images,
-        )
-    )
+    told = counted(usage, RESPONSES)
+    if told.image_output_tokens is None:  # all of it where nothing says how much of it is text
+        told = replace(told, image_output_tokens=told.output_tokens)
+    attempt.saw_usage(told)
 
 
 def _output(asked: Mapping[str, Any]) -> int:

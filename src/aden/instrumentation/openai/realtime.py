@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from aden.core.request import Request, Scalar
-from aden.core.usage import Usage, token_count
+from aden.core.usage import token_count
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
 from aden.instrumentation.openai.parameters import failure, get, metadata_of
+from aden.instrumentation.openai.usage import REALTIME, counted
 from aden.metering.attempt import Attempt
 
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
@@ -120,20 +121,7 @@ def _finish(reason: str) -> str:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    heard, said = get(usage, "input_token_details"), get(usage, "output_token_details")
-    cached = get(heard, "cached_tokens_details")
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "input_tokens")),
-            output_tokens=token_count(get(usage, "output_tokens")),
-            cached_tokens=token_count(get(heard, "cached_tokens")),
-            audio_input_tokens=token_count(get(heard, "audio_tokens")),
-            image_input_tokens=token_count(get(heard, "image_tokens")),
-            cached_audio_tokens=token_count(get(cached, "audio_tokens")),
-            cached_image_tokens=token_count(get(cached, "image_tokens")),
-            audio_output_tokens=token_count(get(said, "audio_tokens")),
-        )
-    )
+    attempt.saw_usage(counted(usage, REALTIME))
 
 
 def bounded(request: Request) -> Request:

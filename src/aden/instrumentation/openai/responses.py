@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aden.core.request import Request, Scalar, reasons
-from aden.core.usage import Usage, token_count
+from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
@@ -19,6 +19,7 @@ from aden.instrumentation.openai.parameters import (
     strip_metadata,
     text,
 )
+from aden.instrumentation.openai.usage import RESPONSES, counted
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 
@@ -133,17 +134,7 @@ def _compacts(listed: object) -> bool:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    prompt = get(usage, "input_tokens_details")
-    output = get(usage, "output_tokens_details")
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "input_tokens")),
-            output_tokens=token_count(get(usage, "output_tokens")),
-            cached_tokens=token_count(get(prompt, "cached_tokens")),
-            cache_write_tokens=token_count(get(prompt, "cache_write_tokens")),
-            reasoning_tokens=token_count(get(output, "reasoning_tokens")),
-        )
-    )
+    attempt.saw_usage(counted(usage, RESPONSES))
 
 
 def _finish_reasons(response: Any, status: Any, output: Sequence[Any]) -> tuple[str, ...]:

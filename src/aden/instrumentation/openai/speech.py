@@ -1,14 +1,16 @@
 """``audio.speech``: billed by the character, or by tokens that only a stream of events tells."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aden.core.estimate import text_size
 from aden.core.request import Request
-from aden.core.usage import Usage, token_count
+from aden.core.usage import Usage
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.openai.usage import RESPONSES, counted
 from aden.metering.attempt import Attempt
 
 TOKENS_PER_CHARACTER = 1.5
@@ -42,15 +44,8 @@ def read(attempt: Attempt, response: Any) -> None:
 
 def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
     """Note the usage of the last event."""
-    usage = get(chunk, "usage")
-    output = token_count(get(usage, "output_tokens"))
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "input_tokens")),
-            output_tokens=output,
-            audio_output_tokens=output,
-        )
-    )
+    told = counted(get(chunk, "usage"), RESPONSES)
+    attempt.saw_usage(replace(told, audio_output_tokens=told.output_tokens))
     return True
 
 

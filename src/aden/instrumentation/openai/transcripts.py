@@ -6,11 +6,12 @@ from typing import Any
 
 from aden.core.estimate import text_size
 from aden.core.request import Request
-from aden.core.usage import Usage, milliseconds, token_count
+from aden.core.usage import Usage, milliseconds
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.uploads import duration
+from aden.instrumentation.openai.usage import REALTIME, counted
 from aden.metering.attempt import Attempt
 
 AUDIO_TOKENS_PER_S = 10
@@ -82,14 +83,7 @@ def _read_usage(attempt: Attempt, usage: Any) -> bool:
         return False
     if get(usage, "type") == "duration":
         return _read_duration(attempt, get(usage, "seconds"))
-    heard = get(usage, "input_token_details")
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "input_tokens")),
-            output_tokens=token_count(get(usage, "output_tokens")),
-            audio_input_tokens=token_count(get(heard, "audio_tokens")),
-        )
-    )
+    attempt.saw_usage(counted(usage, REALTIME))
     return attempt.outcome == "reported"
 
 

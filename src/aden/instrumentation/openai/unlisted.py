@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aden.core.request import Request
-from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size
 from aden.instrumentation.openai.parameters import get, is_given
+from aden.instrumentation.openai.usage import COMPLETIONS, RESPONSES, counted
 from aden.metering.attempt import Attempt
 
 
@@ -61,16 +61,8 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    given = token_count(get(usage, "input_tokens"))
-    made = token_count(get(usage, "output_tokens"))
-    details = get(usage, "input_tokens_details") or get(usage, "prompt_tokens_details")
-    attempt.saw_usage(
-        Usage(
-            input_tokens=token_count(get(usage, "prompt_tokens")) if given is None else given,
-            output_tokens=token_count(get(usage, "completion_tokens")) if made is None else made,
-            cached_tokens=token_count(get(details, "cached_tokens")),
-        )
-    )
+    as_chat = get(usage, COMPLETIONS.read) is not None
+    attempt.saw_usage(counted(usage, COMPLETIONS if as_chat else RESPONSES))
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,56 @@
+"""One table says which of a provider's fields are which counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aden.core.usage import COUNTS, Usage
+from aden.instrumentation.openai.usage import COMPLETIONS, REALTIME, RESPONSES, Spelling, counted
+
+READ = {"cached_tokens": 3, "cache_write_tokens": 4, "audio_tokens": 5, "image_tokens": 6}
+WRITTEN = {"reasoning_tokens": 7, "audio_tokens": 8, "image_tokens": 9}
+CACHED = {"audio_tokens": 1, "image_tokens": 2}
+WHOLE = Usage(
+    input_tokens=100,
+    output_tokens=50,
+    cached_tokens=3,
+    cache_write_tokens=4,
+    reasoning_tokens=7,
+    audio_input_tokens=5,
+    audio_output_tokens=8,
+    cached_audio_tokens=1,
+    image_input_tokens=6,
+    cached_image_tokens=2,
+    image_output_tokens=9,
+)
+spelled = pytest.mark.parametrize("spelling", [COMPLETIONS, RESPONSES, REALTIME])
+
+
+def usage(spelling: Spelling, **read: Any) -> dict[str, Any]:
+    """A usage with every field."""
+    return {
+        spelling.read: 100,
+        spelling.written: 50,
+        spelling.of_read: {**READ, "cached_tokens_details": CACHED, **read},
+        spelling.of_written: WRITTEN,
+    }
+
+
+@spelled
+def test_every_api_says_the_same_in_its_own_words(spelling: Spelling) -> None:
+    """Each count once; milliseconds, characters and images are told elsewhere."""
+    assert counted(usage(spelling), spelling) == WHOLE
+    told = {name for name in COUNTS if getattr(WHOLE, name) is not None}
+    assert {name for name in COUNTS if name.endswith("_tokens")} - told == {"cache_write_1h_tokens"}
+
+
+@spelled
+@pytest.mark.parametrize("odd", [None, -1, "many", True, 1.5, 10**30, [1], {}])
+def test_what_is_missing_or_absurd_is_no_count(spelling: Spelling, odd: Any) -> None:
+    """The others stand."""
+    assert counted(usage(spelling, cached_tokens=odd), spelling).cached_tokens is None
+    assert counted(usage(spelling, cached_tokens=odd), spelling).output_tokens == 50
+    assert counted(odd, spelling) == Usage()
+    assert counted({spelling.of_read: odd, spelling.read: 0}, spelling) == Usage(0)
