@@ -43,6 +43,7 @@ async def test_a_reply_is_held_while_it_is_on_its_way(lane: Lane) -> None:
             await ask(session)
             reply = session.generate_reply()
             await until(lambda: held(lane, WIDE))
+            assert held(lane, WIDE) > 1024 * 64_000  # spoken, for as long as any answer is
             assert spent(lane, WIDE) == 0
             await heard(await reply)
             await until(lambda: held(lane, WIDE) == 0)
@@ -178,7 +179,7 @@ async def test_an_interrupted_reply_costs_what_the_provider_counted_until_then(l
 
 
 async def test_a_reply_that_livekit_discards_before_it_begins_is_booked(lane: Lane) -> None:
-    """LiveKit tells no metrics of it; the provider has charged for it."""
+    """LiveKit would tell no metrics of it; the provider has charged for it."""
     lane.provider.ttft_s = 0.2
     metrics: list[Any] = []
     with lane.instrumented(budgets=[WIDE]):
@@ -194,7 +195,11 @@ async def test_a_reply_that_livekit_discards_before_it_begins_is_booked(lane: La
             assert spent(lane, WIDE) == lane.provider.bill.total_nano_usd > 0
         (record,) = lane.records
         (span,) = lane.spans("generate_content gpt-realtime")
-    assert not [each for each in metrics if each.request_id]
+    (told,) = [each for each in metrics if each.request_id]
+    (item,) = lane.provider.bill.items
+    assert (told.input_tokens, told.output_tokens) == (item.input_tokens, item.output_tokens)
+    assert told.output_token_details.audio_tokens == item.audio_output_tokens
+    assert record.cost == item.nano_usd
     assert not record.usage.estimated
     assert (span.attributes or {})["aden.cost.usd"] == record.cost / 1e9
     assert record.span_id == f"{span.context.span_id:016x}"
@@ -316,3 +321,26 @@ async def test_two_sessions_side_by_side_are_booked_each_for_itself(lane: Lane) 
             assert spent(lane, WIDE) == lane.provider.bill.total_nano_usd
     spans = [s for s in lane.spans() if "aden.cost.usd" in (s.attributes or {})]
     assert len(spans) == 4
+
+
+async def test_livekits_own_usage_has_each_reply_once(lane: Lane) -> None:
+    """Those that it discards, too: as the provider counts them."""
+    lane.provider.ttft_s = 0.2
+    with lane.instrumented(budgets=[WIDE]):
+        async with agent(lane) as session:
+            await session.run(user_input=QUESTION)
+            left = session.generate_reply(user_input=QUESTION)
+            inner = rt_session(session)
+            await until(lambda: inner._response_created_futures)
+            left.interrupt(force=True)
+            await until(lambda: len(lane.records) == 2)
+            await until(lambda: _output(session) == sum(i.output_tokens for i in _bill(lane)))
+            assert _output(session) == sum(item.output_tokens for item in _bill(lane)) > 0
+
+
+def _bill(lane: Lane) -> Any:
+    return lane.provider.bill.items
+
+
+def _output(session: Any) -> int:
+    return sum(each.output_tokens for each in session.usage.model_usage)

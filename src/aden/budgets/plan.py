@@ -28,8 +28,16 @@ class Estimate:
     def usage(self, request: Request, cut: Cut = AS_ASKED) -> Usage:
         """As a Usage, for pricing."""
         caps = (self.output_tokens, request.max_output_tokens, cut.cap)
-        output = min(cap for cap in caps if cap is not None)
-        return Usage(self.input_tokens, output * request.choices, estimated=True)
+        output = min(cap for cap in caps if cap is not None) * request.choices
+        if not request.speech:
+            return Usage(self.input_tokens, output, estimated=True)
+        return Usage(
+            self.input_tokens,
+            output,
+            audio_input_tokens=min(self.input_tokens, request.input_extra_tokens),
+            audio_output_tokens=output,
+            estimated=True,
+        )
 
 
 @value

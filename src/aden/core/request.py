@@ -60,7 +60,8 @@ class Request:
     """Most tokens that its input can be, images apart; None where its size does not bound them."""
     images: int = 0
     speech: bool = False
-    """True where it sends audio or asks for some."""
+    """True where it sends audio or asks for some: a reservation then takes what bytes do not show
+    for heard, and the answer for spoken."""
     boundless: str | None = None
     """What in it costs without an end that the request sets, such as ``web_search_options``."""
     takes_cap: bool = False

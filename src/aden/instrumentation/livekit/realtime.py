@@ -6,6 +6,7 @@ tell is put into the words of that protocol (`realtime_metrics`).
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -66,6 +67,8 @@ class Talk:
         self._unsent: list[Call] = []
         """Let through, and not on the wire yet."""
         self._shown: dict[str, ReplySpan] = {}
+        self._counted: deque[str] = deque(maxlen=SHOWN_MAX)
+        """Replies of which LiveKit has told the metrics."""
         self._unasked: str | None = None
         """The reply that the server began last by itself."""
         self._spoken = False
@@ -212,6 +215,18 @@ class Talk:
     def _received(self, event: dict[str, Any]) -> None:
         self._on_wire = True
         self._socket.hear(event)
+        if event.get("type") == "response.done":
+            asyncio.get_running_loop().call_soon(self._tell, event.get("response"))
+
+    def _tell(self, response: Any) -> None:
+        """LiveKit counts no reply that it discards; the provider has."""
+        if get(response, "id") in self._counted or get(response, "usage") is None:
+            return
+        try:
+            metrics = realtime_metrics.of_response(self._model, response)
+            self._session.emit("metrics_collected", metrics)
+        except Exception:
+            self._meter.cannot("reader", "what LiveKit did not tell could not be told", trace=True)
 
     # What a session of any provider tells.
 
@@ -252,7 +267,9 @@ class Talk:
     def _told(self, metrics: Any) -> None:
         if not self._on_wire and realtime_metrics.are_new(metrics):
             self._booked(metrics)
-        shown = self._shown.pop(str(getattr(metrics, "request_id", "")), None)
+        response_id = str(get(metrics, "request_id") or "")
+        self._counted.append(response_id)
+        shown = self._shown.pop(response_id, None)
         if shown is not None:
             tells(metrics, shown)
 

@@ -1,9 +1,11 @@
 """What the sessions of other providers tell, in the words of OpenAI's protocol."""
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from aden.core.usage import token_count
 from aden.instrumentation.openai.parameters import get, is_given
 from aden.instrumentation.openai.realtime import TRANSCRIBED
 from aden.instrumentation.openai.socket_meter import CREATE
@@ -68,6 +70,34 @@ def transcribed(metrics: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         {"type": "session.updated", "session": session},
         {"type": TRANSCRIBED, "usage": usage},
     )
+
+
+def of_response(model: Any, response: Any) -> Any:
+    """The metrics of a reply that LiveKit tells nothing of."""
+    from livekit.agents.metrics import RealtimeModelMetrics as Metrics
+    from livekit.agents.metrics.base import Metadata
+
+    usage = get(response, "usage")
+    heard, said = get(usage, "input_token_details"), get(usage, "output_token_details")
+    cached = _counts(get(heard, "cached_tokens_details"), "text", "audio", "image")
+    details = _counts(heard, "text", "audio", "image", "cached")
+    total = _counts(usage, "input", "output", "total")
+    return Metrics(
+        label=model.label,
+        request_id=str(get(response, "id")),
+        timestamp=time.time(),
+        cancelled=get(response, "status") == "cancelled",
+        **total,
+        input_token_details=Metrics.InputTokenDetails(
+            **details, cached_tokens_details=Metrics.CachedTokenDetails(**cached)
+        ),
+        output_token_details=Metrics.OutputTokenDetails(**_counts(said, "text", "audio", "image")),
+        metadata=Metadata(model_name=model.model, model_provider=model.provider),
+    )
+
+
+def _counts(usage: Any, *kinds: str) -> dict[str, Any]:
+    return {f"{kind}_tokens": token_count(get(usage, f"{kind}_tokens")) or 0 for kind in kinds}
 
 
 _told: deque[Any] = deque(maxlen=256)

@@ -55,6 +55,7 @@ def describe(asked: Mapping[str, Any], client: Any) -> Request:
         pinned=True,
         conversation_id=session if isinstance(session, str) else None,
         unseen_input=True,
+        speech=asked.get("output_modalities") != ["text"],
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),
@@ -140,7 +141,12 @@ def transcriber_of(event: Mapping[str, Any]) -> str | None:
 def settings_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """What a session's settings say of its responses; empty where an event tells none."""
     session = event.get("session")
-    return {name: cap for name in _CAPS if (cap := token_count(get(session, name)))}
+    settings: dict[str, Any] = {
+        name: cap for name in _CAPS if (cap := token_count(get(session, name)))
+    }
+    if isinstance(modalities := get(session, "output_modalities"), list):
+        settings["output_modalities"] = modalities
+    return settings
 
 
 def _content() -> ContentReader:
