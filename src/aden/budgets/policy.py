@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from aden.budgets.budget import Budget, Match, Mode, matches
@@ -52,6 +52,9 @@ class Policy:
     )
     """What was found for those who asked lately: a session asks again and again."""
     _observed: list["Policy"] = field(init=False, repr=False, compare=False, default_factory=list)
+    _of_any_model: list["Policy"] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )
 
     def __post_init__(self) -> None:
         counted = tuple(budget for budget in self.budgets if budget.mode != "off")
@@ -91,6 +94,23 @@ class Policy:
             would_be = self.would_be or self
             self._observed.append(replace(self, mode="observe", would_be=would_be))
         return self._observed[0]
+
+    @property
+    def of_any_model(self) -> "Policy":
+        """What of this policy can be asked before it is known which model is sent what.
+
+        Without what is about a model or its provider, and without budgets that bound a request.
+        """
+        if not self._of_any_model:
+            budgets = tuple(each for each in self.budgets if _any_model(each.scope))
+            budgets = tuple(each for each in budgets if not each.bounds)
+            rules = tuple(each for each in self.rules if _any_model(each.scope))
+            same = (budgets, rules) == (self.budgets, self.rules)
+            would_be = self.would_be.of_any_model if self.would_be is not None else None
+            version = f"{self.version} of any model"
+            known = replace(self, budgets=budgets, rules=rules, would_be=would_be, version=version)
+            self._of_any_model.append(self if same else known)
+        return self._of_any_model[0]
 
     def enforces(self, budget: Budget) -> bool:
         """Whether the budget may refuse, delay or degrade."""
@@ -208,6 +228,10 @@ def _would_be(
     counted = (budget for budget in budgets if budget.mode != "off")
     enforced = tuple(replace(budget, mode="enforce") for budget in counted)
     return Policy(enforced, "enforce", version, rules)
+
+
+def _any_model(scope: Mapping[str, object]) -> bool:
+    return not scope.keys() & {"model", "provider"}
 
 
 def _delay(delay_ms: int) -> Decision:

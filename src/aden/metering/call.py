@@ -37,6 +37,8 @@ class Lane:
     delayed or degraded."""
     delayed: Callable[[float], None] | None = None
     """Told the seconds for which a request is about to wait."""
+    waited: bool = False
+    """True where the request above has waited already."""
 
     def under(self, policy: Policy) -> Policy:
         """What of *policy* holds here."""
@@ -147,7 +149,7 @@ class Call:
     @property
     def delay_s(self) -> float:
         """Seconds by which the decision delays the request."""
-        return self.decision.delay_ms / 1000
+        return 0.0 if self.lane.waited else self.decision.delay_ms / 1000
 
     def attempt(self, request: Request) -> Attempt:
         """Begin one sending of the request."""

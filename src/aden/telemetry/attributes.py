@@ -33,12 +33,23 @@ def cap(tokens: int | None) -> dict[str, Value]:
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    attributes = _given(_of_answer(record) | _ours(record))
-    attributes |= of_decision(record.decision)
-    attributes |= of_observed(record.observed)
-    attributes |= of_attribution(record.attribution)
-    attributes |= of_place(record.place)
-    return attributes
+    return _given(_of_answer(record) | _ours(record)) | _of_asking(record)
+
+
+def of_refusal(record: CallRecord) -> dict[str, Value]:
+    """What a span above those of requests carries: why none was made, without usage and cost."""
+    given = {names.CALL_ID: record.id, names.BUDGET_ID: record.budget_id}
+    return _given({**given, names.BUDGET_PERCENT_USED: record.percent_used}) | _of_asking(record)
+
+
+def _of_asking(record: CallRecord) -> dict[str, Value]:
+    """Who asked, where, and what was decided."""
+    return {
+        **of_decision(record.decision),
+        **of_observed(record.observed),
+        **of_attribution(record.attribution),
+        **of_place(record.place),
+    }
 
 
 def of_decision(decision: Decision) -> dict[str, Value]:

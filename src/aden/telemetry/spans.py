@@ -11,7 +11,7 @@ from aden.core.failure import error_type
 from aden.core.record import CallRecord
 from aden.core.value import value
 from aden.telemetry import names
-from aden.telemetry.attributes import Value, cap, of_record
+from aden.telemetry.attributes import Value, cap, of_record, of_refusal
 from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
 
@@ -130,3 +130,14 @@ class FrameworkSpan:
     def write(self) -> None:
         """Write our figures; called again after the framework's own last word."""
         quietly(lambda: self.span.set_attributes(self._written))
+
+
+class AboveSpan(FrameworkSpan):
+    """A framework's span above those of requests: it shows why none was made, and no cost."""
+
+    def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
+        """Write what was decided, where that is the end of it."""
+        if error is not None:
+            self._written = {**of_refusal(record), names.ERROR_TYPE: error_type(error)}
+            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, str(error))))
+        self.write()

@@ -4,7 +4,7 @@ Everything that LiveKit keeps private is reached in this room and nowhere else.
 """
 
 from aden.instrumentation.livekit import (
-    fallback,
+    above,
     job,
     llm,
     node,
@@ -28,8 +28,10 @@ LIVEKIT = Patches(
         Patch(_LLM, "LLMStream.__init__", llm.made),
         Patch(_LLM, "LLMStream._main_task", llm.main_task),
         Patch(_LLM, "LLMStream._metrics_monitor_task", llm.monitor),
+        Patch(_LLM, "LLMStream._emit_error", above.emit_error),
         Patch("livekit.agents.voice.generation", "_llm_inference_task", node.inference),
-        Patch(_FALLBACK, "FallbackLLMStream._try_recovery", fallback.try_recovery),
+        Patch(_FALLBACK, "FallbackLLMStream._try_recovery", above.try_recovery),
+        Patch(_FALLBACK, "FallbackLLMStream._metrics_monitor_task", llm.monitor),
         Patch("livekit.agents.llm.realtime", "RealtimeSession.__init__", realtime.made),
         Patch(_ACTIVITY, "AgentActivity._realtime_generation_task_impl", realtime_span.generation),
         Patch(

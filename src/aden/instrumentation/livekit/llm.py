@@ -17,18 +17,19 @@ from aden.core.request import Request
 from aden.core.usage import Usage, token_count
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.livekit import fallback
+from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import refusal_class
 from aden.instrumentation.livekit.turn import current_turn, meant
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
+from aden.metering.above import hand_down, release
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry.context import with_call
-from aden.telemetry.spans import FrameworkSpan
+from aden.telemetry.spans import AboveSpan, FrameworkSpan
 
 BUSY_WAIT_MS = 150
 MESSAGE_FRAMING_TOKENS = 4
@@ -54,35 +55,50 @@ async def main_task(
     call: Call | None = vars(stream).get("_aden_call")
     meter = active_meter()
     if call is None or meter is None:
-        if meter is not None and _is_adapter(stream):
-            fallback.guard(stream)
         await wrapped(*args, **kwargs)
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
     stream._llm_request_span = trace.get_current_span()
     call.span.bind(stream._llm_request_span)
+    above = stream_above()
     try:
-        await _admit(meter, call, stream)
-        fallback.admitted()
+        await _admit(meter, call, stream, above)
         _watch(meter, call, stream)
-        await wrapped(*args, **kwargs)
+        with running(stream, call):
+            await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
         meter.settle(call, refusal)
-        if not fallback.refused(stream._llm, refusal):
+        if above is None:
             await meant(refusal)
+        else:
+            above.refusals[id(stream._llm)] = refusal
         # Recoverable: preemptive generation makes up to four refusals of one user turn, and the
         # fourth unrecoverable error would close the session.
         stream._emit_error(refusal, recoverable=True)
         raise
     except asyncio.CancelledError:  # the caller spoke, or the turn was discarded: not an error
         call.stream_end = "cancelled"
-        _assume_sent(call, stream)
-        meter.settle(call)
+        _ended(meter, call, stream, cut=True)
         raise
     except BaseException as error:
-        meter.settle(call, error)
+        _ended(meter, call, stream, error)
         raise
-    meter.settle(call)
+    _ended(meter, call, stream)
+
+
+def _ended(
+    meter: Meter,
+    call: Call,
+    stream: Any,
+    error: BaseException | None = None,
+    *,
+    cut: bool = False,
+) -> None:
+    if is_adapter(stream):
+        release(meter, call)
+    elif cut and call.joinable and not call.attempts:
+        _sent(call, stream)  # a plugin without an SDK that we see, before its first chunk
+    meter.settle(call, error)
 
 
 async def monitor(
@@ -99,17 +115,21 @@ async def monitor(
 
 def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
     meter = active_meter()
-    if meter is None or _is_adapter(stream):
+    if meter is None:
         return None
     try:
         llm = args[0] if args else kwargs["llm"]
         request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
-        lane = Lane(refusal_class(), BUSY_WAIT_MS, delayed=_filler(meter))
+        above = stream_above()
+        waited = above is not None and above.call.delay_s > 0
+        lane = Lane(refusal_class(), BUSY_WAIT_MS, delayed=_filler(meter), waited=waited)
         call = meter.begin(request, _Params(request, kwargs), lane)
     except Exception:
         meter.cannot("gate", "an LLM stream could not be described", trace=True)
         return None
-    call.span = FrameworkSpan()
+    if is_adapter(stream):
+        call.policy = call.policy.of_any_model
+    call.span = AboveSpan() if is_adapter(stream) else FrameworkSpan()
     return call
 
 
@@ -119,15 +139,13 @@ def _filler(meter: Meter) -> Callable[[float], None] | None:
     return partial(turn.delayed, message) if turn is not None and message else None
 
 
-def _is_adapter(stream: Any) -> bool:
-    """A stream above other streams: it sends nothing itself."""
-    return type(stream)._genai_operation_name is None
-
-
-async def _admit(meter: Meter, call: Call, stream: Any) -> None:
-    if call.policy.bounds:
-        _bound(meter, call, stream)
-    await aadmit(meter, call)
+async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> None:
+    if above is None or not hand_down(meter, above.call, call):
+        if call.policy.bounds:
+            _bound(meter, call, stream)
+        await aadmit(meter, call)
+    if above is not None:
+        above.sent = True
     if call.model != call.request.model and hasattr(stream, "_model"):
         stream._model = call.model
 
@@ -162,6 +180,8 @@ def _sent(call: Call, stream: Any) -> Attempt:
 
 def _watch(meter: Meter, call: Call, stream: Any) -> None:
     """Count from LiveKit's own chunks where no SDK inside feeds the call."""
+    if is_adapter(stream):
+        return
     channel = stream._event_ch
     send = channel.send_nowait
     mine: list[Attempt] = []
@@ -196,12 +216,6 @@ def _feed(attempt: Attempt, chunk: Any) -> None:
                 reasoning_tokens=token_count(usage.reasoning_tokens),
             )
         )
-
-
-def _assume_sent(call: Call, stream: Any) -> None:
-    """A plugin without an SDK that we see was cut before its first chunk: it may be billed."""
-    if call.joinable and not call.attempts:
-        _sent(call, stream)
 
 
 def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
