@@ -174,5 +174,7 @@ def test_a_conversation_grows_with_each_answer() -> None:
 def test_an_unseen_prompt_teaches_no_ratio() -> None:
     """Its tokens belong to text that was not sent."""
     estimator = InputEstimator()
-    estimator.report(TALK, described(input="x" * 40, previous_response_id="resp_1"), 9000)
+    estimator.report(
+        TALK, described(input="x" * 40, previous_response_id="resp_1"), Usage(9000), 0.0
+    )
     assert estimator.likely(TALK, described(input="x" * 40)) == 17

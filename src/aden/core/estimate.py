@@ -23,6 +23,9 @@ COLD_OUTPUT_TOKENS = 1024
 COLD_UNSEEN_TOKENS = 4096
 """Input that the provider keeps, where nobody here has seen what it last came to."""
 MAX_CONVERSATIONS = 4096
+KEPT_S = 300.0
+"""So long a prompt stays in a provider's cache at least, once it was used
+(https://platform.openai.com/docs/guides/prompt-caching: 5 to 10 minutes of inactivity)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class _Reported:
     size: int
     extra: int
     tokens: int
+    model: str
+    cached: int | None
+    sent_at: float
 
     @property
     def bytes_per_token(self) -> float:
@@ -50,14 +56,22 @@ class InputEstimator:
         self._reports: OrderedDict[tuple[str, ...], _Reported] = OrderedDict()
         self._kept: OrderedDict[str, int] = OrderedDict()
 
-    def report(self, conversation: tuple[str, ...], request: Request, tokens: int) -> None:
-        """Note what the provider counted for a request that was sent whole."""
+    def report(
+        self, conversation: tuple[str, ...], request: Request, usage: Usage, sent_at: float
+    ) -> None:
+        """Note what the provider counted for a request that was sent whole at *sent_at*."""
+        tokens = usage.input_tokens or 0
         if request.input_chars <= 0 or tokens <= 0 or request.unseen_input:
             return
         with self._lock:
             for key in (conversation, conversation[:2]):
                 self._reports[key] = _Reported(
-                    request.input_chars, request.input_extra_tokens, tokens
+                    request.input_chars,
+                    request.input_extra_tokens,
+                    tokens,
+                    request.model,
+                    usage.cached_tokens,
+                    sent_at,
                 )
                 self._reports.move_to_end(key)
             while len(self._reports) > MAX_CONVERSATIONS:
@@ -78,6 +92,21 @@ class InputEstimator:
     def likely(self, conversation: tuple[str, ...], request: Request) -> int:
         """The best guess at a request's input tokens."""
         return self._guess(conversation, request, BYTES_PER_TOKEN, MAX_BYTES_PER_TOKEN)
+
+    def likely_cached(
+        self, conversation: tuple[str, ...], request: Request, sent_at: float
+    ) -> int | None:
+        """The input tokens that the provider reads from its cache again; None: nobody knows.
+
+        As many as it read from there for the session's last request, of which this one is the
+        continuation; seldom fewer.
+        """
+        with self._lock:
+            known = self._reports.get(conversation)
+        if known is None or known.model != request.model or not conversation[2]:
+            return None
+        is_continued = request.input_chars >= known.size and not request.unseen_input
+        return known.cached if is_continued and sent_at - known.sent_at < KEPT_S else None
 
     def upper(self, conversation: tuple[str, ...], request: Request) -> int:
         """A guess that is seldom too low; what a reservation holds."""

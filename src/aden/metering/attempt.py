@@ -102,6 +102,7 @@ class Attempt:
         reserved_output: int,
         most_output: int | None = None,
         *,
+        likely_cached: int | None = None,
         in_tokens: bool = True,
     ) -> Usage:
         """The usage to settle: the provider's figures, else an estimate, never below them.
@@ -110,6 +111,7 @@ class Attempt:
             likely_input: Best guess at the input tokens.
             reserved_output: What was reserved for the output, for what cannot be seen.
             most_output: The cap on the output that the provider was given.
+            likely_cached: Best guess at how many of the input tokens came from the cache.
             in_tokens: Whether the model's price is by the token.
         """
         if (told := self.told) is not None:
@@ -128,7 +130,8 @@ class Attempt:
         elif self.hung_up_after_s is not None:
             made = made_within(self.hung_up_after_s, self.request.choices)
             seen = max(seen, min(made, reserved_output))
-        estimate = Usage(likely_input, seen, estimated=True)
+        cached = None if likely_cached is None else min(likely_cached, likely_input)
+        estimate = Usage(likely_input, seen, cached, estimated=True)
         reported = {
             name: value for name in COUNTS if (value := getattr(self.usage, name)) is not None
         }

@@ -70,5 +70,6 @@ def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens:
         estimator.likely(call.conversation, request),
         quote.output_tokens if quote else 0,
         None if cap is None else cap * request.choices,
+        likely_cached=estimator.likely_cached(call.conversation, request, attempt.sent_at),
         in_tokens=in_tokens,
     )

@@ -138,8 +138,9 @@ class Settler:
             elif error is None and attempt.untold:
                 meter.complaints.usage(f"{call.model!r:.100} told no usage")
             if attempt.outcome == "reported" and attempt.usage.input_tokens:
-                tokens = attempt.usage.input_tokens
-                meter.estimator.report(call.conversation, attempt.request, tokens)
+                meter.estimator.report(
+                    call.conversation, attempt.request, attempt.usage, attempt.sent_at
+                )
                 meter.estimator.keep(attempt.request, attempt.response_id, attempt.usage)
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
