@@ -124,7 +124,7 @@ def plan(
     allowed = (
         to for to in targets if policy.blocked(replace(request, model=to), attribution) is None
     )
-    strict = any(binds(match.budget, policy) for match in matched)
+    strict = policy.bounds and any(binds(match.budget, policy) for match in matched)
     first, *others = ways(request, first, allowed, prices, estimate, strict=strict)
     quotes = (
         first,
@@ -228,7 +228,7 @@ def unbounded(
     matched: tuple[Match, ...], policy: Policy, chosen: Quote, request: Request
 ) -> Decision | None:
     """A block where nobody can say what the request costs at most, and a budget has to know."""
-    for match in matched:
+    for match in matched if policy.bounds else ():
         budget = match.budget
         if not binds(budget, policy):
             continue
@@ -258,9 +258,9 @@ def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
         limit=budget.limit.amount,
         amount=amount,
         at_risk=amount if chosen.at_risk is chosen.amounts else chosen.risks(budget),
-        below=_next_step(match, chosen, quotes),
+        below=_next_step(match, chosen, quotes) if match.ladder else None,
         enforce=policy.enforces(budget),
-        soft=_goes_on(match, chosen),
+        soft=budget.beyond != "cancel" and _goes_on(match, chosen),
     )
 
 
@@ -284,8 +284,6 @@ def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | 
     Down is what is cheaper or, at the same price, named later: an order that all ladders share,
     so that a chain over several budgets ends.
     """
-    if not match.ladder:
-        return None
     depth = {
         quote.model: (-quote.amounts.usd, index)
         for index, quote in enumerate(quotes)
@@ -303,7 +301,7 @@ def _targets(matched: tuple[Match, ...], policy: Policy) -> list[str]:
     steps = [
         step
         for match in matched
-        if policy.enforces(match.budget)
+        if match.ladder and policy.enforces(match.budget)
         for step in match.ladder
         if isinstance(step, Degrade)
     ]

@@ -61,10 +61,12 @@ def _obstacle(lines: tuple[Line, ...], balances: Mapping[str, Balance]) -> Verdi
 
 
 def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
-    held = 0 if refunded else balance.held
-    below = step_below(line, balance)
-    on_step = below is None or balance.spent < below
-    return on_step and balance.spent + held + line.amount <= ceiling(line, balance)
+    spent = balance.spent
+    if line.below is not None:
+        below = step_below(line, balance)
+        if below is not None and spent >= below:
+            return False
+    return spent + (0 if refunded else balance.held) + line.amount <= ceiling(line, balance)
 
 
 def ceiling(line: Line, balance: Balance) -> int:
