@@ -25,6 +25,7 @@ async def in_a_job(work: Callable[[JobContext], Awaitable[None]], jobs: int = 1)
             entrypoint_fnc=entrypoint,
             job_executor_type=JobExecutorType.THREAD,
             num_idle_processes=jobs,
+            initialize_process_timeout=60,
             host="127.0.0.1",
             port=0,
         )

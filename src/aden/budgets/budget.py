@@ -182,6 +182,25 @@ def matches(budget: Budget, request: Request, attribution: Attribution) -> tuple
     return tuple(matched)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnBudget:
+    """A budget that all requests of one session count against, whatever labels they carry."""
+
+    budget: Budget
+    key: str
+    """Under which the ledger knows it."""
+    scope: str
+    """Whose it is, such as ``session=AJ_1``."""
+
+    def match(self, request: Request, attribution: Attribution) -> Match | None:
+        """None where its scope names what the request has not: another model, another provider."""
+        named = {name: wanted for name, wanted in self.budget.scope.items() if wanted is not ANY}
+        if self.budget.mode == "off" or not agree(named, request, attribution):
+            return None
+        ladder = tuple(step for step in self.budget.ladder if _concerns(step, request))
+        return Match(self.budget, self.key, self.scope, ladder)
+
+
 def _concerns(step: Step, request: Request) -> bool:
     """False for a degrade to a model of another provider."""
     providers = step.providers if isinstance(step, Degrade) else ()

@@ -1,11 +1,12 @@
 """The policy: an immutable, versioned set of budgets and rules."""
 
+import copy
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from aden.budgets.budget import Budget, Match, Mode, matches
+from aden.budgets.budget import Budget, Match, Mode, OwnBudget, matches
 from aden.budgets.index import ScopeIndex
 from aden.budgets.ladder import Alert, Degrade, Step, Throttle
 from aden.budgets.rule import Block, Rule, check_rules
@@ -43,6 +44,8 @@ class Policy:
     """This policy with all that is observed enforced; None where nothing is only observed."""
     missing: Decision | None = field(default=None, compare=False)
     """What refuses requests where there should be a policy and is none; None: this is it."""
+    own: tuple[OwnBudget, ...] = ()
+    """Budgets of the session that asks, beside `budgets`; see `within`."""
     bounds: bool = field(init=False, repr=False, compare=False)
     """Whether some budget asks what a request can cost at most."""
     _budgets: ScopeIndex[Budget] = field(init=False, repr=False, compare=False)
@@ -62,9 +65,14 @@ class Policy:
         object.__setattr__(self, "bounds", any(budget.bounds for budget in counted))
         object.__setattr__(self, "_rules", ScopeIndex(self.rules, lambda rule: rule.scope))
 
+    def budget(self, budget_id: str | None) -> Budget | None:
+        """The budget of that id: the session's own before the policy's."""
+        every = (*(own.budget for own in self.own), *self.budgets)
+        return next((each for each in every if each.id == budget_id), None)
+
     def matching(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
         """The budgets that this request counts against."""
-        if self.mode == "off" or not self.budgets:
+        if self.mode == "off" or not (self.budgets or self.own):
             return ()
         asking = (request.provider, request.model, attribution)
         try:
@@ -78,9 +86,16 @@ class Policy:
         return found
 
     def _match(self, request: Request, attribution: Attribution) -> tuple[Match, ...]:
+        replaced = {own.budget.id for own in self.own}
         candidates = self._budgets.candidates(request, attribution)
-        matched = tuple(
-            match for budget in candidates for match in matches(budget, request, attribution)
+        matched = (
+            *(
+                match
+                for budget in candidates
+                if budget.id not in replaced
+                for match in matches(budget, request, attribution)
+            ),
+            *(match for own in self.own if (match := own.match(request, attribution)) is not None),
         )
         steps = self._steps(request, attribution) if self.rules else ()
         return tuple(_with(match, steps) for match in matched) if steps else matched
@@ -92,7 +107,7 @@ class Policy:
             return self
         if not self._observed:
             would_be = self.would_be or self
-            self._observed.append(replace(self, mode="observe", would_be=would_be))
+            self._observed.append(self._but(mode="observe", would_be=would_be))
         return self._observed[0]
 
     @property
@@ -104,13 +119,47 @@ class Policy:
         if not self._of_any_model:
             budgets = tuple(each for each in self.budgets if _any_model(each.scope))
             budgets = tuple(each for each in budgets if not each.bounds)
+            own = tuple(each for each in self.own if _any_model(each.budget.scope))
+            own = tuple(each for each in own if not each.budget.bounds)
             rules = tuple(each for each in self.rules if _any_model(each.scope))
-            same = (budgets, rules) == (self.budgets, self.rules)
+            if own != self.own:  # what a session has in the place of one that is about any model
+                replaced = {each.budget.id for each in self.own}
+                budgets = tuple(each for each in budgets if each.id not in replaced)
+            same = (budgets, own, rules) == (self.budgets, self.own, self.rules)
             would_be = self.would_be.of_any_model if self.would_be is not None else None
             version = f"{self.version} of any model"
-            known = replace(self, budgets=budgets, rules=rules, would_be=would_be, version=version)
+            known = replace(
+                self, budgets=budgets, own=own, rules=rules, would_be=would_be, version=version
+            )
             self._of_any_model.append(self if same else known)
         return self._of_any_model[0]
+
+    def within(self, own: tuple[OwnBudget, ...]) -> "Policy":
+        """This policy for a session that has budgets of its own, for as little as a copy costs.
+
+        One of its own stands in the place of this policy's of the same id.
+        """
+        would_be = None
+        if self.mode != "off" and (
+            self.would_be or any(each.budget.mode == "observe" for each in own)
+        ):
+            enforced = (replace(each, budget=_enforced(each.budget)) for each in own)
+            would_be = (self.would_be or self).within(tuple(enforced))
+        digest = hashlib.sha256(repr(own).encode()).hexdigest()[:8]
+        return self._but(
+            own=own,
+            would_be=would_be,
+            version=f"{self.version}+{digest}",
+            bounds=self.bounds or any(each.budget.bounds for each in own),
+        )
+
+    def _but(self, **changes: object) -> "Policy":
+        """A copy with *changes* that concern no scope: it shares what was built of them."""
+        made = copy.copy(self)
+        fresh: dict[str, object] = {"_matched": {}, "_observed": [], "_of_any_model": []}
+        for name, value in {**changes, **fresh}.items():
+            object.__setattr__(made, name, value)
+        return made
 
     def enforces(self, budget: Budget) -> bool:
         """Whether the budget may refuse, delay or degrade."""
@@ -226,12 +275,16 @@ def _would_be(
     if mode == "off" or not observed:
         return None
     counted = (budget for budget in budgets if budget.mode != "off")
-    enforced = tuple(replace(budget, mode="enforce") for budget in counted)
+    enforced = tuple(_enforced(budget) for budget in counted)
     return Policy(enforced, "enforce", version, rules)
 
 
 def _any_model(scope: Mapping[str, object]) -> bool:
     return not scope.keys() & {"model", "provider"}
+
+
+def _enforced(budget: Budget) -> Budget:
+    return budget if budget.mode == "off" else replace(budget, mode="enforce")
 
 
 def _delay(delay_ms: int) -> Decision:

@@ -33,6 +33,8 @@ SCOPES: Mapping[str, str] = {
     "session": "session_id",
     "user": "user_id",
     "context": "context_id",
+    "room": "room_id",
+    "participant": "participant_id",
     "provider": "provider",
     "model": "model",
     "tag": "tags",

@@ -17,6 +17,10 @@ class Attribution:
     session_id: str | None = None
     user_id: str | None = None
     context_id: str | None = None
+    room_id: str | None = None
+    """A LiveKit job's room."""
+    participant_id: str | None = None
+    """Whom the agent speaks with, by a digest of the identity, which may be a telephone number."""
     tags: tuple[str, ...] = ()
 
     def over(self, other: "Attribution") -> "Attribution":
@@ -70,7 +74,7 @@ def attribution(
     """
     labels = (tags,) if isinstance(tags, str) else tuple(tags)
     inner = Attribution(
-        agent, tenant_id, customer_id, feature, session_id, user_id, context_id, labels
+        agent, tenant_id, customer_id, feature, session_id, user_id, context_id, tags=labels
     )
     merged = inner.over(_current.get())
     token = _current.set(merged)

@@ -9,6 +9,7 @@ from aden.core.attribution import NOBODY, Attribution
 from aden.core.decision import ALLOW, Decision
 from aden.core.money import NanoUSD
 from aden.core.place import NOWHERE, Place
+from aden.core.request import Component
 from aden.core.usage import Usage
 
 
@@ -35,6 +36,8 @@ class CallRecord:
     price_source: str = "none"
     """Where the price came from: ``override | user | overlay | genai-prices | bridge | floor``."""
     attribution: Attribution = NOBODY
+    component: Component = "llm"
+    """Which part of a voice agent asked."""
     place: Place = NOWHERE
     """At which point of a voice agent's work it was made."""
     attempts: int = 0

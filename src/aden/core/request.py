@@ -11,6 +11,16 @@ from aden.core.value import value
 Task = Literal["text", "embedding", "image", "speech", "transcript"]
 """What a request wants made; a model makes one of them."""
 Scalar = str | int | float | bool
+Component = Literal["llm", "stt", "tts", "realtime", "embedding", "image"]
+"""Which part of a voice agent asks: what thinks, what hears, what speaks, or all in one."""
+COMPONENTS: Mapping[Task, Component] = {
+    "text": "llm",
+    "embedding": "embedding",
+    "image": "image",
+    "speech": "tts",
+    "transcript": "stt",
+}
+"""What asks for each task, where the lane does not say otherwise."""
 
 
 @value

@@ -5,6 +5,7 @@ from aden.core.place import NOWHERE, Place
 from aden.core.request import Request
 from aden.core.value import value
 from aden.metering.gate_options import GateOptions
+from aden.metering.session import Session
 
 
 @value
@@ -13,11 +14,13 @@ class Asking:
 
     attribution: Attribution = NOBODY
     place: Place = NOWHERE
+    session: Session | None = None
+    """The job whose calls have budgets of their own, and one bill."""
 
     @property
     def in_job(self) -> bool:
         """Whether a voice agent's job is on."""
-        return self.place.job_id is not None
+        return self.session is not None
 
 
 NOBODY_ASKING = Asking()

@@ -13,10 +13,10 @@ from aden.budgets.plan import Plan, Quote
 from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Decision
-from aden.core.place import NOWHERE, Place
-from aden.core.request import Request
+from aden.core.request import COMPONENTS, Component, Request
 from aden.errors import RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Reach
+from aden.metering.asking import NOBODY_ASKING, Asking
 from aden.metering.attempt import Attempt
 from aden.pricing.override import price_in_force
 from aden.telemetry.content import Content
@@ -40,6 +40,9 @@ class Lane:
     waited: bool = False
     """True where the request above has waited already."""
 
+    component: Component = "llm"
+    """Which part of a voice agent asks for text; what speaks or hears says so by its task."""
+
     def under(self, policy: Policy) -> Policy:
         """What of *policy* holds here."""
         return policy.observed if self.observed else policy
@@ -51,6 +54,7 @@ class Call:
     Attributes:
         content: What was said, where that is captured.
         place: At which point of an agent's work it is made.
+        session: The job that it is a part of, which has a bill; None outside of one.
         params: The request's own parameters, as the hook may read them.
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
@@ -83,6 +87,7 @@ class Call:
         "quote",
         "reach",
         "request",
+        "session",
         "span",
         "started",
         "started_at",
@@ -98,13 +103,14 @@ class Call:
         policy: Policy,
         lane: Lane,
         reach: Reach = "process",
-        place: Place = NOWHERE,
+        asking: Asking = NOBODY_ASKING,
     ) -> None:
         self.id = os.urandom(16).hex()
         self.request = request
         self.params = params
         self.attribution = attribution
-        self.place = place
+        self.place = asking.place
+        self.session = asking.session
         self.policy = lane.under(policy)
         self.lane = lane
         self.reach = reach
@@ -129,6 +135,12 @@ class Call:
         self.stream_end: str | None = None
         self.error: BaseException | None = None
         self.content: Content | None = None
+
+    @property
+    def component(self) -> Component:
+        """Which part of a voice agent asks."""
+        task = self.request.task
+        return self.lane.component if task == "text" else COMPONENTS[task]
 
     @property
     def joinable(self) -> bool:

@@ -88,7 +88,13 @@ class Meter:
         """First sight of a request. *asking*: who does, where the lane has found out already."""
         asking = asking or self.asking()
         who = attribution_of(request, asking, self.options)
-        return Call(request, params, who, self.policy(), lane, self.ledger.reach, asking.place)
+        policy = self.policy_for(asking)
+        return Call(request, params, who, policy, lane, self.ledger.reach, asking)
+
+    def policy_for(self, asking: Asking) -> Policy:
+        """What holds for requests that are made now: the policy, and the session's own budgets."""
+        policy = self.policy()
+        return policy if asking.session is None else asking.session.policy(policy)
 
     def asking(self) -> Asking:
         """Who makes a request at this moment, by the framework around it. Never raises."""
@@ -247,6 +253,8 @@ class Meter:
         self.reserver.let_go(call)
         call.state = "sent"
         self.on_their_way.add(call)
+        if (session := call.session) is not None:
+            session.sent(call)
         call.span.sending(call.model)
 
     def settle(self, call: Call, error: BaseException | None = None) -> None:

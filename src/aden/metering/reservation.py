@@ -95,6 +95,8 @@ class Reserver:
     def answered(self, call: Call, ask: Ask, outcome: Grant | Refusal, asked_at: float) -> None:
         """The ledger answered what it was asked at *asked_at* (monotonic seconds)."""
         call.outcome, call.reach = outcome, self._meter.ledger.reach
+        if (session := call.session) is not None:
+            session.answered(call, outcome)
         self.outage.heard(outcome, asked_at)
         self._timed(asked_at, "granted" if isinstance(outcome, Grant) else "refused")
         if call.plan is not None:
@@ -136,4 +138,6 @@ class Reserver:
     def settled(self, call: Call, charges: Sequence[Charge]) -> None:
         """The ledger has been told what a call came to."""
         self.outage.settled(call.id, charges)
+        if (session := call.session) is not None:
+            session.settled(call, charges)
         self.repeats.settled(charges)

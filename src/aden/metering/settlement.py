@@ -121,6 +121,8 @@ class Settler:
             record = self._record(call, bill(call, meter.estimator, meter.prices), error)
             record = replace(record, repeats=repeated.count, latency_ms=repeated.latency_ms)
             meter.ledger.settle(Settlement(call.id, (), record))
+            if (session := call.session) is not None:
+                session.saw(record)
             if own_span:
                 call.span.finish(record, error, NO_ANSWER)
             meter.telemetry.refused(record, error.details, call.span)
@@ -147,6 +149,8 @@ class Settler:
         charges = self._charges(call, billed)
         meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
         meter.reserver.settled(call, charges)
+        if (session := call.session) is not None:
+            session.saw(record)
         if call.plan is not None:
             meter.reserver.fill.saw(call.plan.matches)
         answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
@@ -214,6 +218,7 @@ class Settler:
             observed=call.observed,
             price_source=billed.source,
             attribution=call.attribution,
+            component=call.component,
             place=call.place,
             attempts=len(call.attempts),
             stream=call.request.stream,

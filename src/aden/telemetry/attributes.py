@@ -10,7 +10,7 @@ from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names
 
-Value = str | bool | int | float | list[str] | tuple[str, ...]
+Value = str | bool | int | float | list[str] | list[float] | tuple[str, ...]
 
 
 def start_attributes(request: Request) -> dict[str, Value]:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
 
+from aden.core.bill import SessionBill
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.errors import RefusalDetails
+from aden.telemetry import session_bill
 from aden.telemetry.attributes import Value, proposed_cost, start_attributes
 from aden.telemetry.call_span import CallSpan
 from aden.telemetry.content import DEFAULTS, Capture, ContentOptions, make_capture
+from aden.telemetry.events import Events
 from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
-from aden.telemetry.refusals import Refusals
 from aden.telemetry.spans import NO_SPAN, SpanHandle
 
 if TYPE_CHECKING:
@@ -78,8 +80,8 @@ class Telemetry:
         self._capture: Capture | None = None
         self._shows = shows
         scope = (SCOPE, version, SCHEMA_URL)
-        self._events: Refusals | None = None
-        quietly(lambda: setattr(self, "_events", Refusals(logger_provider, scope)))
+        self._events: Events | None = None
+        quietly(lambda: setattr(self, "_events", Events(logger_provider, scope)))
         quietly(
             lambda: setattr(
                 self, "_capture", make_capture(logger_provider, completion_hook, content, scope)
@@ -126,6 +128,17 @@ class Telemetry:
         """Tell of a refusal as an event."""
         if (events := self._events) is not None:
             quietly(lambda: events.tell(record, details, span.span))
+
+    def session_ended(self, bill: SessionBill, parent: "Context") -> None:
+        """Tell of a session's bill, on a span that begins in *parent* and in an event."""
+        quietly(lambda: self._session_ended(bill, parent))
+
+    def _session_ended(self, bill: SessionBill, parent: "Context") -> None:
+        attributes, context = session_bill.attributes_of(bill), parent
+        if (tracer := self._tracer) is not None:
+            context = session_bill.show(bill, tracer, attributes, parent)
+        if (events := self._events) is not None:
+            events.emit(session_bill.event_of(attributes, context))
 
     def proposed(self, record: CallRecord) -> dict[str, Value]:
         """The cost by the names that are proposed for the conventions, where that is opted in."""

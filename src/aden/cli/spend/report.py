@@ -7,38 +7,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from aden.core.record import CallRecord
+from aden.core.sums import Sums
 
 NOT_SAID = "-"
 """The key of calls whose label nobody gave."""
-
-
-@dataclass(slots=True)
-class Sums:
-    """What some calls came to."""
-
-    calls: int = 0
-    refused: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    """Nano-dollars."""
-    estimated: int = 0
-    """The part of `cost` of calls for which the provider reported no usage."""
-    unpriced: int = 0
-    """The part of `cost` that was priced at a provider's dearest rates, as no price was known."""
-
-    def add(self, record: CallRecord) -> None:
-        """Count a call."""
-        usage = record.usage
-        self.calls += record.repeats
-        self.refused += record.repeats if record.decision.action == "block" else 0
-        self.input_tokens += usage.input_tokens or 0
-        self.cached_tokens += usage.cached_tokens or 0
-        self.output_tokens += usage.output_tokens or 0
-        self.cost += record.cost
-        self.estimated += record.cost if usage.estimated else 0
-        self.unpriced += record.cost if record.price_source == "floor" else 0
 
 
 Key = Callable[[CallRecord, ZoneInfo], str]
@@ -59,6 +31,7 @@ DIMENSIONS: Mapping[str, Key] = {
     "feature": lambda record, _: record.attribution.feature or NOT_SAID,
     "agent": lambda record, _: record.attribution.agent or NOT_SAID,
     "user": lambda record, _: record.attribution.user_id or NOT_SAID,
+    "component": lambda record, _: record.component,
     "budget": lambda record, _: record.budget_id or NOT_SAID,
     "decision": lambda record, _: record.decision.action,
 }

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import TextIO
 from zoneinfo import ZoneInfo
 
-from aden.cli.spend.report import Report, Sums, day_of
+from aden.cli.spend.report import Report, day_of
 from aden.core.money import NANO, format_usd, to_usd
 from aden.core.record import CallRecord
+from aden.core.sums import Sums
 
 COLUMNS = (
     "calls",

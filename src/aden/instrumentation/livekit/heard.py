@@ -99,9 +99,7 @@ def _play(meter: Meter, session: Any, line: Line) -> Any:
 def _heard(meter: Meter, refused: RefusedTurn) -> Heard:
     """The agent's word before the budget's, that before the process's; each setting by itself."""
     process, agent = meter.options.heard, refused.agent
-    budget_id = refused.error.budget_id
-    budgets = meter.policy().budgets if budget_id is not None else ()
-    budget = next((each for each in budgets if each.id == budget_id), None)
+    budget = meter.policy_for(meter.asking()).budget(refused.error.budget_id)
     said = _of_agent(meter, agent, "aden_on_refusal", check_on_refusal)
     message = _of_agent(meter, agent, "aden_refusal_message", check_message)
     return Heard(

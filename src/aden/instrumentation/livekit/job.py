@@ -1,24 +1,89 @@
-"""How the process of a LiveKit job ends."""
+"""A LiveKit job: the session that its calls make up, and how it ends."""
 
 import asyncio
+import contextlib
+import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aden.core.attribution import NOBODY, Attribution, from_metadata
+from aden.core.place import Place
 from aden.instrumentation.active import active_meter
+from aden.metering.meter import Meter
+from aden.metering.session import Session
 
 EMITTERS_S = 2.0
 """How long coroutines of async emitters are waited for at a job's end."""
+BILL_S = 2.0
+"""How long a job's end waits until its bill is told."""
+_making = threading.Lock()
 
 
-async def cleanup(wrapped: Callable[..., Awaitable[Any]], _job: Any, args: Any, kwargs: Any) -> Any:
+def session_of(context: Any) -> Session:
+    """What the calls of a job share; it lives as long as the ``JobContext``."""
+    found: Session | None = vars(context).get("_aden_session")
+    if found is not None:
+        return found
+    with _making:  # the SDK may be called in threads of the job
+        found = vars(context).get("_aden_session")
+        if found is None:
+            found = context._aden_session = Session(place_of(context.job), account_of(context.job))
+    return found
+
+
+def place_of(job: Any) -> Place:
+    """The job and its room, by their ids."""
+    return Place(job_id=text(job, "id"), room_id=text(getattr(job, "room", None), "sid"))
+
+
+def account_of(job: Any) -> Attribution:
+    """The job's own id as the session, its room, and what its dispatcher put into its metadata."""
+    room = getattr(job, "room", None)
+    ours = Attribution(
+        agent=job.agent_name or None,
+        session_id=job.id or None,
+        room_id=text(room, "sid") or text(room, "name"),
+    )
+    return _from_job_metadata(job.metadata).over(ours)
+
+
+def text(source: Any, name: str) -> str | None:
+    """An attribute that is a text and not empty; None for all else."""
+    said = getattr(source, name, None)
+    return said if isinstance(said, str) and said else None
+
+
+async def cleanup(
+    wrapped: Callable[..., Awaitable[Any]], context: Any, args: Any, kwargs: Any
+) -> Any:
     """Wrapper of ``JobContext._on_cleanup``: the last step at which a job's loop still runs.
 
-    Coroutines of async emitters end here, and here one still hears what the log has to say of a
-    flush. The process's own end flushes once more.
+    The bill is told before LiveKit hands out its telemetry. Coroutines of async emitters end here,
+    and here one still hears what the log has to say of a flush. The process's own end flushes once
+    more.
     """
+    meter = active_meter()
+    if meter is not None:
+        await _end_session(meter, context)
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        if (meter := active_meter()) is not None:
+        if meter is not None:
             await meter.dispatcher.aflush(EMITTERS_S)
             await asyncio.to_thread(meter.flush)
+
+
+async def _end_session(meter: Meter, context: Any) -> None:
+    session: Session | None = vars(context).get("_aden_session")
+    if session is not None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(session.end, meter), BILL_S)
+
+
+def _from_job_metadata(metadata: str) -> Attribution:
+    try:
+        said = json.loads(metadata) if metadata else {}
+    except ValueError:
+        return NOBODY
+    return from_metadata(said) if isinstance(said, dict) else NOBODY

@@ -121,7 +121,8 @@ class Talk:
             server_address=host,
             server_port=port,
         )
-        call = self._meter.begin(described, asked, Lane(refusal_class(), BUSY_WAIT_MS))
+        lane = Lane(refusal_class(), BUSY_WAIT_MS, component="realtime")
+        call = self._meter.begin(described, asked, lane)
         call.span = ReplySpan(self._meter, call)
         return call
 

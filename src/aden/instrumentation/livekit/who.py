@@ -4,14 +4,18 @@ LiveKit copies its context variables into every task that it starts, so the job,
 speech are found from wherever a plugin sends its request. What is not there is left out.
 """
 
-import json
+import hashlib
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from aden.core.attribution import NOBODY, Attribution, from_metadata
-from aden.core.place import Place
+from aden.core.attribution import NOBODY
+from aden.core.place import NOWHERE
+from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.job import session_of, text
 from aden.metering.asking import NOBODY_ASKING, Asking
 
 _session: ContextVar[Any] = ContextVar("aden_livekit_session", default=None)
@@ -22,6 +26,8 @@ async def session_start(
 ) -> Any:
     """Wrapper of ``AgentSession.start``: what it starts, to listen above all, is this session's."""
     token = _session.set(session)
+    if (meter := active_meter()) is not None:
+        meter.asking()  # the job's session begins here, in the context of its entrypoint
     try:
         return await wrapped(*args, **kwargs)
     finally:
@@ -31,8 +37,7 @@ async def session_start(
 def who_asks() -> Asking:
     """On whose account, and at which point of a call, a request is made at this moment.
 
-    The account is the job's: its own id as the session, and what its dispatcher put into its
-    metadata. Outside of a job nobody is known, but a session there still has agents and speech.
+    Outside of a job nobody is known, but a session there still has agents and speech.
     """
     job_module = sys.modules.get("livekit.agents.job")
     if job_module is None:
@@ -44,16 +49,21 @@ def who_asks() -> Asking:
     if context is None and session is None:
         return NOBODY_ASKING
     agent = getattr(activity, "agent", None) or getattr(session, "_agent", None)
-    job = None if context is None else context.job
-    place = Place(
-        job_id=_text(job, "id"),
-        room_id=_text(getattr(job, "room", None), "sid"),
-        participant_id=_text(_participant(session), "sid"),
-        agent=_text(agent, "label"),
-        turn_id=_text(speech, "_generation_id"),
-        speech_id=_text(speech, "id"),
+    whole = None if context is None else session_of(context)
+    participant = participant_of(session)
+    place = replace(
+        NOWHERE if whole is None else whole.place,
+        participant_id=text(participant, "sid"),
+        agent=text(agent, "label"),
+        turn_id=text(speech, "_generation_id"),
+        speech_id=text(speech, "id"),
     )
-    return Asking(NOBODY if job is None else _account(job), place)
+    if whole is None:
+        return Asking(NOBODY, place)
+    account = whole.attribution
+    if account.participant_id is None and (identity := text(participant, "identity")) is not None:
+        account = replace(account, participant_id=pseudonym(identity))
+    return Asking(account, place, whole)
 
 
 def current_session() -> Any:
@@ -61,17 +71,10 @@ def current_session() -> Any:
     return getattr(context_variable("_AgentActivityContextVar"), "session", None) or _session.get()
 
 
-def _account(job: Any) -> Attribution:
-    ours = Attribution(agent=job.agent_name or None, session_id=job.id or None)
-    return _from_job_metadata(job.metadata).over(ours)
-
-
-def _from_job_metadata(text: str) -> Attribution:
-    try:
-        metadata = json.loads(text) if text else {}
-    except ValueError:
-        return NOBODY
-    return from_metadata(metadata) if isinstance(metadata, dict) else NOBODY
+@lru_cache(maxsize=256)
+def pseudonym(identity: str) -> str:
+    """A participant's identity as spend is told apart by: it may be a telephone number."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def context_variable(name: str) -> Any:
@@ -84,10 +87,6 @@ def _primary_session(context: Any) -> Any:
     return getattr(context, "_primary_agent_session", None)
 
 
-def _participant(session: Any) -> Any:
+def participant_of(session: Any) -> Any:
+    """Whom a session speaks with; None while nobody is there, or in a session without a room."""
     return getattr(getattr(session, "_room_io", None), "linked_participant", None)
-
-
-def _text(source: Any, name: str) -> str | None:
-    said = getattr(source, name, None)
-    return said if isinstance(said, str) and said else None

@@ -95,10 +95,9 @@ async def aperform(
 
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
-    request = _describe(meter, endpoint, client, kwargs)
-    if meter.policy().bounds:
+    request, asking = _describe(meter, endpoint, client, kwargs), meter.asking()
+    if meter.policy_for(asking).bounds:
         request = with_most(request, endpoint, kwargs)
-    asking = meter.asking()
     lane = Lane(refusal_class(), observed=asking.in_job and request.task in _HEARD)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:

@@ -77,7 +77,7 @@ class SessionMeter:
         self._kind = kind
         self._model = model or _known.models.get(parent or "", "")
         self._id = parent if kind.begins is None else None
-        self._lane = Lane(refusal_class())
+        self._lane = Lane(refusal_class(), component="realtime")
         self._backends = Backends(meter, client, self._lane, self._id)
         self._running: _Running | None = None
 

@@ -74,7 +74,7 @@ class SocketMeter:
         """*from_start*: nothing was said on it yet."""
         self.meter = meter
         self.begin: Begin = lambda request, asked: meter.begin(
-            request, asked, Lane(refusal_class())
+            request, asked, Lane(refusal_class(), component="realtime" if model else "llm")
         )
         self.ahead: Callable[[], Call | None] = lambda: None
         self._client = client
@@ -237,7 +237,7 @@ class SocketMeter:
     def _described(self, asked: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
         try:
             request = self._endpoint.describe(asked, self._client)
-            if self.meter.policy().bounds:
+            if self.meter.policy_for(self.meter.asking()).bounds:
                 request = self._bounded(with_most(request, self._endpoint, asked))
         except Exception:
             self.meter.cannot("description", "a request could not be measured", trace=True)

@@ -1,4 +1,4 @@
-"""An event for each refusal; refusals that repeat are one."""
+"""Events: one for each refusal (refusals that repeat are one), one for a session's bill."""
 
 from typing import Any
 
@@ -11,12 +11,16 @@ from aden.telemetry import names
 from aden.telemetry.attributes import Value, of_decision
 
 
-class Refusals:
-    """Tells of refusals through a logger provider. No content, and no message of a hook."""
+class Events:
+    """Tells of what happens through a logger provider. No content, and no message of a hook."""
 
     def __init__(self, logger_provider: Any, scope: tuple[str, str, str]) -> None:
         name, version, schema_url = scope
         self._logger = get_logger(name, version, logger_provider, schema_url)
+
+    def emit(self, event: LogRecord) -> None:
+        """Emit an event that is made already."""
+        self._logger.emit(event)
 
     def tell(self, record: CallRecord, details: RefusalDetails, span: trace.Span) -> None:
         """Emit the event, of the call's span where it has one."""

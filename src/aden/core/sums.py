@@ -1,0 +1,34 @@
+"""Calls added up."""
+
+from dataclasses import dataclass
+
+from aden.core.record import CallRecord
+
+
+@dataclass(slots=True)
+class Sums:
+    """What some calls came to."""
+
+    calls: int = 0
+    refused: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    """Nano-dollars."""
+    estimated: int = 0
+    """The part of `cost` of calls for which the provider reported no usage."""
+    unpriced: int = 0
+    """The part of `cost` that was priced at a provider's dearest rates, as no price was known."""
+
+    def add(self, record: CallRecord) -> None:
+        """Count a call."""
+        usage = record.usage
+        self.calls += record.repeats
+        self.refused += record.repeats if record.decision.action == "block" else 0
+        self.input_tokens += usage.input_tokens or 0
+        self.cached_tokens += usage.cached_tokens or 0
+        self.output_tokens += usage.output_tokens or 0
+        self.cost += record.cost
+        self.estimated += record.cost if usage.estimated else 0
+        self.unpriced += record.cost if record.price_source == "floor" else 0
