@@ -73,6 +73,34 @@ def test_each_customer_has_a_budget_that_the_others_cannot_spend(tmp_path: Path)
         assert len(re.findall(r"^\[aden\] .*cancel", worker.output, re.MULTILINE)) == 1
 
 
+def test_a_realtime_agent_books_its_replies_on_the_budgets_of_call_and_day(tmp_path: Path) -> None:
+    """The second caller's budget bears no reply: nothing is asked for, and the job ends well."""
+    with OpenAIServer() as provider:
+        home = Home(tmp_path, provider)
+        for limit_usd in ("1", "0"):
+            variables = {
+                **home.environment,
+                "OPENAI_BASE_URL": provider.websocket_base_url,
+                "AGENT_TEXT_ONLY": "1",
+                "CALL_LIMIT_USD": limit_usd,
+            }
+            with (
+                ControlPlane() as plane,
+                Worker(
+                    EXAMPLES / "livekit_realtime.py", tmp_path, variables | plane.environment
+                ) as worker,
+            ):
+                plane.wait_for_worker()
+                plane.dispatch(f"AJ_{limit_usd}")
+                plane.wait_for(f"AJ_{limit_usd}", SUCCESS)
+                assert worker.terminate() == 0
+            assert len(provider.bill.items) == 1
+        told = [(each.model, each.decision.action, each.cost) for each in home.journal()]
+        total = provider.bill.total_nano_usd
+        assert told == [("gpt-realtime", "allow", total), ("gpt-realtime", "block", 0)]
+        assert _spent(home, Budget("day", 50, window="day")) == total > 0
+
+
 def _spent(home: Home, budget: Budget) -> int:
     ledger = open_ledger(home.ledger_url)
     try:
