@@ -53,10 +53,14 @@ class Alerts:
         """A call settles above the threshold."""
         self.clock.advance(after_s)
         (seen,) = self.meter.ledger.balances([(BALANCE.budget, Window("day"))])
-        claimed = ClaimedAlert(self.meter, replace(BALANCE, epoch=seen.epoch), 80_000)
+        claimed = ClaimedAlert(self.meter, replace(BALANCE, epoch=seen.epoch), 80_000, noted)
         self.meter.dispatcher.put(claimed, AlertEvent("info", "80 %"), self.meter.on_alert)
         aden.flush()
         assert self.meter.dispatcher.flush(5)
+
+
+def noted(balance: Balance, threshold: int) -> None:
+    """Nobody has to know that the ledger has answered."""
 
 
 def nothing(event: AlertEvent) -> None:
@@ -162,7 +166,7 @@ class DownTwice:
 
 async def claimed_by_hand(crossings: Alerts) -> None:
     """What the dispatcher does, in this test's own loop, so that it can be cut off."""
-    result: Any = ClaimedAlert(crossings.meter, BALANCE, 80_000)(AlertEvent("info", "80 %"))
+    result: Any = ClaimedAlert(crossings.meter, BALANCE, 80_000, noted)(AlertEvent("info", "80 %"))
     await result
 
 

@@ -117,7 +117,7 @@ async def test_a_retry_of_what_may_have_been_billed_has_to_fit_as_well(
     """Else each open call could cost many times what it held; what is owed stays booked."""
     house = instrumented(budgets=[aden.Budget("all", limit)])
     server.script(Hang(2))
-    lane = Lane(kind, server, max_retries=1, timeout=0.2)
+    lane = Lane(kind, server, max_retries=1, timeout=0.6)
     if sent == 1:
         with pytest.raises(aden.RequestCancelledError, match="'all' is exhausted") as refused:
             await lane.create(**REQUEST)

@@ -13,12 +13,14 @@ import openai
 import pytest
 from guide import spend
 
+import aden
 from aden import Alert, BeforeRequestResult, Block, Budget, Degrade, RequestCancelledError, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from aden.ledger.protocol import AlertClaim, Balance
     from aden.testing import OpenAIServer
     from house import House
 
@@ -161,7 +163,7 @@ def test_off_asks_neither_budgets_nor_rules_nor_the_hook(
 
 
 def test_an_alert_of_a_rule_is_raised_once_a_day(
-    instrumented: Callable[..., House], ask: Callable[..., Any]
+    instrumented: Callable[..., House], ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not with each of the calls that it is about."""
     alerts: list[Any] = []
@@ -169,11 +171,22 @@ def test_an_alert_of_a_rule_is_raised_once_a_day(
         rules=[Rule(Alert(0, "info", "gpt-4 is in use"), {"model": "gpt-4*"})],
         on_alert=alerts.append,
     )
-    for model in ("o4-mini", "gpt-4o", "gpt-4o"):
-        ask(model)
-    actions = [record.decision.action for record in house.settled(3)]
-    assert actions == ["allow", "alert", "alert"]
+    claims: list[str] = []
+    claim_alert = house.ledger.claim_alert
+
+    def claim(balance: Balance, threshold: int) -> AlertClaim | None:
+        claims.append(balance.budget)
+        return claim_alert(balance, threshold)
+
+    monkeypatch.setattr(house.ledger, "claim_alert", claim)
+    ask("o4-mini")
+    for _ in range(3):
+        ask("gpt-4o")
+        aden.flush()
+    actions = [record.decision.action for record in house.settled(4)]
+    assert actions == ["allow", "alert", "alert", "alert"]
     assert [(event.level, event.message) for event in alerts] == [("info", "gpt-4 is in use")]
+    assert len(claims) == 1, "the ledger is not asked with each call"
 
 
 def test_the_mode_in_the_file_changes_without_a_restart(

@@ -111,20 +111,24 @@ class AlertWatch:
                 continue
             message = step.message or f"budget {budget.name or budget.id!r} is {used:.0f} % used"
             event = AlertEvent(step.level, message, "", budget.id, used, ended.attribution)
-            alert = ClaimedAlert(self._meter, balance, _threshold(step), self._note)
+            alert = ClaimedAlert(self._meter, balance, _threshold(step), self.note)
             self._meter.dispatcher.call(alert, event, self._meter.on_alert, ended.home)
 
     def _unknown(self, match: Match, balance: Balance | None) -> list[Alert]:
         """The steps that may have to be raised: somebody is at the others, or has raised them."""
-        now = time.monotonic()
         return [
             step
             for step in match.ladder
             if isinstance(step, Alert)
-            and (balance is None or self._known.get(_key(balance, _threshold(step)), 0.0) < now)
+            and (balance is None or not self.is_known(balance, _threshold(step)))
         ]
 
-    def _note(self, balance: Balance, threshold: int) -> None:
+    def is_known(self, balance: Balance, threshold: int) -> bool:
+        """Whether the ledger has lately said who raises an alert."""
+        return self._known.get(_key(balance, threshold), 0.0) >= time.monotonic()
+
+    def note(self, balance: Balance, threshold: int) -> None:
+        """The ledger has said who raises it; if that one dies, its lease ends first."""
         if len(self._known) > KNOWN_MAX:  # keys of templates come from outside
             self._known.clear()
         rolling_s = alert_key(balance.window_id)[1]
@@ -141,10 +145,6 @@ def _key(balance: Balance, threshold: int) -> _Key:
     return balance.budget, alert_key(balance.window_id)[0], balance.epoch, threshold
 
 
-def _forget(balance: Balance, threshold: int) -> None:
-    """Nobody has to know."""
-
-
 class ClaimedAlert:
     """Claims an alert on the emitters' thread, raises it if it was free, acknowledges it.
 
@@ -158,7 +158,7 @@ class ClaimedAlert:
         meter: "Meter",
         balance: Balance,
         threshold: int,
-        answered: Callable[[Balance, int], object] = _forget,
+        answered: Callable[[Balance, int], object],
     ) -> None:
         self._meter = meter
         self._place = (balance, threshold)

@@ -246,8 +246,10 @@ class Settler:
             message = alert.message or "a rule of the policy matches"
             digest = hashlib.sha256(f"{alert.level} {message}".encode()).hexdigest()[:16]
             alone = Balance(f"rule|{digest}", day.id, day.ends_at)
+            if self.alerts.is_known(alone, 0):
+                continue
             event = AlertEvent(alert.level, message, attribution=call.attribution)
-            claimed = ClaimedAlert(self._meter, alone, 0)
+            claimed = ClaimedAlert(self._meter, alone, 0, self.alerts.note)
             self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
 
 
