@@ -18,8 +18,9 @@ from aden.core.usage import Usage, token_count
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
+from aden.instrumentation.livekit.llm_figures import correct, tell_failed
 from aden.instrumentation.livekit.plugin import address_of, provider_name
-from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.turn import current_turn, meant
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
@@ -31,7 +32,6 @@ from aden.metering.shells import aadmit
 from aden.telemetry.context import with_call
 from aden.telemetry.spans import AboveSpan, FrameworkSpan
 
-BUSY_WAIT_MS = 150
 MESSAGE_FRAMING_TOKENS = 4
 
 
@@ -99,6 +99,8 @@ def _ended(
     elif cut and call.joinable and not call.attempts:
         _sent(call, stream)  # a plugin without an SDK that we see, before its first chunk
     meter.settle(call, error)
+    if not is_adapter(stream):
+        correct(meter, call, stream)
 
 
 async def monitor(
@@ -111,6 +113,8 @@ async def monitor(
         call: Call | None = vars(stream).get("_aden_call")
         if call is not None and isinstance(call.span, FrameworkSpan):
             call.span.write()
+        if call is not None and (meter := active_meter()) is not None:
+            tell_failed(meter, call, stream)
 
 
 def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:

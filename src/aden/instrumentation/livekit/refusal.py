@@ -4,6 +4,9 @@ import functools
 
 from aden.errors import RefusalDetails, RequestCancelledError
 
+BUSY_WAIT_MS = 150
+"""How long a turn waits for a refund where only open requests fill a budget."""
+
 
 @functools.cache
 def refusal_class() -> type[RequestCancelledError]:

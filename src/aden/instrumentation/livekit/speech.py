@@ -6,9 +6,8 @@ from typing import Any
 from aden.core.place import NOWHERE
 from aden.core.request import Request, Task
 from aden.core.usage import Usage
-from aden.instrumentation.livekit.llm import BUSY_WAIT_MS
 from aden.instrumentation.livekit.plugin import address_of, provider_name
-from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 

@@ -11,8 +11,7 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.hearing import SLICE_MS
 from aden.instrumentation.livekit.hearing import request_for as to_hear
-from aden.instrumentation.livekit.llm import BUSY_WAIT_MS
-from aden.instrumentation.livekit.refusal import refusal_class
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS
 from aden.instrumentation.livekit.speaking import request_for as to_speak
 from aden.metering.call import Lane

@@ -38,7 +38,7 @@ def tell_tts(stream: Any, speaking: Speaking) -> None:
         streamed=streamed,
         metadata=Metadata(model_name=tts.model, model_provider=tts.provider),
     )
-    _tell(tts, metrics)
+    tell(tts, metrics)
 
 
 def _is_missing(stream: Any) -> bool:
@@ -60,7 +60,7 @@ def tell_stt(
             audio_input_tokens=_beyond(booked.audio_input_tokens, told.audio_input_tokens),
         )
         if lacking.audio_input_ms or lacking.input_tokens or lacking.output_tokens:
-            _tell(stt, _stt_metrics(stt, lacking, streamed=streamed))
+            tell(stt, _stt_metrics(stt, lacking, streamed=streamed))
     except Exception:
         meter.cannot("reader", "what LiveKit did not tell could not be told", trace=True)
 
@@ -112,7 +112,7 @@ def _stt_metrics(stt: Any, usage: Usage, *, streamed: bool) -> Any:
     )
 
 
-def _tell(plugin: Any, metrics: Any) -> None:
+def tell(plugin: Any, metrics: Any) -> None:
     """As LiveKit tells of metrics; a session that ends stops to listen before its STT does."""
     session = current_session()
     before = None if session is None else session.usage
