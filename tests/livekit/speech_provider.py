@@ -258,12 +258,12 @@ class _Sentence(tts.ChunkedStream):
                 aiohttp.ClientSession(raise_for_status=True) as http,
                 http.post(url, json={"text": self.input_text}) as response,
             ):
-                _emit(output_emitter, stream=False)
-                async for data, _ in response.content.iter_chunks():
-                    output_emitter.push(data)
-                output_emitter.flush()
+                data = await response.read()
         except aiohttp.ClientError as error:
             raise _failure(error) from error
+        _emit(output_emitter, stream=False)
+        output_emitter.push(data)  # LiveKit cuts it into frames when this is over
+        output_emitter.flush()
 
 
 class _Speech(tts.SynthesizeStream):

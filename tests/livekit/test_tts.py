@@ -73,6 +73,11 @@ async def test_a_text_is_charged_once_as_the_provider_bills_it(
         assert [record.usage.characters for record in records] == [
             item.characters for item in speech.bill
         ]
+        made = [item.characters * MS_PER_CHARACTER for item in speech.bill]
+        assert [record.usage.audio_output_ms for record in records] == [
+            pytest.approx(each, abs=10)
+            for each in made  # LiveKit may add a mark of 10 ms
+        ]
         assert {record.usage.estimated for record in records} == {False}
         assert {record.price_source for record in records} == {"overlay"}
         assert spent(lane, BUDGET) == speech.nano_usd

@@ -81,8 +81,13 @@ class Speaking:
         self.running = False
         self._safely(lambda: self._ended(error), "what was spoken could not be counted")
 
+    def finished(self) -> None:
+        """LiveKit has passed on the last frame, which is later than the plugin's end."""
+        self._safely(self._count_frames, "what was spoken could not be counted")
+
     def settle(self, error: BaseException | None = None) -> None:
         """Book it; a stream that was given no text was no request."""
+        self.finished()
         if not self.call.attempts and not self._given and error is None:
             self._meter.settler.withdraw(self.call)
         else:
@@ -119,6 +124,12 @@ class Speaking:
         attempt.saw_usage(self._told(attempt.request))
         attempt.ended_unknown()
         self.billed_characters += given
+
+    def _count_frames(self) -> None:
+        if (attempt := self._mine) is not None and attempt.outcome in ("unknown", "reported"):
+            carried = attempt.request.carries
+            carried = replace(carried, audio_output_ms=round(self.spoken_ms))
+            attempt.request = replace(attempt.request, carries=carried)
 
     def _own(self) -> Attempt | None:
         """The sending of a plugin whose SDK we do not see; None where it tells of it itself."""

@@ -51,7 +51,10 @@ async def main_task(
         return
     _watch(stream, speaking)
     if not speaking.owns:
-        await wrapped(*args, **kwargs)
+        try:
+            await wrapped(*args, **kwargs)
+        finally:
+            speaking.finished()
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
     stream._tts_request_span = trace.get_current_span()
