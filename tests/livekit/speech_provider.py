@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +26,9 @@ from livekit.agents import (
     vad,
 )
 
-RATE = 24_000
+RATE = 16_000
+"""LiveKit's own, so that nothing is resampled: that loads a library which may panic at exit."""
+OPENAI_RATE = 24_000
 MS_PER_CHARACTER = 50
 """Of the provider's own voice."""
 NANO_PER_CHARACTER = 50_000
@@ -35,6 +38,11 @@ NANO_PER_MS = 80
 NANO_PER_WHOLE_MINUTE = 7_700_000
 """Of a sound that is there already."""
 
+NANO_PER_HEARD_TOKEN, NANO_PER_WRITTEN_TOKEN = 6_000, 10_000
+"""OpenAI's gpt-4o-transcribe: $6 and $10 for a million."""
+UTTERANCE_MS = 1_000
+"""Of a caller who makes a pause each second."""
+
 
 @dataclass
 class Billed:
@@ -43,12 +51,15 @@ class Billed:
     kind: str
     characters: int = 0
     heard_ms: int = 0
+    tokens: tuple[int, int] = (0, 0)
 
     @property
     def nano_usd(self) -> int:
         """Nano-dollars."""
         if self.kind == "file":
             return -(-self.heard_ms * NANO_PER_WHOLE_MINUTE // 60_000)
+        if self.kind == "tokens":
+            return self.tokens[0] * NANO_PER_HEARD_TOKEN + self.tokens[1] * NANO_PER_WRITTEN_TOKEN
         return self.characters * NANO_PER_CHARACTER + self.heard_ms * NANO_PER_MS
 
 
@@ -80,6 +91,7 @@ class SpeechProvider:
                 web.get("/speak", self._speak_on),
                 web.post("/hear", self._hear),
                 web.get("/hear", self._hear_on),
+                web.get("/v1/realtime", self._transcribe),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)
@@ -172,6 +184,40 @@ class SpeechProvider:
                 break
         return socket
 
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        """OpenAI's transcription sessions, which bill what is said by the token."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        item, heard_ms = Billed("tokens"), 0
+        self.bill.append(item)
+        async for message in socket:
+            said = json.loads(message.data)
+            if said["type"] != "input_audio_buffer.append":
+                continue
+            heard_ms += length_ms(base64.b64decode(said["audio"]), OPENAI_RATE)
+            if heard_ms >= UTTERANCE_MS:
+                heard_ms -= UTTERANCE_MS
+                item.tokens = item.tokens[0] + 10, item.tokens[1] + 4
+                for event in utterance(len(self.bill)):
+                    await socket.send_json(event)
+        return socket
+
+
+def utterance(number: int) -> list[dict[str, Any]]:
+    """What OpenAI sends of a second of speech."""
+    item, buffer = {"item_id": f"item_{number}"}, "input_audio_buffer"
+    usage = {"type": "tokens", "input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
+    return [
+        {"type": f"{buffer}.speech_started", "audio_start_ms": 0, **item},
+        {"type": f"{buffer}.speech_stopped", "audio_end_ms": UTTERANCE_MS, **item},
+        {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "transcript": "good morning",
+            "usage": usage,
+            **item,
+        },
+    ]
+
 
 def cut(request: web.Request) -> None:
     """Close the connection without a word."""
@@ -184,15 +230,15 @@ def sound(milliseconds: int) -> bytes:
     return bytes(2 * RATE * milliseconds // 1000)
 
 
-def length_ms(data: bytes) -> int:
+def length_ms(data: bytes, rate: int = RATE) -> int:
     """How long a sound is."""
-    return len(data) * 1000 // (2 * RATE)
+    return len(data) * 1000 // (2 * rate)
 
 
-def frame(milliseconds: int) -> rtc.AudioFrame:
+def frame(milliseconds: int, rate: int = RATE) -> rtc.AudioFrame:
     """Silence, as a microphone gives it."""
-    data = sound(milliseconds)
-    return rtc.AudioFrame(data, RATE, 1, len(data) // 2)
+    samples = rate * milliseconds // 1000
+    return rtc.AudioFrame(bytes(2 * samples), rate, 1, samples)
 
 
 class Voice(tts.TTS[Any]):

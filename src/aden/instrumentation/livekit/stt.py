@@ -16,6 +16,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.hearing import Hearing, request_for
 from aden.instrumentation.livekit.speech import begin, never_billed
 from aden.instrumentation.livekit.untold import Told, tell_stt
+from aden.instrumentation.measured import measured_here, measured_outside
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
@@ -23,8 +24,6 @@ from aden.telemetry.context import with_call
 
 _ADAPTERS = "livekit.agents.stt."
 _BASE = "livekit.agents.stt.stt"
-_listening: ContextVar[Hearing | None] = ContextVar("aden_hearing", default=None)
-"""The stream whose plugin's code runs."""
 _recognising: ContextVar[Call | None] = ContextVar("aden_recognising", default=None)
 
 
@@ -35,8 +34,7 @@ async def recognize(
     meter = active_meter()
     if meter is None or _is_adapter(stt):
         return await wrapped(*args, **kwargs)
-    if (around := _listening.get()) is not None:
-        around.stand_down()
+    measured_here()
     outer = _recognising.get()
     if outer is not None and outer.joinable:  # an adapter that LiveKit does not know as one
         return await _recognise(meter, outer, stt, wrapped, args, kwargs)
@@ -131,22 +129,21 @@ async def main_task(
     if meter is None or _is_adapter(stream):
         await wrapped(*args, **kwargs)
         return
-    if (around := _listening.get()) is not None:
-        around.stand_down()
+    measured_here()
     hearing = stream._aden_hearing = Hearing(meter, stream, stream._stt)
     try:
         await hearing.open()
     except RequestCancelledError as refusal:
         stream._emit_error(refusal, recoverable=True)
         raise
-    token = _listening.set(hearing)
+    token = measured_outside.set(hearing.stand_down)
     _watch(stream, hearing)
     whole = False
     try:
         await wrapped(*args, **kwargs)
         whole = True
     finally:
-        _listening.reset(token)
+        measured_outside.reset(token)
         await hearing.close(whole=whole)
 
 

@@ -8,6 +8,7 @@ from opentelemetry import context as otel_context
 
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.measured import measured_here
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -98,6 +99,8 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
     request, asking = _describe(meter, endpoint, client, kwargs), meter.asking()
     if meter.policy_for(asking).bounds:
         request = with_most(request, endpoint, kwargs)
+    if request.task == "transcript":
+        measured_here()
     lane = Lane(refusal_class(), observed=asking.in_job and request.task in _HEARD)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:
