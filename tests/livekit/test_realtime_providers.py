@@ -233,3 +233,40 @@ async def test_a_refused_reply_of_the_fallback_adapter_is_one_refusal(lane: Lane
             await session.aclose()
     assert len(lane.records) == len(errors) == 1
     assert not lane.provider.bill.items
+
+
+async def test_a_reply_that_comes_all_at_once_is_shown_on_livekits_span_too(lane: Lane) -> None:
+    """Its metrics are there before LiveKit has begun a span for it."""
+    with lane.instrumented(budgets=[WIDE]):
+        other = OtherModel(detects_turns=True)
+        session: AgentSession[None] = AgentSession(llm=other)
+        await session.start(Agent(instructions=INSTRUCTIONS))
+        (inner,) = other.made
+        inner.tell(inner.begin(), **SPLIT)
+        await until(lambda: lane.spans("realtime_inference"))
+        await session.aclose()
+    (span,) = lane.spans("realtime_inference")
+    (turn,) = lane.spans("agent_turn")
+    said = span.attributes or {}
+    assert said["aden.cost.usd"] == COST / 1e9
+    assert said["aden.livekit.speech.id"] == (turn.attributes or {})["lk.speech_id"]
+    assert not lane.spans("generate_content gpt-realtime")
+
+
+async def test_a_reply_that_the_agent_skips_is_shown_on_a_span_of_its_own(lane: Lane) -> None:
+    """LiveKit drops it while it is closing."""
+    with lane.instrumented(budgets=[WIDE]):
+        other = OtherModel(detects_turns=True)
+        session: AgentSession[Any] = AgentSession(llm=other)
+        await session.start(Agent(instructions=INSTRUCTIONS))
+        (inner,) = other.made
+        activity: Any = session._activity
+        activity._scheduling_paused = True
+        inner.tell(inner.begin(), **SPLIT)
+        await until(lambda: lane.spans("generate_content gpt-realtime"))
+        inner.tell(inner.begin(), **SPLIT)
+        activity._scheduling_paused = False
+        await session.aclose()
+        assert len(lane.spans("generate_content gpt-realtime")) == 2  # it waits no longer
+    for span in lane.spans("generate_content gpt-realtime"):
+        assert (span.attributes or {})["aden.cost.usd"] == COST / 1e9

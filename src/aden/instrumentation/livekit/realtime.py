@@ -67,6 +67,7 @@ class Talk:
         self._unsent: list[Call] = []
         """Let through, and not on the wire yet."""
         self._shown: dict[str, ReplySpan] = {}
+        self._begun_spans: deque[ReplySpan] = deque(maxlen=SHOWN_MAX)
         self._counted: deque[str] = deque(maxlen=SHOWN_MAX)
         """Replies of which LiveKit has told the metrics."""
         self._unasked: str | None = None
@@ -193,6 +194,8 @@ class Talk:
                 self._meter.settle(call)
             self._unsent.clear()
             self._socket.closed()
+            for shown in self._begun_spans:
+                shown.end()
 
     # What goes over the wire.
 
@@ -256,6 +259,8 @@ class Talk:
         call = self._socket.answering(response_id)
         if call is not None and isinstance(call.span, ReplySpan):
             event._aden_span = self._shown[response_id] = call.span
+            call.span.expected = self._caller.has_agent
+            self._begun_spans.append(call.span)
             while len(self._shown) > SHOWN_MAX:
                 del self._shown[next(iter(self._shown))]
         if not event.user_initiated:

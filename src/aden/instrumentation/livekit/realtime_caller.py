@@ -30,6 +30,11 @@ class Caller:
         self._agents = current_session()
 
     @property
+    def has_agent(self) -> bool:
+        """Whether an agent speaks by this session."""
+        return self._agents is not None
+
+    @property
     def is_told(self) -> bool:
         """Whether what is asked for at this moment is what a refusal says."""
         return _speaks.get()

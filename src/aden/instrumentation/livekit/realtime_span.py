@@ -16,12 +16,20 @@ from opentelemetry.trace import Span
 from aden.core.record import CallRecord
 from aden.metering.call import Call
 from aden.metering.meter import Meter
+from aden.telemetry.attributes import of_place
 from aden.telemetry.quiet import quietly
 from aden.telemetry.spans import Answer, FrameworkSpan
 
+EXPECTED_S = 1.0
+"""LiveKit begins its span as soon as the loop runs again."""
+
 
 class ReplySpan(FrameworkSpan):
-    """Shows one reply. Begun late where LiveKit has no span for it, or has ended it."""
+    """Shows one reply. Begun late where LiveKit has no span for it, or has ended it.
+
+    Attributes:
+        expected: LiveKit is about to begin a span for it.
+    """
 
     def __init__(self, meter: Meter, call: Call) -> None:
         super().__init__()
@@ -30,11 +38,13 @@ class ReplySpan(FrameworkSpan):
         self._asked_in = otel_context.get_current()
         self._span: Span = trace.INVALID_SPAN
         self._own = False
+        self.expected = False
 
     @property
     def span(self) -> Span:
         """The span that shows it; once the call is settled, there is one that is open."""
-        if self._call.state == "settled" and not (self._own or self._span.is_recording()):
+        done = self._call.state == "settled" and not self.expected
+        if done and not (self._own or self._span.is_recording()):
             parent = self._asked_in
             if self._span.get_span_context().is_valid:
                 parent = trace.set_span_in_context(self._span, parent)
@@ -47,23 +57,38 @@ class ReplySpan(FrameworkSpan):
         self._span = span
 
     def generated(self, span: Span) -> None:
-        """LiveKit's span for it has begun; too late where the whole reply came at once."""
-        if self._call.state != "settled":
-            self.bind(span)
-            self._call.place = self._meter.asking().place
+        """LiveKit's span for it has begun."""
+        if self._own:
+            return
+        self.expected, place = False, self._meter.asking().place
+        self.bind(span)
+        self._call.place = place
+        if self._call.state == "settled":  # the whole reply came at once
+            self._written |= of_place(place)
+            self.write()
 
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write what it came to. A span of ours ends when LiveKit has had its word."""
         super().finish(record, error, answer)
-        if not self._own:
-            return
         try:
-            asyncio.get_running_loop().call_soon(self._end)
-        except RuntimeError:  # outside of a loop
-            self._end()
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody is about to begin one
+            self.end()
+            return
+        if self.expected:
+            loop.call_later(EXPECTED_S, self.end)
+        elif self._own:
+            loop.call_soon(self.end)
 
-    def _end(self) -> None:
-        quietly(self._span.end)
+    def end(self) -> None:
+        """LiveKit has had its word, or will begin no span any more."""
+        if self._call.state != "settled":
+            return
+        if self.expected:
+            self.expected = False
+            self.write()
+        if self._own and self._span.is_recording():
+            quietly(self._span.end)
 
 
 _told: list[tuple[Any, ReplySpan]] = []

@@ -57,9 +57,8 @@ class SocketMeter:
     server began it itself.
 
     Attributes:
-        begin: Makes the call of a request; another framework around the connection has its own.
-        ahead: Gives the call that was admitted for what the server begins by itself; None where
-            there is none.
+        begin: Makes the call of a request; a framework around the connection has its own way.
+        ahead: Gives the call that was admitted for what the server begins by itself, if one was.
     """
 
     def __init__(
@@ -73,9 +72,8 @@ class SocketMeter:
     ) -> None:
         """*from_start*: nothing was said on it yet."""
         self.meter = meter
-        self.begin: Begin = lambda request, asked: meter.begin(
-            request, asked, Lane(refusal_class(), component="realtime" if model else "llm")
-        )
+        lane = Lane(refusal_class(), component="realtime" if model else "llm")
+        self.begin: Begin = lambda request, asked: meter.begin(request, asked, lane)
         self.ahead: Callable[[], Call | None] = lambda: None
         self._client = client
         self._model = model
@@ -162,22 +160,19 @@ class SocketMeter:
 
     def not_sent(self, call: Call, error: BaseException) -> None:
         """It could not be sent after all."""
-        for each in [each for each in self._asked if each.attempt in call.attempts]:
-            self._asked.remove(each)
+        for each in self._given_up(call):
             if isinstance(error, Exception):
                 each.attempt.ended_free()
         self.meter.settle(call, error)
 
     def withdraw(self, call: Call) -> None:
         """It goes out by another connection."""
-        for each in [each for each in self._asked if each.call is call]:
-            self._asked.remove(each)
+        for each in self._given_up(call):
             call.attempts.remove(each.attempt)
 
     def unanswered(self, call: Call, error: BaseException) -> None:
         """Whoever sent it has given up waiting; it may be billed all the same."""
-        for each in [each for each in self._asked if each.call is call]:
-            self._asked.remove(each)
+        for each in self._given_up(call):
             each.metered.broke(error)
 
     @property
@@ -204,8 +199,8 @@ class SocketMeter:
 
     def answering(self, response_id: str) -> Call | None:
         """The call of a response on its way."""
-        open_response = self._answering.get(response_id)
-        return None if open_response is None else open_response.call
+        found = self._answering.get(response_id)
+        return found.call if found is not None else None
 
     def broke(self, error: BaseException) -> None:
         """The connection is lost."""
@@ -220,6 +215,11 @@ class SocketMeter:
     def __del__(self) -> None:
         for each in self._all():
             each.metered.dropped()
+
+    def _given_up(self, call: Call) -> list[_Open]:
+        """The requests of *call* that nothing has answered, and nothing is to."""
+        self._asked, asked = [each for each in self._asked if each.call is not call], self._asked
+        return [each for each in asked if each.call is call]
 
     def _all(self) -> list[_Open]:
         every = [*self._asked, *self._answering.values()]
@@ -323,11 +323,12 @@ class SocketMeter:
         """The server answers what it heard, or goes on by itself: not gated, or ahead of time."""
         request, asked = self._described(self._asked_by({"model": get(response, "model")}))
         call = self.ahead()
-        if call is not None:
-            call.request = request
-        else:
+        if call is None:
             call = self.begin(request, asked)
             begun_by_provider(self.meter, call)
+        else:
+            size, extra = request.input_chars, request.input_extra_tokens
+            call.request = replace(call.request, input_chars=size, input_extra_tokens=extra)
         self._ask(call, {})
         return self._open(call, None, "")
 
