@@ -20,6 +20,7 @@ from aden.core.record import AlertEvent
 from aden.ledger import Ledger
 from aden.metering.meter import Meter
 from aden.options import MeterOptions
+from aden.otel.losses import Losses
 from aden.pricing import PriceBook
 from aden.settings import Settings
 
@@ -108,13 +109,14 @@ def agent_name(options: MeterOptions) -> str:
     return named or os.environ.get("OTEL_SERVICE_NAME") or "aden"
 
 
-def speak_with(control: ControlAgent, meter: Meter) -> None:
+def speak_with(control: ControlAgent, meter: Meter, losses: Losses) -> None:
     """Let agent and meter hear of each other; wait a moment for the first policy."""
 
     def alert(level: str, text: str) -> None:
         meter.dispatcher.put(meter.on_alert, AlertEvent(level, text))
 
     control.on_alert = alert
+    control.on_lost = partial(losses.add, "control")
     meter.tell_server = control.tell
     control.start()
     if control.policies.in_force and not control.policies.is_known:

@@ -188,7 +188,7 @@ def stop() -> None:
 def _put_in_force(runtime: Runtime, *, doctor: bool) -> None:
     runtime.meter.flush = runtime.flush
     set_active_meter(runtime.meter)
-    watch_budgets(runtime.meter.reserver.fill.read)
+    watch_budgets(runtime.meter.reserver.fill)
     for patches in PATCHES:
         patches.apply()
     if runtime.providers.tracer_is_ours:
@@ -259,7 +259,7 @@ def _compose(
     )
     meter.prices.load()
     if control is not None:
-        speak_with(control, meter)
+        speak_with(control, meter, providers.losses)
     current = meter.policy()
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",

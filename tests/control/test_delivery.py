@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import openai
 import pytest
 from control_kit import KEY, budget, document, record, until
 
@@ -14,12 +15,15 @@ from aden.control.outbox import MAX_EVENTS
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.usage import Usage
+from aden.runtime import current_runtime
 from aden.testing import ControlServer, OpenAIServer
 from aden.testing.control_contract import Reply
 from aden.testing.control_server import DROP, HANG
+from house import House
 
 Start = Callable[..., ControlAgent]
 EVENTS = "/v1/control/events"
+LOST = "aden.telemetry.lost"
 
 
 def test_a_call_becomes_a_metric_that_the_server_prices_and_attributes(
@@ -179,6 +183,29 @@ def test_the_outbox_is_bounded_and_says_what_it_loses(
     assert time.perf_counter() - begun < 20
     assert (agent.state.waiting, agent.state.dropped) == (MAX_EVENTS, 50)
     assert sum("new ones are dropped" in line for line in caplog.messages) == 1
+
+
+def test_lost_events_are_a_metric_by_cause(
+    control: ControlServer, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """What the server refuses for good, and what waits when nobody sends it any more."""
+    control.always(EVENTS, Reply(413))
+    house = instrumented(server_url=control.url, api_key=KEY)
+    client = openai.OpenAI(base_url=server.base_url, api_key="k")
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Hi"}])
+    runtime = current_runtime()
+    assert runtime is not None
+    assert runtime.control is not None
+    agent = runtime.control
+    until(lambda: agent.state.rejected == 1)
+    control.always(EVENTS, Reply(503))
+    agent.tell(record("b"))
+    agent.stop()
+    found = {tuple(each.attributes.values()): each.value for each in house.metric(LOST)}
+    assert {key: count for key, count in found.items() if "control" in key} == {
+        ("control", "http_413"): 1,
+        ("control", "stopped"): 1,
+    }
 
 
 def test_a_flush_does_not_wait_longer_than_it_may(control: ControlServer, started: Start) -> None:

@@ -319,6 +319,7 @@ class Ledgers(RuleBasedStateMachine):
         other = self.other
         assert self.memory.accounts() == other.accounts()
         assert self.memory.holds() == other.holds()
+        assert self.memory.open_holds() == other.open_holds()
         assert list(self.memory.audit()) == list(other.audit())
 
     @invariant()

@@ -280,6 +280,19 @@ def test_holds_show_what_is_open_and_what_is_unconfirmed(ledger: Store, clock: F
     assert alive == Held("open", "open", False, clock() + 60, charges, (4, 1))
 
 
+def test_only_what_is_open_and_alive_is_counted_as_held(ledger: Store, clock: FixedClock) -> None:
+    """Neither settled nor unconfirmed, nor whose lease is over though nobody has booked it yet."""
+    die(ledger, clock, "dead", 20, 15)
+    for name in ("a", "b", "c"):
+        granted(ledger.reserve(ask(name, line(amount=10), line("c", 1))))
+    ledger.settle(charged("c", 7))
+    assert ledger.open_holds() == 2
+    clock.advance(40)
+    ledger.renew({"a": (3, 1)})
+    clock.advance(25)
+    assert ledger.open_holds() == 1
+
+
 def test_orders_are_seen_by_every_handle(ledger: Store, clock: FixedClock) -> None:
     """They are kept, not cached."""
     ledger.order(Freeze("b", **ANN))

@@ -70,7 +70,9 @@ def test_how_full_budgets_are_is_read_from_the_ledger(server: OpenAIServer, star
     with aden.attribution(customer_id="a"):
         stream = ask(server, stream=True, max_tokens=50)
         shown = {key: point.value for key, point in points(sdk, "aden.budget.utilization").items()}
+        assert points(sdk, "aden.ledger.holds")[()].value == 1
         stream.close()
+        assert points(sdk, "aden.ledger.holds")[()].value == 0
 
     one = server.bill.items[0].nano_usd
     assert one is not None
@@ -89,7 +91,7 @@ def test_an_idle_process_does_not_ask_the_ledger(
     ask(server)
     assert points(sdk, "aden.budget.utilization")
     monkeypatch.setattr("aden.metering.fill.SHOWN_FOR_S", 0.0)
-    assert points(sdk, "aden.budget.utilization") == {}
+    assert points(sdk, "aden.budget.utilization") == points(sdk, "aden.ledger.holds") == {}
 
 
 def test_after_a_new_configuration_its_budgets_are_shown(

@@ -64,6 +64,8 @@ class ControlAgent:
         self.policies = policy
         self.on_alert: Callable[[str, str], object] = lambda level, text: None
         """Called with the level and the text of each alert that the server pushes."""
+        self.on_lost: Callable[[str, int], object] = lambda cause, count: None
+        """Called with the cause and the number of events that are lost."""
         self._agent_name = agent_name
         self._version = version
         self._poll_every_s = poll_every_s
@@ -74,7 +76,7 @@ class ControlAgent:
     def _begin(self) -> None:
         """All that belongs to this process alone."""
         self.instance_id = str(uuid.uuid4())
-        self.outbox = Outbox()
+        self.outbox = Outbox(self._lost)
         self.pushes = Pushes()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -107,6 +109,9 @@ class ControlAgent:
         if not self._absent:
             for event in events_of(record, next(self._sequence), self._origin()):
                 self.outbox.put(event)
+
+    def _lost(self, cause: str, count: int) -> None:
+        self.on_lost(cause, count)
 
     def start(self) -> None:
         """Begin, unless it runs or was stopped. Threads do not survive a fork."""
@@ -144,6 +149,7 @@ class ControlAgent:
         self._wake.set()
         if thread is not None:
             thread.join(STOP_S)
+        self.outbox.give_up()
 
     @property
     def state(self) -> ControlState:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 from aden.control.events import Event
@@ -13,9 +14,14 @@ MAX_EVENTS = 10_000
 
 
 class Outbox:
-    """A queue of events, the oldest first. Thread-safe; `put` never waits for the network."""
+    """A queue of events, the oldest first. Thread-safe; `put` never waits for the network.
 
-    def __init__(self) -> None:
+    Args:
+        on_lost: Called with the cause and the number of events that are lost.
+    """
+
+    def __init__(self, on_lost: Callable[[str, int], object]) -> None:
+        self._on_lost = on_lost
         self._lock = threading.Lock()
         self._waiting: deque[Event] = deque()
         self.sent = 0
@@ -35,6 +41,7 @@ class Outbox:
                 return
             self.dropped += 1
             first = self.dropped == 1
+        self._on_lost("queue_full", 1)
         if first:
             logger.error(
                 "aden: %d events wait for the Aden server: it does not take them, and new ones "
@@ -53,11 +60,20 @@ class Outbox:
             self._remove(count)
             self.sent += count
 
-    def refused(self, count: int) -> None:
+    def refused(self, count: int, status: int) -> None:
         """The server will never take the oldest *count*."""
         with self._lock:
             self._remove(count)
             self.rejected += count
+        self._on_lost(f"http_{status}", count)
+
+    def give_up(self) -> None:
+        """Nobody sends what waits any more."""
+        with self._lock:
+            left = len(self._waiting)
+            self._waiting.clear()
+        if left:
+            self._on_lost("stopped", left)
 
     def clear(self) -> None:
         """Forget everything: nobody is there to take it."""

@@ -46,7 +46,7 @@ class Sender:
         elif len(events) > 1:  # find the one that is wrong, or a size that is right
             self._most = max(1, len(events) // 2)
         else:
-            self._outbox.refused(1)
+            self._outbox.refused(1, status)
             kind = events[0].get("event_type")
             logger.error("aden: the Aden server refuses a %s event for good (%d)", kind, status)
 

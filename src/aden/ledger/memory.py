@@ -129,6 +129,11 @@ class MemoryLedger:
         with self._turn() as now:
             return self.books.held(now)
 
+    def open_holds(self) -> int:
+        """How many operations hold something now."""
+        with self._turn() as now:
+            return self.books.open_holds(now)
+
     def audit(self) -> Iterator[AuditEntry]:
         """What operators ordered, oldest first."""
         with self._turn():

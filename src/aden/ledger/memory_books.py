@@ -190,6 +190,11 @@ class Books:
             if each.state != "settled"
         )
 
+    def open_holds(self, now: float) -> int:
+        """How many operations hold something now."""
+        living = (each.state == "open" and each.until >= now for each in self.operations.values())
+        return sum(living)
+
     def _balance(self, key: str, window: Window, now: float) -> Balance:
         marks = self.marks.get(key)
         if window.rolling is not None:

@@ -212,6 +212,9 @@ class Ledger(Protocol):
     def holds(self) -> "tuple[Held, ...]":
         """The open and the unconfirmed operations, by name."""
 
+    def open_holds(self) -> int:
+        """How many operations hold something now; the dead ones' no longer."""
+
     def audit(self) -> "Iterator[AuditEntry]":
         """What operators ordered, oldest first; the last 10,000 entries."""
 

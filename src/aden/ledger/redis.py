@@ -166,6 +166,10 @@ class RedisLedger:
         """The open and the unconfirmed operations."""
         return orders.held_of(self._read(orders.holds(self._given())))
 
+    def open_holds(self) -> int:
+        """How many operations hold something now."""
+        return int(self._read(orders.open_holds(self._given())))
+
     def audit(self) -> Iterator[AuditEntry]:
         """What operators ordered, oldest first."""
         for entries in self._pages("audit", 0.0):

@@ -33,6 +33,7 @@ VERBS = (
     "descriptions",
     "extend",
     "holds",
+    "open_holds",
     "mark_sent",
     "open",
     "page",

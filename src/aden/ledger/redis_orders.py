@@ -96,6 +96,11 @@ def holds(given: float | None) -> Call:
     return Call("holds", (moment(given),))
 
 
+def open_holds(given: float | None) -> Call:
+    """`Ledger.open_holds`."""
+    return Call("open_holds", (moment(given),))
+
+
 def held_of(reply: Reply) -> tuple[Held, ...]:
     """The answer to it."""
     return tuple(sorted(map(_held, reply), key=lambda held: held.operation))

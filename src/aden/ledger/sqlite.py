@@ -162,6 +162,10 @@ class SqliteLedger:
         """The open and the unconfirmed operations."""
         return self._now(orders.holds, reads=True)
 
+    def open_holds(self) -> int:
+        """How many operations hold something now."""
+        return self._now(orders.open_holds, reads=True)
+
     def audit(self) -> Iterator[AuditEntry]:
         """What operators ordered, oldest first."""
         return iter(self._now(orders.audit, reads=True))

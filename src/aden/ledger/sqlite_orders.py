@@ -111,6 +111,14 @@ def holds(db: sqlite3.Connection, now: float) -> tuple[Held, ...]:
     return tuple(found)
 
 
+def open_holds(db: sqlite3.Connection, now: float) -> int:
+    """How many operations hold something now."""
+    (count,) = db.execute(
+        "SELECT COUNT(*) FROM operation WHERE state = 'open' AND lease_until >= ?", (now,)
+    ).fetchone()
+    return int(count)
+
+
 def audit(db: sqlite3.Connection, now: float) -> list[AuditEntry]:
     """What operators ordered, oldest first."""
     rows = db.execute(

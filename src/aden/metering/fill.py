@@ -45,6 +45,16 @@ class Fill:
                 if len(self._asked) > KEYS_MAX:
                     del self._asked[next(iter(self._asked))]
 
+    def open_holds(self) -> int | None:
+        """How many operations hold something in the ledger; None as `read` tells nothing."""
+        since = time.monotonic() - SHOWN_FOR_S
+        with self._lock:
+            idle = all(at < since for _, at in self._asked.values())
+        try:
+            return None if idle else self._ledger.open_holds()
+        except LedgerError:
+            return None
+
     def read(self) -> Mapping[str, Filled]:
         """Each budget's id and how full it is; nothing while the ledger does not answer."""
         since = time.monotonic() - SHOWN_FOR_S

@@ -47,17 +47,16 @@ class Losses:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._counts: dict[tuple[Signal, str], int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self._said: dict[tuple[Signal, str], float] = {}
 
     def count(self, signal: Signal, cause: str, items: int, where: str, detail: str = "") -> None:
         """Items of a signal were lost. Never raises."""
         if items <= 0:
             return
-        self._here()
+        self.add(signal, cause, items)
         key, now = (signal, cause), time.monotonic()
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + items
             if now - self._said.get(key, -SAY_AGAIN_S) < SAY_AGAIN_S:
                 return
             self._said[key] = now
@@ -73,7 +72,13 @@ class Losses:
             said,
         )
 
-    def totals(self) -> Mapping[tuple[Signal, str], int]:
+    def add(self, signal: str, cause: str, items: int) -> None:
+        """As `count`, where somebody else says it. ``control``: events for an Aden server."""
+        self._here()
+        with self._lock:
+            self._counts[signal, cause] = self._counts.get((signal, cause), 0) + items
+
+    def totals(self) -> Mapping[tuple[str, str], int]:
         """What was lost so far, by signal and cause."""
         self._here()
         with self._lock:
