@@ -49,7 +49,7 @@ class AdenConfigurator:
             return
         try:
             if os.environ.get("OTEL_CONFIG_FILE"):
-                _configure_from_file(**kwargs)
+                _configure_from_file()
             else:
                 _set_up()
         except ConfigurationError as error:
@@ -120,11 +120,11 @@ def _set_up() -> None:
     set_up(settings.api_url, settings.api_key, livekit_metrics=bool(settings.livekit_metrics))
 
 
-def _configure_from_file(**kwargs: Any) -> None:
+def _configure_from_file() -> None:
     """OpenTelemetry's declarative configuration; the gate attaches to what it made."""
     from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
     class Configurator(_OTelSDKConfigurator):
         """The SDK's own, which is made to be subclassed."""
 
-    Configurator().configure(**kwargs)  # type: ignore[no-untyped-call]
+    Configurator().configure()  # type: ignore[no-untyped-call]

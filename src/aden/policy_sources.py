@@ -1,5 +1,6 @@
 """Where a policy comes from: code, else a file, else an Aden server."""
 
+import logging
 import os
 import platform
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from aden.options import MeterOptions
 from aden.otel.losses import Losses
 from aden.pricing import PriceBook
 from aden.settings import Settings
+
+logger = logging.getLogger("aden")
 
 FIRST_POLICY_S = 1.0
 """How long a start waits for a server's first policy, where none is kept on disk."""
@@ -121,3 +124,7 @@ def speak_with(control: ControlAgent, meter: Meter, losses: Losses) -> None:
     control.start()
     if control.policies.in_force and not control.policies.is_known:
         control.wait(FIRST_POLICY_S)
+        if (missing := control.policies.current.policy.missing) is not None:
+            then = "let through" if meter.options.fail_open else "refused"
+            why = control.state.last_error or f"no answer within {FIRST_POLICY_S:g} s"
+            logger.error("aden: requests are %s: %s (%s)", then, missing.message, why)

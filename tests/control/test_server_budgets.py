@@ -14,11 +14,13 @@ import aden
 from aden import Budget, RequestCancelledError
 from aden.control.agent import ControlAgent
 from aden.core.window import Window
+from aden.doctor.gate import gate
 from aden.ledger import Reset, open_ledger
 from aden.ledger.memory import MemoryLedger
 from aden.runtime import current_runtime
 from aden.testing import ControlServer, OpenAIServer
 from aden.testing.control_contract import Reply
+from endpoints import nobody
 from house import House
 
 Start = Callable[..., ControlAgent]
@@ -112,6 +114,27 @@ def test_without_any_policy_requests_are_refused_as_unavailable(
     control.always(POLICY, None)
     assert agent_in_force().refresh(20)
     ask(server)
+
+
+def test_with_a_server_that_is_not_there_everybody_says_what_to_do(
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The line at the start, the refusal and the doctor: why, and which settings help."""
+    instrumented(budgets=None, server_url=nobody(), api_key=KEY)
+    runtime = current_runtime()
+    assert runtime is not None
+    (started,) = [line for line in caplog.messages if "requests are refused: no policy" in line]
+    with pytest.raises(RequestCancelledError) as refused:
+        ask(server)
+    assert refused.value.reason == "unavailable"
+    (found,) = [each for each in gate(runtime.subject()) if each.level == "failure"]
+    for said in (started, str(refused.value), found.said):
+        for word in ("ADEN_API_URL", "ADEN_FAIL_OPEN=true", "ADEN_BUDGETS", "budgets=[]"):
+            assert word in said
+    assert "Connection refused" in started
+    assert KEY not in caplog.text
 
 
 def test_without_any_policy_fail_open_lets_requests_through(

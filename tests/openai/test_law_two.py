@@ -212,14 +212,19 @@ def test_an_affordable_request_is_metered_once(
 def test_a_client_made_before_us_is_gated(
     server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
-    """The methods are wrapped, not the clients."""
+    """The methods are wrapped, not the clients: gated once, settled once."""
     client = make_client("sync", server)
     client.chat.completions.create(**REQUEST)
-    house = instrumented(budgets=[Budget("all", 0)])
+    hook = Count()
+    house = instrumented(budgets=[Budget("all", "1")], before_request=hook)
+    client.chat.completions.create(**REQUEST)
+    (record,) = house.settled(1)
+    assert record.cost == house.balance().spent == server.bill.total_nano_usd // 2
+    spend(house, 1)
     with pytest.raises(RequestCancelledError):
         client.chat.completions.create(**REQUEST)
-    house.settled(1)
-    assert len(server.requests) == 1
+    house.settled(2)
+    assert (hook.asked, len(server.requests)) == (2, 2)
 
 
 PROGRAM = Path(__file__).with_name("law_two_program.py")

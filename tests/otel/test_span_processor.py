@@ -1,11 +1,14 @@
 """The span processor takes no other span for the call's own."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import openai
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 import aden
 from aden.runtime import current_runtime
@@ -62,6 +65,34 @@ def test_a_nested_span_does_not_settle_a_call_that_nobody_shows(provider: Tracer
             client.close()
     finally:
         aden.AdenInstrumentor().uninstrument()
+
+
+@dataclass
+class Delegating(trace.TracerProvider):
+    """As Logfire's: it hands on, and is equal to what holds the same, so it has no hash."""
+
+    provider: TracerProvider
+
+    def get_tracer(self, *arguments: Any, **more: Any) -> trace.Tracer:
+        """The other's."""
+        return self.provider.get_tracer(*arguments, **more)
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """To the other."""
+        self.provider.add_span_processor(processor)
+
+
+def test_a_provider_that_delegates_is_attached_to_once(provider: TracerProvider) -> None:
+    """Whatever it is made of."""
+    delegating = Delegating(provider)
+    for _ in range(2):
+        aden.AdenInstrumentor().instrument(tracer_provider=delegating, ledger="memory:")
+    runtime = current_runtime()
+    assert runtime is not None
+    assert runtime.providers.tracer is delegating
+    names = [type(each).__name__ for each in provider._active_span_processor._span_processors]
+    assert names == ["SpanSlot", "BudgetSpanProcessor"]
+    aden.AdenInstrumentor().uninstrument()
 
 
 def test_instrumenting_again_adds_no_second_processor(provider: TracerProvider) -> None:
