@@ -35,8 +35,8 @@ _MISSING = Decision(
     "unavailable",
     "policy",
     "no policy has come from the Aden server yet, and none is kept on disk; look at ADEN_API_URL"
-    " and ADEN_API_KEY (aden doctor), or set ADEN_FAIL_OPEN=true to let requests through meanwhile, or"
-    " ADEN_BUDGETS or budgets=[] to do without the server's budgets",
+    " and ADEN_API_KEY (aden doctor), or set ADEN_FAIL_OPEN=true to let requests through"
+    " meanwhile, or ADEN_BUDGETS or budgets=[] to do without the server's budgets",
 )
 _FIGURES = ("spent", "current_spend_usd", "analytics")
 _STAMPS = ("updated_at", "version")
