@@ -96,6 +96,8 @@ class Runtime:
             self.meter.settle_all()
             self.providers.end_open_spans()
         self.flush()
+        with contextlib.suppress(Exception):
+            self.providers.give_up()
 
 
 _lock = threading.Lock()

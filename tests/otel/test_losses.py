@@ -263,3 +263,27 @@ def test_the_exit_is_bounded_whatever_the_endpoint_does(
     assert took_s < 5  # two, and what a loaded machine adds
     assert "aden:" in said
     assert KEY not in said
+
+
+BESIDE = """
+import sys, time, aden, openai
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+aden.instrument(server_url=sys.argv[2], api_key="k", ledger="memory:", budgets=[])
+client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
+client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Hi"}])
+started = time.monotonic()
+trace.get_tracer_provider().force_flush(500)
+print(time.monotonic() - started < 5, flush=True)
+"""
+
+
+def test_a_provider_of_the_application_s_does_not_wait_for_our_endpoint(
+    run_program: Callable[..., tuple[float, str]],
+) -> None:
+    """It is flushed, and ended at the exit, by the application, which knows no time-out of ours."""
+    with Mute() as url:
+        took_s, said = run_program(BESIDE, url)
+    assert took_s < 9  # an exporter tries for ten, and we wait for two
+    assert "not taken" in said

@@ -89,10 +89,22 @@ class Providers:
     def begin_flush(self) -> Background:
         """Start to export what is queued; what was begun and is stuck is not begun again."""
         if self._flushing is None or not self._flushing.running:
-            each = (self.tracer, self.meter, self.beside, self.logger)
-            flushes = (getattr(provider, "force_flush", None) for provider in each)
+            parts = [part for slot in self._slots() for part in slot.now]
+            each = (self.tracer, self.meter, self.beside, self.logger, *parts)
+            flushes = (getattr(one, "force_flush", None) for one in each)
             self._flushing = Background(*(flush for flush in flushes if callable(flush)))
         return self._flushing
+
+    def give_up(self) -> None:
+        """The process ends: what is stuck in a flush is not waited for again by anybody."""
+        if self._flushing is not None and self._flushing.running:
+            for slot in self._slots():
+                slot.patience_s = 0.0
+
+    def _slots(self) -> Sequence[SpanSlot | LogSlot]:
+        """Our places in the providers."""
+        spans = [slot for provider, slot in _slots if provider() is self.tracer]
+        return [*spans, _own.events] if self.logger is not None else spans
 
     def end_open_spans(self) -> None:
         """The process ends: what is open now, nobody will end any more."""
@@ -102,8 +114,7 @@ class Providers:
     def shutdown(self) -> None:
         """Stop exporting. The providers stay, ours empty: the global ones can be set once."""
         self.ended = True
-        ends = [partial(slot.fill, ()) for provider, slot in _slots if provider() is self.tracer]
-        ends += [partial(_own.events.fill, ())] if self.logger is not None else []
+        ends = [partial(slot.fill, ()) for slot in self._slots()]
         meters = [self.meter if self.meter_is_ours else None, self.beside]
         stops = [partial(each.fill, None) for each in meters if each is not None]
         Background(*ends, *stops).wait(time.monotonic() + END_S)

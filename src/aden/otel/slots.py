@@ -1,24 +1,36 @@
-"""Places for what exports: the SDK's providers take no processor back, so places are emptied."""
+"""Places for what exports: the SDK's providers take no processor back, so places are emptied.
 
+Whoever flushes or ends a provider waits for an endpoint of ours no longer than we do ourselves: the
+application does that too, with a provider of its own, and at its end.
+"""
+
+import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from aden.otel.exit import Background
+
 P = TypeVar("P", SpanProcessor, LogRecordProcessor)
+PATIENCE_S = 2.0
 
 
 class _Slot(Generic[P]):
     def __init__(self) -> None:
         self.now: tuple[P, ...] = ()
+        self.patience_s = PATIENCE_S
+        """So long is waited for what is taken away, and for a flush."""
 
     def fill(self, processors: Sequence[P]) -> None:
         """Put these in place; those that were there hand out what they hold, and end."""
         old, self.now = self.now, tuple(processors)
-        for each in old:
-            each.shutdown()
+        if old:
+            ends = Background(*(each.shutdown for each in old))
+            ends.wait(time.monotonic() + self.patience_s)
 
     def shutdown(self) -> None:
         """The provider ends."""
@@ -26,8 +38,10 @@ class _Slot(Generic[P]):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Export what is queued."""
-        flushed = [each.force_flush(timeout_millis) for each in self.now]
-        return all(flushed)
+        if not self.now:
+            return True
+        flushes = Background(*(partial(each.force_flush, timeout_millis) for each in self.now))
+        return flushes.wait(time.monotonic() + min(timeout_millis / 1000, self.patience_s))
 
 
 class SpanSlot(_Slot[SpanProcessor], SpanProcessor):
