@@ -10,6 +10,7 @@ from aden.doctor.subject import Subject
 from aden.instrumentation.openai.surface import Method, endpoints_of_installed_sdk
 
 GATED = ("openai", "livekit-agents")
+LIVEKIT_TESTED = "1."
 OTHERS: Mapping[str, str] = {
     "anthropic": "Anthropic",
     "google-genai": "Google GenAI",
@@ -27,9 +28,7 @@ OTHERS: Mapping[str, str] = {
 def coverage(_subject: Subject) -> Iterable[Finding]:
     """Versions, the openai SDK's endpoints, and SDKs that are not gated."""
     for name in GATED:
-        found = installed(name)
-        said = f"{found}, gated" if found else "not installed"
-        yield Finding("coverage", name, said, facts={"version": found})
+        yield _gated(name, installed(name))
     if "openai" in sys.modules and importlib.util.find_spec("openai") is not None:
         yield _endpoints(endpoints_of_installed_sdk())
     beside = {name: found for name in OTHERS if (found := installed(name))}
@@ -37,6 +36,15 @@ def coverage(_subject: Subject) -> Iterable[Finding]:
         which = ", ".join(f"{name} {found}" for name, found in beside.items())
         said = f"{which}: not gated outside LiveKit; metered where an instrumentation shows spans"
         yield Finding("coverage", "other SDKs", said, "warning", {"installed": beside})
+
+
+def _gated(name: str, found: str | None) -> Finding:
+    level: Level = "ok"
+    said = f"{found}, gated" if found else "not installed"
+    if found and name == "livekit-agents" and not found.startswith(LIVEKIT_TESTED):
+        said += f" as far as its names are those of {LIVEKIT_TESTED}x, with which Aden is tested"
+        level = "warning"
+    return Finding("coverage", name, said, level, {"version": found})
 
 
 def _endpoints(methods: Iterable[Method]) -> Finding:

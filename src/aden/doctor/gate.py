@@ -1,12 +1,13 @@
 """Whether requests are decided here: by which wrappers, in which mode."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aden.doctor.finding import Finding
 from aden.doctor.subject import Subject
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import LIVEKIT
+from aden.instrumentation.livekit.features import FEATURES
 from aden.instrumentation.openai import OPENAI
 from aden.instrumentation.patches import Patches
 
@@ -29,14 +30,17 @@ def gate(subject: Subject) -> Iterable[Finding]:
         said = "what cannot be evaluated lets requests through (fail_open)"
         yield Finding("gate", "failing open", said)
     yield from _wrappers("openai", OPENAI)
-    yield from _wrappers("livekit.agents", LIVEKIT)
+    yield from _wrappers("livekit.agents", LIVEKIT, LIVEKIT.left_out)
+    if "livekit.agents" in sys.modules:
+        yield from _moved()
 
 
-def _wrappers(module: str, patches: Patches) -> Iterable[Finding]:
+def _wrappers(module: str, patches: Patches, known: Sequence[str] = ()) -> Iterable[Finding]:
+    """Where wrappers stand; *known* is told of by a finding of its own."""
     if module not in sys.modules:
         yield Finding("gate", module, "not imported here; it is wrapped when it is")
         return
-    standing = patches.in_force
+    standing = {name: stands for name, stands in patches.in_force.items() if name not in known}
     absent = [name for name, stands in standing.items() if not stands]
     facts = {"wrapped": len(standing) - len(absent), "not_wrapped": absent}
     if absent:
@@ -44,3 +48,11 @@ def _wrappers(module: str, patches: Patches) -> Iterable[Finding]:
         yield Finding("gate", module, said, "failure", facts)
     else:
         yield Finding("gate", module, f"{len(standing)} functions are wrapped", facts=facts)
+
+
+def _moved() -> Iterable[Finding]:
+    """Features of LiveKit that are left out, as this version has other names than those we know."""
+    for feature in FEATURES:
+        if lacks := feature.lacks:
+            said = f"{feature.without}; this version has no {', '.join(lacks)}"
+            yield Finding("gate", feature.name, said, "warning", {"missing": list(lacks)})

@@ -5,6 +5,7 @@ is found, moved and taken out where it stands, and what others put above or belo
 """
 
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +27,14 @@ class Patch:
     module: str
     name: str
     wrapper: Wrapper
+    needs: tuple[str, ...] = ()
+    """What else of the module the wrapper cannot do without, by dotted names."""
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Of all that, what this version of the library does not have."""
+        wanted = dict.fromkeys((self.name, *self.needs))
+        return tuple(name for name in wanted if not has(self.module, name))
 
 
 class Link(wrapt.FunctionWrapper):  # type: ignore[type-arg]
@@ -83,6 +92,12 @@ class Patches:
         }
         return {name: bool(place and place.ours is not None) for name, place in places.items()}
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of what is imported by now, what is not wrapped since this version is another."""
+        imported = (each for each in self.table if each.module in sys.modules)
+        return tuple(f"{each.module}.{each.name}" for each in imported if each.lacks)
+
     def _imported(self, name: str, _module: Any) -> None:
         if self._wanted:
             self._patch(name)
@@ -92,9 +107,10 @@ class Patches:
             if patch.module != module:
                 continue
             place = _locate(patch)
-            if place is None:
+            if place is None or patch.lacks:
                 logger.warning(
-                    "aden: %s.%s does not exist in this version; requests through it are not gated",
+                    "aden: this version has no %s in %s; %s is not wrapped",
+                    ", ".join(patch.lacks),
                     patch.module,
                     patch.name,
                 )
@@ -175,6 +191,27 @@ _PROXY = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # the base class,
 def _unbound(link: Any) -> Any:
     """A wrapper as it was made: OpenTelemetry's ``unwrap`` leaves it bound to no instance."""
     return link._self_parent if isinstance(link, wrapt.BoundFunctionWrapper) else link
+
+
+def has(module: str, name: str) -> bool:
+    """Whether a module has a name: ``Class.method``, or an attribute that a class's code uses."""
+    *path, attribute = name.split(".")
+    try:
+        parent: Any = importlib.import_module(module)
+        for each in path:
+            parent = getattr(parent, each)
+    except (ImportError, AttributeError):
+        return False
+    if not isinstance(parent, type):
+        return hasattr(parent, attribute)
+    return any(attribute in vars(cls) or attribute in _used_in(cls) for cls in parent.__mro__)
+
+
+def _used_in(cls: type) -> set[str]:
+    """The attributes that the methods of a class get or set: those of an instance among them."""
+    functions = (inspect.unwrap(each) for each in vars(cls).values() if callable(each))
+    codes = (getattr(function, "__code__", None) for function in functions)
+    return {name for code in codes if code is not None for name in code.co_names}
 
 
 def _locate(patch: Patch) -> _Place | None:

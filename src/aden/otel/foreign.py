@@ -1,8 +1,9 @@
 """Reads calls out of the spans of OpenTelemetry's instrumentors of SDKs that Aden does not wrap.
 
 Only these: each instruments a provider's own SDK, once a request, and counts as the conventions
-say, cached tokens within the input and reasoning within the output. Of others, such as those of
-agent frameworks, nobody can tell whether their figures are those of a call below them.
+say, cached tokens within the input and reasoning within the output. And LiveKit, where a release
+has moved what we wrap there. Of others, such as those of agent frameworks, nobody can tell whether
+their figures are those of a call below them.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from aden.core.request import Request
 from aden.core.usage import Usage, token_count
+from aden.instrumentation.livekit.features import metered_by_spans
 from aden.metering.foreign import Told
 from aden.telemetry import names
 
@@ -20,13 +22,16 @@ SCOPES = (
     "opentelemetry.instrumentation.genai.anthropic",
     "opentelemetry.instrumentation.google_genai",
 )
+_LIVEKIT = "livekit-agents"
 _OPERATIONS = ("chat", "generate_content", "text_completion", "embeddings")
 _OLD_CACHE_WRITE = "gen_ai.usage.cache_creation.input_tokens"
 
 
 def is_foreign(scope: InstrumentationScope | None) -> bool:
     """Whether spans of *scope* tell of calls that nobody else here sees."""
-    return scope is not None and scope.name in SCOPES
+    if scope is None:
+        return False
+    return scope.name in SCOPES or (scope.name == _LIVEKIT and metered_by_spans())
 
 
 def read(span: ReadableSpan) -> Told | None:

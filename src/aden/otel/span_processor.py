@@ -5,6 +5,7 @@ that no sampler and no missing processor lets a request past its budget.
 """
 
 import weakref
+from collections import deque
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -24,6 +25,8 @@ class BudgetSpanProcessor(SpanProcessor):
     def __init__(self) -> None:
         self._calls: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
         self._foreign: weakref.WeakValueDictionary[int, Span] = weakref.WeakValueDictionary()
+        self._answers: deque[str] = deque(maxlen=1000)
+        """Of calls that were metered here lately; a framework's span above tells of them again."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Bind the span to its call and apply the hooks, if the reservation is there already."""
@@ -56,13 +59,20 @@ class BudgetSpanProcessor(SpanProcessor):
         told = self._foreign.pop(context.span_id, None)
         if meter is None:
             return
-        if call is not None and call.state == "sent":
-            meter.settle(call)
+        if call is not None:
+            self._answers.extend(each.response_id for each in call.attempts if each.response_id)
+            if call.state == "sent":
+                meter.settle(call)
         elif told is not None and meter.options.meter_foreign:
             try:
-                _book(meter, span)
+                self._book(meter, span)
             except Exception:
                 meter.cannot("settlement", "what a span told of a call was not booked", trace=True)
+
+    def _book(self, meter: Meter, span: ReadableSpan) -> None:
+        told = foreign.read(span)
+        if told is not None and told.response_id not in self._answers:
+            book(meter, told)
 
     def shutdown(self) -> None:
         """Nothing to let go of."""
@@ -70,9 +80,3 @@ class BudgetSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is kept back."""
         return True
-
-
-def _book(meter: Meter, span: ReadableSpan) -> None:
-    told = foreign.read(span)
-    if told is not None:
-        book(meter, told)
