@@ -49,6 +49,8 @@ class OTLPSink:
         self.points: list[Point] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         """Name and attributes of each log record."""
+        self.lines: list[str] = []
+        """The text of each log record."""
         self.metric_resources: list[dict[str, Any]] = []
         self.authorizations: set[str] = set()
         self.broken: list[str] = []
@@ -89,11 +91,12 @@ class OTLPSink:
     def take(self, path: str, body: bytes) -> None:
         """Keep one request's contents."""
         self.requests += 1
-        if path.endswith("/v1/traces"):
+        signal = path.split("/")  # of OTLP's own paths, and of those of LiveKit's cloud
+        if "traces" in signal:
             self._take_spans(ExportTraceServiceRequest.FromString(body))
-        elif path.endswith("/v1/metrics"):
+        elif "metrics" in signal:
             self._take_points(ExportMetricsServiceRequest.FromString(body))
-        elif path.endswith("/v1/logs"):
+        elif "logs" in signal:
             self._take_events(ExportLogsServiceRequest.FromString(body))
 
     def _take_spans(self, request: ExportTraceServiceRequest) -> None:
@@ -115,6 +118,7 @@ class OTLPSink:
             for scope in resource.scope_logs:
                 for record in scope.log_records:
                     self.events.append((record.event_name, _read(record.attributes)))
+                    self.lines.append(record.body.string_value)
 
     def _take_points(self, request: ExportMetricsServiceRequest) -> None:
         for resource in request.resource_metrics:

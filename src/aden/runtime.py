@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,7 +39,7 @@ from aden.pricing.user_prices import load_prices
 from aden.settings import Settings, says_yes
 from aden.telemetry.budget_gauge import watch_budgets
 from aden.telemetry.content import ContentOptions
-from aden.telemetry.telemetry import GLOBAL, SHOWS, CountedIn, ShowOptions, Telemetry
+from aden.telemetry.telemetry import SHOWS, ShowOptions, Telemetry
 
 logger = logging.getLogger("aden")
 
@@ -137,7 +136,7 @@ def start_misconfigured(error: ConfigurationError) -> None:
         providers = _providers(*_server_in_the_environment(), OTelArguments())
         ledger = open_ledger("memory:")
         nothing = Policy(missing=refusal)
-        telemetry = _telemetry(OTelArguments(), ContentOptions(), SHOWS, providers.counted_in)
+        telemetry = _telemetry(OTelArguments(), providers, ContentOptions())
         meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), GateOptions(fail_open))
         _runtime = Runtime(MeterOptions(), meter, providers)
         _put_in_force(_runtime, doctor=says_yes(os.environ.get("ADEN_DOCTOR", "")))
@@ -246,9 +245,9 @@ def _compose(
         ledger=ledger,
         telemetry=_telemetry(
             otel,
+            providers,
             content_options(options, settings),
             ShowOptions(proposed_cost="gen_ai_cost" in settings.semconv_opt_in),
-            providers.counted_in,
         ),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=gate_options(options, settings),
@@ -321,15 +320,15 @@ def _in_container() -> bool:
 
 def _telemetry(
     otel: OTelArguments,
+    providers: Providers,
     content: ContentOptions,
     shows: ShowOptions = SHOWS,
-    counted_in: Sequence[CountedIn] = GLOBAL,
 ) -> Telemetry:
     return Telemetry(
         aden_version(),
         tracer_provider=otel.tracer_provider,
-        counted_in=counted_in,
-        logger_provider=otel.logger_provider,
+        counted_in=providers.counted_in,
+        logger_provider=otel.logger_provider or providers.logger,
         completion_hook=otel.completion_hook,
         content=content,
         shows=shows,

@@ -53,8 +53,8 @@ class ControlPlane:
         """Wait until a worker has registered."""
         _until(lambda: self._worker is not None, timeout_s, "no worker registered")
 
-    def dispatch(self, job_id: str, metadata: str = "") -> None:
-        """Offer a job to the worker."""
+    def dispatch(self, job_id: str, metadata: str = "", *, recorded: bool = False) -> None:
+        """Offer a job to the worker; *recorded* as LiveKit's cloud is told to."""
         job = agent.Job(
             id=job_id,
             dispatch_id=f"AD_{job_id}",
@@ -62,6 +62,7 @@ class ControlPlane:
             type=agent.JobType.JT_ROOM,
             metadata=metadata,
             agent_name=self._agent_name,
+            enable_recording=recorded,
         )
         self._offered[job_id] = job
         self._do(self._offer(job))

@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+from aden.instrumentation.livekit.providers import is_for_cloud, records_to_cloud
 from aden.otel.accounted import AccountedSpanProcessor
 from aden.otel.destinations import Destinations, Signal, at, destinations
 from aden.otel.exit import Background
@@ -131,6 +132,13 @@ class _Own:
         self.livekit_metrics = False
         self.logger: LoggerProvider | None = None
         self.events = LogSlot()
+        self.private = False
+        """The global meter and logger providers are left to LiveKit."""
+
+    def counting(self) -> metrics.MeterProvider:
+        """The meter provider that is there."""
+        there = metrics.get_meter_provider()
+        return self.meters if self.meters and _is_free(there, "_ProxyMeterProvider") else there
 
 
 _own = _Own()
@@ -155,7 +163,9 @@ def set_up(
     """Attach to the providers that are there; make our own where none is and something is to send.
 
     Without anything to send the global providers stay unset, so that the app may set its own.
-    What was set up before is replaced, unless it is the same.
+    What was set up before is replaced, unless it is the same. Where LiveKit records to its cloud,
+    our meter and logger providers stay private: LiveKit sets its own as the global ones, or takes
+    a logger provider that it finds for what was said on the call.
 
     Args:
         url: Base URL of an Aden server.
@@ -166,9 +176,10 @@ def set_up(
     """
     global _latest  # noqa: PLW0603 - what exports in this process
     wanted = destinations(os.environ, url if key else None)
+    _own.private = records_to_cloud(os.environ) and not livekit_metrics
     made = Providers(
         tracer or trace.get_tracer_provider(),
-        meter or metrics.get_meter_provider(),
+        meter or _own.counting(),
         url=url,
         key=key,
         wanted=wanted,
@@ -235,7 +246,7 @@ def _to_aden(provider: Any, made: Providers, signal: Signal) -> tuple[str, ...]:
 def _set_up_metrics(
     made: Providers, wanted: Destinations, exporters: Exporters, *, livekit_metrics: bool
 ) -> None:
-    if type(made.meter).__name__ == "_ProxyMeterProvider" and wanted.metrics:
+    if _is_free(made.meter, "_ProxyMeterProvider") and wanted.metrics:
         made.meter = _own_meters(livekit_metrics=livekit_metrics)
     made.meter_is_ours = made.meter is _own.meters
     made.livekit_metrics = _own.livekit_metrics
@@ -251,7 +262,8 @@ def _set_up_metrics(
 def _own_meters(*, livekit_metrics: bool) -> OwnMeters:
     if _own.meters is None:
         _own.meters, _own.livekit_metrics = OwnMeters(), livekit_metrics
-        metrics.set_meter_provider(_own.meters)
+        if not _own.private:
+            metrics.set_meter_provider(_own.meters)
     return _own.meters
 
 
@@ -271,11 +283,9 @@ def _metered(exporters: Exporters, names: Sequence[str]) -> MeterProvider:
 
 def _set_up_events(made: Providers, wanted: Destinations, exporters: Exporters) -> None:
     """Through ours where events are to be sent and nobody else has set one."""
-    current = _logs.get_logger_provider()
-    if type(current).__name__ == "ProxyLoggerProvider" and wanted.logs and _own.logger is None:
-        current = _own.logger = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
-        _own.logger.add_log_record_processor(_own.events)
-        _logs.set_logger_provider(_own.logger)
+    current: Any = _logs.get_logger_provider()
+    if _is_free(current, "ProxyLoggerProvider") and wanted.logs:
+        current = _own_logger()
     if _own.logger is None or current is not _own.logger:
         return
     made.logger = _own.logger
@@ -287,6 +297,20 @@ def _set_up_events(made: Providers, wanted: Destinations, exporters: Exporters) 
             if exporter is not None
         ]
     )
+
+
+def _own_logger() -> LoggerProvider:
+    if _own.logger is None:
+        _own.logger = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
+        _own.logger.add_log_record_processor(_own.events)
+        if not _own.private:
+            _logs.set_logger_provider(_own.logger)
+    return _own.logger
+
+
+def _is_free(provider: Any, proxy: str) -> bool:
+    """Whether nobody but LiveKit, for its cloud, has set a global provider."""
+    return type(provider).__name__ == proxy or (_own.private and is_for_cloud(provider))
 
 
 def _resource() -> Resource:

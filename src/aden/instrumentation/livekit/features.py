@@ -27,6 +27,7 @@ _VOICE = "livekit.agents.voice"
 _FALLBACK = "livekit.agents.llm.fallback_adapter"
 _TTS = "livekit.agents.tts.tts"
 _STT = "livekit.agents.stt.stt"
+_TRACES = "livekit.agents.telemetry.traces"
 _REALTIME = "livekit.agents.llm.realtime"
 
 
@@ -181,6 +182,21 @@ FEATURES = (
         "speech refused at the start",
         "a session starts although its speech is to be refused",
         (Patch(f"{_VOICE}.agent_session", "AgentSession.start", speech_at_start.start),),
+    ),
+    Feature(
+        "LiveKit's cloud",
+        "a job that is recorded when Aden is set up in it is no longer recorded as a whole",
+        uses=(
+            (_TRACES, "_cloud"),
+            *(
+                (_TRACES, name)
+                for name in _of(
+                    "_CloudTelemetry",
+                    "_lock _observability_url _trace_provider_attached _ensure_trace_pipeline "
+                    "_exit_targets _logger_provider _owned_meter_provider",
+                )
+            ),
+        ),
     ),
     Feature(
         "the end of a job",
