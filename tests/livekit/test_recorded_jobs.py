@@ -98,7 +98,9 @@ def test_what_was_said_does_not_leave_through_our_exporters(recorded: Recorded) 
     """LiveKit would hand its report to a logger provider of ours if it found one."""
     assert SECRET not in str(recorded.ours.events)
     assert SECRET not in str([span.attributes for span in recorded.ours.spans])
-    assert [name for name, _ in recorded.ours.events] == ["aden.refusal"]
+    events = [name for name, _ in recorded.ours.events]
+    assert "aden.refusal" in events
+    assert all(name.startswith("aden.") for name in events)
 
 
 def test_the_cloud_gets_livekits_metrics_and_we_get_ours(recorded: Recorded) -> None:
