@@ -9,6 +9,8 @@ from control_plane import SUCCESS, ControlPlane
 from workers import ROOT, Home, Worker
 
 from aden import Budget
+from aden.core.money import format_usd
+from aden.core.window import Window
 from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
 
@@ -43,7 +45,7 @@ def test_an_agent_that_never_heard_of_aden_has_the_budgets_of_a_file(tmp_path: P
         assert {record.attribution.session_id for record in records} == {"AJ_one", "AJ_two"}
         assert sum(record.cost for record in records) == provider.bill.total_nano_usd > 0
         budget = Budget("calls", 10, window="day", timezone="Europe/Berlin")
-        assert _spent(home, budget) == provider.bill.total_nano_usd
+        assert _spent(home, budget.id, budget.span) == provider.bill.total_nano_usd
         assert (
             len(re.findall(r"^\[aden\] .* gpt-4o-mini .* allow", worker.output, re.MULTILINE)) == 2
         )
@@ -98,13 +100,45 @@ def test_a_realtime_agent_books_its_replies_on_the_budgets_of_call_and_day(tmp_p
         told = [(each.model, each.decision.action, each.cost) for each in home.journal()]
         total = provider.bill.total_nano_usd
         assert told == [("gpt-realtime", "allow", total), ("gpt-realtime", "block", 0)]
-        assert _spent(home, Budget("day", 50, window="day")) == total > 0
+        assert _spent(home, "day", Window("day")) == total > 0
 
 
-def _spent(home: Home, budget: Budget) -> int:
+def test_a_call_has_its_cents_the_caller_hears_the_end_and_the_log_the_bill(tmp_path: Path) -> None:
+    """Each call its own; the bill is the provider's and what `aden spend` shows."""
+    with OpenAIServer() as provider, ControlPlane() as plane:
+        home = Home(tmp_path, provider, budgets='[[budget]]\nid = "all"\nlimit_usd = 10\n')
+        variables = {
+            **home.environment,
+            **plane.environment,
+            "AGENT_TEXT_ONLY": "1",
+            "CALL_LIMIT_USD": "0.0008",
+        }
+        with Worker(EXAMPLES / "livekit_session_budget.py", tmp_path, variables) as worker:
+            plane.wait_for_worker()
+            for job in ("AJ_one", "AJ_two"):
+                plane.dispatch(job)
+            for job in ("AJ_one", "AJ_two"):
+                plane.wait_for(job, SUCCESS)
+            assert worker.terminate() == 0
+        records = home.journal()
+        for job in ("AJ_one", "AJ_two"):
+            mine = [each for each in records if each.attribution.session_id == job]
+            cost, calls = sum(each.cost for each in mine), sum(each.repeats for each in mine)
+            (line,) = re.findall(f"aden: session {job}: (.*)", worker.output)
+            assert f"{format_usd(cost)} for {calls} calls in" in line
+            assert "1 refused" in line
+            assert _spent(home, f"session|session={job}", Window("session")) == cost > 0
+        assert sum(each.cost for each in records) == provider.bill.total_nano_usd
+        assert worker.output.count("assistant: Your free minutes are used up. Thank you") == 2
+        assert worker.output.count("no more: budget 'session' is exhausted") == 2
+        assert "Traceback" not in worker.output
+        assert "left" in worker.output
+
+
+def _spent(home: Home, key: str, window: Window) -> int:
     ledger = open_ledger(home.ledger_url)
     try:
-        (balance,) = ledger.balances([(budget.id, budget.span)])
+        (balance,) = ledger.balances([(key, window)])
         return balance.spent
     finally:
         ledger.close()

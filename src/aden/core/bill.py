@@ -50,7 +50,9 @@ class SessionBill:
         """The bill in one line, for a log."""
         total = self.total
         parts = [f"{name} {format_usd(sums.cost)}" for name, sums in self.components.items()]
-        models = [f"{name} {format_usd(sums.cost)}" for name, sums in self.models.items()]
+        models = [
+            f"{name} {format_usd(sums.cost)}" for name, sums in self.models.items() if sums.sent
+        ]
         said = [
             f"{format_usd(total.cost)} for {total.calls} calls in {self.duration_s:.0f} s",
             *parts,

@@ -21,6 +21,11 @@ class Sums:
     unpriced: int = 0
     """The part of `cost` that was priced at a provider's dearest rates, as no price was known."""
 
+    @property
+    def sent(self) -> int:
+        """Calls that were not refused."""
+        return self.calls - self.refused
+
     def add(self, record: CallRecord) -> None:
         """Count a call."""
         usage = record.usage
