@@ -10,20 +10,22 @@ import pytest
 from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, JobContext, llm
 from livekit.agents.ipc.mock_room import create_mock_room
 from livekit.agents.testing import fake_job_context
 from livekit.agents.voice.room_io import RoomOptions
 from livekit.plugins import openai
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from realtime_kit import ask, heard, talking, until
 
 import aden.livekit
 from aden import ANY, Budget, RequestCancelledError
 from aden.cli import main
 from aden.core.money import NANO
 from aden.core.window import Window
-from aden.testing import OpenAIServer
+from aden.testing import ControlServer, OpenAIServer
+from aden.testing.script import Status
 
 QUESTION = "When is breakfast?"
 
@@ -256,3 +258,66 @@ async def test_a_session_s_own_budget_has_its_own_words_for_the_caller(lane: Lan
                 await session.run(user_input=QUESTION)
             said = [item.text_content for item in session.history.items if item.type == "message"]
     assert said[-1] == "Your free call is over."
+
+
+async def test_a_realtime_reply_is_a_component_of_its_own(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """Under the same budget as all else."""
+    with lane.instrumented(), fake_job_context(job_id="AJ_1") as context:
+        budget = aden.livekit.session_budget(context, "5")
+        async with talking(lane) as session:
+            await ask(session)
+            await heard(await session.generate_reply())
+            await until(lambda: budget.bill.total.calls)
+        await talk(lane, QUESTION)
+    costs = {name: sums.cost for name, sums in budget.bill.components.items()}
+    spoken, answered = (item.nano_usd for item in provider.bill.items)
+    assert costs == {"realtime": spoken, "llm": answered}
+    assert budget.spent == sum(costs.values()) / NANO
+    assert (budget.reserved, budget.bill.open_calls) == (0, 0)
+
+
+async def test_behind_an_adapter_each_request_is_on_the_bill_once(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """The adapter's stream asks the session's budget; what it holds for a moment is let go."""
+    policy = [Budget("gpt-4o's", "10", scope={"model": "gpt-4o"})]
+    with lane.instrumented(budgets=policy), fake_job_context(job_id="AJ_1") as context:
+        budget = aden.livekit.session_budget(context, "5")
+        provider.script(Status(500))
+        adapter = llm.FallbackAdapter(
+            [lane.llm(max_retries=0), lane.llm("gpt-4o-mini")], max_retry_per_llm=0
+        )
+        async with lane.session(llm=adapter) as session:
+            await session.run(user_input=QUESTION)
+            await until(lambda: budget.bill.total.calls == 3)  # with the recovery's probe
+        budget.close()
+        aden.livekit.session_budget(context, 0)
+        async with lane.session(llm=adapter) as session:
+            with pytest.raises(RequestCancelledError):
+                await session.run(user_input=QUESTION)
+    bill = aden.livekit.session_bill(context)
+    assert bill.cost == provider.bill.total_nano_usd == round(budget.spent * NANO)
+    assert (budget.reserved, bill.open_calls) == (0, 0)
+    assert bill.total.refused == 1
+
+
+async def test_a_session_s_own_budget_holds_beside_those_of_a_server(
+    lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is used up first refuses."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    everything = {"id": "b1", "name": "everything", "type": "global", "limit": 100}
+    with ControlServer({"budgets": [everything]}) as control:
+        server = {"server_url": control.url, "api_key": control.key}
+        with lane.instrumented(**server), fake_job_context(job_id="AJ_1") as context:
+            budget = aden.livekit.session_budget(context, "0.50")
+            await talk(lane, QUESTION)
+            budget.close()
+            aden.livekit.session_budget(context, 0)
+            with pytest.raises(RequestCancelledError, match="budget 'session' is exhausted"):
+                await talk(lane, QUESTION)
+            months = lane.ledger.balances([("b1", Window("month"))])
+    assert [each.spent for each in months] == [budget.bill.cost]
+    assert budget.bill.cost > 0
