@@ -130,8 +130,7 @@ def _described(meter: Meter, stream: Any, tts: Any, text: str | None) -> Speakin
 
 def _is_adapter(stream: Any) -> bool:
     """A stream above other streams: it sends nothing itself."""
-    cls = type(stream)
-    return cls._tts_attempt_span_name is None or cls.__name__ == "_ChunkedStreamFromStream"
+    return type(stream)._tts_attempt_span_name is None
 
 
 def _watch(stream: Any, speaking: Speaking) -> None:
