@@ -447,19 +447,32 @@ def _final(text: str) -> stt.SpeechEvent:
 
 
 class Vad(vad.VAD):
-    """Takes everything up to the end of the input for one utterance."""
+    """Takes each *every* frames for an utterance; None: all up to the end of the input."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: int | None = None) -> None:
         super().__init__(capabilities=vad.VADCapabilities(update_interval=0.1))
+        self.every = every
 
     def stream(self) -> vad.VADStream:
-        """Wait for the end."""
-        return _Utterance(self)
+        """Listen."""
+        return _Utterances(self)
 
 
-class _Utterance(vad.VADStream):
+class _Utterances(vad.VADStream):
+    _vad: Vad
+
     async def _main_task(self) -> None:
-        frames = [each async for each in self._input_ch if isinstance(each, rtc.AudioFrame)]
+        frames: list[rtc.AudioFrame] = []
+        async for each in self._input_ch:
+            if isinstance(each, rtc.AudioFrame):
+                frames.append(each)
+            if len(frames) == self._vad.every:
+                self._ended(frames)
+                frames = []
+        if frames and self._vad.every is None:
+            self._ended(frames)
+
+    def _ended(self, frames: list[rtc.AudioFrame]) -> None:
         for kind in (vad.VADEventType.START_OF_SPEECH, vad.VADEventType.END_OF_SPEECH):
             self._event_ch.send_nowait(
                 vad.VADEvent(kind, 0, 0.0, speech_duration=1.0, silence_duration=0.0, frames=frames)

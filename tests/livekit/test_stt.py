@@ -225,6 +225,18 @@ async def test_a_stream_to_which_nobody_speaks_is_no_request(
         assert list(lane.ledger.journal()) == []
 
 
+async def test_what_an_adapter_hands_to_nobody_is_not_charged(
+    lane: Lane, speech: SpeechProvider
+) -> None:
+    """Its VAD heard no speech in it, so no provider was asked."""
+    adapter = stt.StreamAdapter(stt=Ear(speech, streaming=False), vad=Vad(every=100))
+    with lane.instrumented(budgets=[BUDGET]):
+        await listened(adapter.stream(), 700, 500)
+        assert lane.records == []
+        assert held(lane, BUDGET) == 0
+    assert speech.bill == []
+
+
 @pytest.mark.parametrize(
     "report",
     [
@@ -390,6 +402,36 @@ async def test_a_session_hears_on_an_exhausted_budget_and_is_charged_to_its_end(
     for span in lane.spans("generate_content nova-3"):
         assert span.parent is not None
         assert span.parent.span_id == parents["agent_session"]
+
+
+async def test_openai_s_transcripts_in_a_session_are_what_openai_bills(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """An utterance is a request, found by a VAD; LiveKit's usage has its tokens."""
+    ear = openai.STT(
+        model="gpt-4o-mini-transcribe",
+        base_url=provider.base_url,
+        api_key="sk-test",
+        use_realtime=False,
+    )
+    with lane.instrumented(budgets=[BUDGET]):
+        session: AgentSession[None] = AgentSession(stt=ear, vad=Vad(every=5))
+        session.input.audio = _Microphone(10)
+        await session.start(Agent(instructions="Listen."))
+        async with asyncio.timeout(20):
+            while len(lane.records) < 2:
+                await asyncio.sleep(0.02)
+        (usage,) = [each for each in session.usage.model_usage if each.type == "stt_usage"]
+        tokens = usage.input_tokens, usage.output_tokens
+        await session.aclose()
+        items = provider.bill.items[:2]
+        assert [record.cost for record in lane.records][:2] == [item.nano_usd for item in items]
+        assert tokens == (
+            sum(item.input_tokens for item in items),
+            sum(item.output_tokens for item in items),
+        )
+        assert spent(lane, BUDGET) == sum(item.nano_usd or 0 for item in provider.bill.items)
+        assert held(lane, BUDGET) == 0
 
 
 LISTENER = """

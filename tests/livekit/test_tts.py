@@ -281,6 +281,25 @@ async def test_the_sdk_inside_feeds_the_same_call(
     assert shown == ["tts_request"]
 
 
+async def test_a_text_whose_cost_is_known_passes_a_budget_that_may_never_be_overrun(
+    lane: Lane, speech: SpeechProvider
+) -> None:
+    """Outside of a session, where it is gated; a text that is still to come has no bound."""
+    budget = Budget("calls", "1", overrun="never")
+    with lane.instrumented(budgets=[budget]):
+        assert await said(Voice(speech, streaming=False).synthesize(TEXT)) > 1
+        with pytest.raises(RequestCancelledError) as refused:
+            await said(Voice(speech).stream(), TEXT)
+        assert refused.value.reason == "unbounded"
+        assert spent(lane, budget) == speech.nano_usd
+        assert held(lane, budget) == 0
+    *_, span = lane.spans("tts_request")
+    assert span.attributes is not None
+    assert span.end_time is not None
+    assert span.attributes["aden.decision.action"] == "block"
+    assert span.attributes["error.type"] == "402"
+
+
 # In a session, to a caller.
 
 
@@ -319,6 +338,29 @@ async def test_a_turn_s_speech_is_charged_to_the_same_budget(
         assert sum(record.cost for record in spoken(lane)) == speech.nano_usd > 0
         assert spent(lane, BUDGET) == speech.nano_usd + (said_by_llm.nano_usd or 0)
         assert held(lane, BUDGET) == 0
+
+
+async def test_openai_s_speech_is_one_charge_a_sentence_in_a_session_too(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """LiveKit's adapter, LiveKit's stream, the SDK: three layers, one call."""
+    voice = openai.TTS(
+        model="gpt-4o-mini-tts",
+        base_url=provider.base_url,
+        api_key="sk-test",
+        response_format="pcm",
+    )
+    with lane.instrumented(budgets=[BUDGET]):
+        async with call(lane, voice) as session:
+            await session.run(user_input="When is breakfast?")
+            assert session.output.audio.heard_s > 0
+        items = [item.nano_usd or 0 for item in provider.bill.items]
+        assert [record.cost for record in spoken(lane)] == [
+            item.nano_usd for item in provider.bill.items if item.model == "gpt-4o-mini-tts"
+        ]
+        assert spent(lane, BUDGET) == sum(items)
+        assert held(lane, BUDGET) == 0
+    assert all(span.end_time for span in lane.spans("tts_request"))
 
 
 async def test_speech_that_the_caller_cuts_off_is_in_livekit_s_usage_too(

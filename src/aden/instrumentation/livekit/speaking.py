@@ -19,18 +19,27 @@ MS_PER_CHARACTER = 70
 
 
 def request_for(
-    tts: Any, characters: int, spoken_ms: int | None, *, stream: bool, exact: bool
+    meter: Meter, tts: Any, characters: int, spoken_ms: int | None, *, stream: bool, exact: bool
 ) -> Request:
     """A request to speak so many characters; *spoken_ms* None: not spoken yet."""
-    likely_ms = characters * MS_PER_CHARACTER if spoken_ms is None else spoken_ms
-    return describe(
+    request = describe(
         tts,
         "speech",
-        Usage(characters=characters, audio_output_ms=likely_ms, estimated=not exact),
+        Usage(characters=characters, audio_output_ms=spoken_ms, estimated=not exact),
         stream=stream,
         input_chars=characters,
         likely_output_tokens=round(characters * TOKENS_PER_CHARACTER) + 1,
     )
+    rates = meter.prices.price(request, request.model).rates
+    if spoken_ms is None and not rates.keys().isdisjoint(_BY_SOUND):
+        likely = Usage(
+            characters=characters, audio_output_ms=characters * MS_PER_CHARACTER, estimated=True
+        )
+        return replace(request, carries=likely)
+    return request
+
+
+_BY_SOUND = ("speech", "speech_output")
 
 
 class Speaking:
@@ -166,7 +175,9 @@ class Speaking:
 
     def _request(self, characters: int, *, exact: bool) -> Request:
         spoken = round(self.spoken_ms) if exact or self.spoken_ms else None
-        sent = request_for(self._tts, characters, spoken, stream=self._streamed, exact=exact)
+        sent = request_for(
+            self._meter, self._tts, characters, spoken, stream=self._streamed, exact=exact
+        )
         asked = self.call.request
         return sent if not self.owns else replace(sent, provider=asked.provider, model=asked.model)
 

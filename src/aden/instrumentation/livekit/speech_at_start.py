@@ -42,7 +42,7 @@ def _first_requests(meter: Meter, session: Any, agent: Any) -> Iterator[Request]
         if (stt := _in_use(agent, session, "stt")) is not None:
             yield to_hear(meter, stt, SLICE_MS, stream=True, exact=False)
         if (tts := _in_use(agent, session, "tts")) is not None:
-            yield to_speak(tts, TYPICAL_CHARACTERS, None, stream=True, exact=False)
+            yield to_speak(meter, tts, TYPICAL_CHARACTERS, None, stream=True, exact=False)
     except Exception:
         meter.cannot("gate", "a session's speech could not be described", trace=True)
 

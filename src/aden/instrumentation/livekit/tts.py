@@ -119,7 +119,7 @@ def _begin(stream: Any, kwargs: Any) -> Speaking | None:
 def _described(meter: Meter, stream: Any, tts: Any, text: str | None) -> Speaking:
     """*text* is None where it comes as it is spoken."""
     held = TYPICAL_CHARACTERS if text is None else len(text)
-    request = request_for(tts, held, None, stream=text is None, exact=False)
+    request = request_for(meter, tts, held, None, stream=text is None, exact=text is not None)
     around = _inside.get()
     if around is not None and around.running:  # an adapter that LiveKit does not know as one
         return Speaking(meter, around.call, stream, tts, text, owns=False)
