@@ -14,18 +14,17 @@ from opentelemetry import trace
 
 from aden.core.estimate import text_size
 from aden.core.request import Request
-from aden.core.usage import Usage, token_count
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.llm_figures import correct, tell_failed
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
+from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import current_turn, meant
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
 from aden.metering.above import hand_down, release
-from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
@@ -60,10 +59,11 @@ async def main_task(
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
     stream._llm_request_span = trace.get_current_span()
     call.span.bind(stream._llm_request_span)
-    above = stream_above()
+    above, sendings = stream_above(), None
     try:
         await _admit(meter, call, stream, above)
-        _watch(meter, call, stream)
+        if not is_adapter(stream):
+            sendings = Sendings(meter, call, stream)
         with running(stream, call):
             await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
@@ -78,29 +78,28 @@ async def main_task(
         raise
     except asyncio.CancelledError:  # the caller spoke, or the turn was discarded: not an error
         call.stream_end = "cancelled"
-        _ended(meter, call, stream, cut=True)
+        if sendings is not None:
+            sendings.cut()
+        _ended(meter, call, stream, sendings)
         raise
     except BaseException as error:
-        _ended(meter, call, stream, error)
+        _release_or_settle(meter, call, stream, error)
         raise
-    _ended(meter, call, stream)
+    _ended(meter, call, stream, sendings)
 
 
-def _ended(
-    meter: Meter,
-    call: Call,
-    stream: Any,
-    error: BaseException | None = None,
-    *,
-    cut: bool = False,
+def _ended(meter: Meter, call: Call, stream: Any, sendings: Sendings | None) -> None:
+    _release_or_settle(meter, call, stream)
+    if sendings is not None:
+        correct(meter, call, stream, sendings.told)
+
+
+def _release_or_settle(
+    meter: Meter, call: Call, stream: Any, error: BaseException | None = None
 ) -> None:
     if is_adapter(stream):
         release(meter, call)
-    elif cut and call.joinable and not call.attempts:
-        _sent(call, stream)  # a plugin without an SDK that we see, before its first chunk
     meter.settle(call, error)
-    if not is_adapter(stream):
-        correct(meter, call, stream)
 
 
 async def monitor(
@@ -150,8 +149,8 @@ async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> 
         await aadmit(meter, call)
     if above is not None:
         above.sent = True
-    if call.model != call.request.model and hasattr(stream, "_model"):
-        stream._model = call.model
+    if call.model != call.request.model:
+        send_model(stream, call.model)
 
 
 def _bound(meter: Meter, call: Call, stream: Any) -> None:
@@ -173,53 +172,6 @@ def _bound(meter: Meter, call: Call, stream: Any) -> None:
         call.request = replace(exact, provider=call.request.provider)
     except Exception:
         meter.cannot("description", "a request could not be bounded", trace=True)
-
-
-def _sent(call: Call, stream: Any) -> Attempt:
-    """The attempt of a plugin whose SDK we do not see, at the model that it sends."""
-    if not hasattr(stream, "_model"):
-        call.model = call.request.model  # it keeps its model where we cannot change it
-    return call.attempt(replace(call.request, model=call.model))
-
-
-def _watch(meter: Meter, call: Call, stream: Any) -> None:
-    """Count from LiveKit's own chunks where no SDK inside feeds the call."""
-    if is_adapter(stream):
-        return
-    channel = stream._event_ch
-    send = channel.send_nowait
-    mine: list[Attempt] = []
-
-    def send_nowait(chunk: Any) -> None:
-        try:
-            if not call.attempts:
-                mine.append(_sent(call, stream))
-            if mine:
-                _feed(mine[0], chunk)
-        except Exception:
-            meter.cannot("reader", "a chunk could not be read", trace=True)
-        send(chunk)
-
-    channel.send_nowait = send_nowait
-
-
-def _feed(attempt: Attempt, chunk: Any) -> None:
-    attempt.saw_chunk()
-    attempt.response_id = attempt.response_id or chunk.id
-    if chunk.delta is not None and chunk.delta.content:
-        attempt.saw_text(chunk.delta.content)
-    for tool_call in chunk.delta.tool_calls if chunk.delta else ():
-        attempt.saw_text(tool_call.name + tool_call.arguments)
-    if (usage := chunk.usage) is not None:
-        attempt.saw_usage(
-            Usage(
-                input_tokens=token_count(usage.prompt_tokens),
-                output_tokens=token_count(usage.completion_tokens),
-                cached_tokens=token_count(usage.prompt_cached_tokens),
-                cache_write_tokens=token_count(usage.cache_creation_tokens),
-                reasoning_tokens=token_count(usage.reasoning_tokens),
-            )
-        )
 
 
 def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:

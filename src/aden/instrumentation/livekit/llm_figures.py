@@ -29,13 +29,19 @@ class Served(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return self._self_model
 
 
-def correct(meter: Meter, call: Call, stream: Any) -> None:
-    """What LiveKit is about to count of a settled call: all that is billed, by the model sent."""
+def correct(meter: Meter, call: Call, stream: Any, told: tuple[int, int] | None) -> None:
+    """What LiveKit is about to count of a settled call: all that is billed, by the model sent.
+
+    *told* are the input and output tokens that it was told last.
+    """
     try:
-        if call.attempts and (call.stream_end == "cancelled" or len(call.attempts) > 1):
+        if not call.attempts:
+            return
+        used = _billed(meter, call)
+        if (used.input_tokens or 0, used.output_tokens or 0) != (told or (0, 0)):
             channel = stream._event_ch
-            type(channel).send_nowait(channel, _usage_chunk(call, _billed(meter, call)))
-        if call.attempts and call.model != call.request.model:
+            type(channel).send_nowait(channel, _usage_chunk(call, used))
+        if call.model != call.request.model:
             stream._llm = Served(stream._llm, call.model)
     except Exception:
         meter.cannot("reader", "LiveKit's own figures could not be corrected", trace=True)

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from aden.instrumentation.openai.hosts import provider_of
 
+_SPEAKS = {"livekit.plugins.anthropic.llm": "anthropic"}
+"""Whose API a plugin speaks to a host that nobody knows, where it is not OpenAI's."""
+
 
 def address_of(plugin: Any) -> tuple[str | None, int | None]:
     """Host and port, where a plugin's name for its provider is the host of its base URL."""
@@ -26,7 +29,8 @@ def provider_name(plugin: Any) -> str:
     """
     host, _ = address_of(plugin)
     if host is not None:
-        return provider_of(plugin, host)
+        found = provider_of(plugin, host)
+        return _SPEAKS.get(type(plugin).__module__, found) if found == "openai" else found
     label = str(plugin.provider or "unknown")
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
     normalise = getattr(trace_types, "gen_ai_provider_name", None)
