@@ -10,6 +10,7 @@ import response_shapes
 import shapes
 from endpoint_shapes import ROWS, Row
 from lanes import Lane
+from more_shapes import ENDINGS, Ending
 from opentelemetry import trace
 from response_table import RESPONSE_SHAPES
 from shape_table import SHAPES, Shape
@@ -35,23 +36,38 @@ DECIDED = tuple(
 
 @dataclass(frozen=True)
 class Way:
-    """A line of the page: a shape of chat or responses, or an endpoint by one of its ways."""
+    """A line of the page: a shape of chat or responses, an endpoint by a way, an ending."""
 
     name: str
     shape: Shape | None = None
     row: Row | None = None
     way: str = "create"
+    ending: Ending | None = None
+
+    @property
+    def setting(self) -> Shape | Ending | None:
+        """What says how the server behaves."""
+        return self.shape or self.ending
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The clients that it is run by."""
-        return KINDS[1:] if self.shape is not None and self.shape.only_async else KINDS
+        return KINDS[1:] if self.setting is not None and self.setting.only_async else KINDS
+
+    def lane(self, kind: str, server: OpenAIServer) -> Lane:
+        """A client for it."""
+        options: dict[str, Any] = {}
+        if self.setting is not None:
+            options["timeout"] = self.setting.timeout_s
+        if self.ending is not None and self.ending.socket:
+            options["websocket_base_url"] = server.websocket_base_url
+        return Lane(kind, server, **options)
 
     async def saw(self, lane: Lane) -> Any:
         """What a program sees: a value or an exception."""
         try:
-            if self.shape is not None:
-                return await self.shape.use(lane)
+            if self.setting is not None:
+                return await self.setting.use(lane)
             assert self.row is not None
             return await self.row.use(lane, self.way)
         except BaseException as error:
@@ -63,6 +79,7 @@ WAYS = (
     *(Way(f"chat: {shape.name}", shape) for shape in SHAPES),
     *(Way(shape.name, shape) for shape in RESPONSE_SHAPES),
     *(Way(f"{row.name}, {way}", row=row, way=way) for row in ROWS for way in row.ways),
+    *(Way(ending.name, ending=ending) for ending in ENDINGS),
 )
 """Every shape of a call."""
 
@@ -80,9 +97,9 @@ class Facts:
 
 
 @contextlib.contextmanager
-def running(shape: Shape | None) -> Iterator[OpenAIServer]:
-    """A server as slow as the shape needs it."""
-    interval = 0 if shape is None else shape.interval_ms
+def running(setting: Shape | Ending | None) -> Iterator[OpenAIServer]:
+    """A server as slow as it has to be."""
+    interval = 0 if setting is None else setting.interval_ms
     with OpenAIServer(ttft_ms=1, token_interval_ms=interval) as server:
         yield server
 
@@ -99,11 +116,9 @@ def instrumented(server: OpenAIServer, **options: Any) -> Iterator[House]:
 
 async def outcome(way: Way, kind: str, server: OpenAIServer) -> Any:
     """What a program sees by a client of its own."""
-    timeout = 10.0
-    if way.shape is not None:
-        server.script(*way.shape.steps)
-        timeout = way.shape.timeout_s
-    lane = Lane(kind, server, timeout=timeout)
+    if way.setting is not None:
+        server.script(*way.setting.steps)
+    lane = way.lane(kind, server)
     try:
         return await way.saw(lane)
     finally:
@@ -113,7 +128,7 @@ async def outcome(way: Way, kind: str, server: OpenAIServer) -> Any:
 
 async def facts(way: Way, kind: str) -> Facts:
     """Run it bare and instrumented."""
-    with running(way.shape) as server:
+    with running(way.setting) as server:
         bare = await outcome(way, kind, server)
         server.bill = type(server.bill)()
         with instrumented(server) as house:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from endpoint_shapes import ROWS, Row, sound, wav_file
 from lanes import Lane
-from test_sockets import API, ITEM, SECOND_OF_SPEECH, answer, lane_to, respond
+from socket_talk import API, ITEM, SECOND, answer, lane_to, respond
 
 import aden
 from aden.instrumentation.openai.prompt_content import COMPLETIONS, IMAGES, SPEECH, TRANSCRIPTS
@@ -137,7 +137,7 @@ async def test_a_transcript_of_a_session_is_its_calls_answer(
     listening: Any = {"type": "realtime", "audio": {"input": {"transcription": writes}}}
     async with lane.within(lane.client.realtime.connect(model="gpt-realtime")) as connection:
         await connection.session.update(session=listening)
-        await connection.input_audio_buffer.append(audio=SECOND_OF_SPEECH)
+        await connection.input_audio_buffer.append(audio=SECOND)
         while "transcription" not in (await connection.recv()).type:
             pass
     await lane.close()

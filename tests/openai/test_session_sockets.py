@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from response_shapes import OURS_ALONE
-from test_sockets import ASK, answer, every_client, lane_to, talk
+from socket_talk import (
+    ASK,
+    SECOND,
+    SESSION,
+    answer,
+    begin,
+    converse,
+    every_client,
+    lane_to,
+    speak,
+    talk,
+    translate,
+    until,
+)
 
 import aden
 from aden import Budget, RequestCancelledError
@@ -22,55 +33,6 @@ if TYPE_CHECKING:
 
     from aden.testing import OpenAIServer
     from house import House
-
-SECOND = base64.b64encode(bytes(48_000)).decode()
-SESSION: dict[str, Any] = {
-    "model": "gpt-live-1",
-    "delegation": {"type": "responses", "responses": {"model": "gpt-4o"}},
-}
-
-
-async def until(lane: Lane, connection: Any, kind: str) -> list[Any]:
-    """The events up to one of a kind."""
-    events: list[Any] = []
-    while not events or events[-1].type != kind:
-        events.append(await lane.get(connection.recv()))
-    return events
-
-
-async def begin(lane: Lane, connection: Any, session: dict[str, Any] = SESSION) -> Any:
-    """Start a session; gives the event that says so."""
-    await lane.get(connection.session.start(session=session))
-    return (await until(lane, connection, "session.started"))[-1]
-
-
-async def speak(lane: Lane, connection: Any, seconds: int = 3) -> list[str]:
-    """Say something; gives what kinds of events came."""
-    kinds = []
-    for _ in range(seconds):
-        await lane.get(connection.session.input_audio.append(audio=SECOND))
-        kinds += [e.type for e in await until(lane, connection, "session.usage.updated")]
-    return kinds
-
-
-async def converse(lane: Lane) -> Any:
-    """A whole session of three seconds."""
-    async with lane.within(lane.client.live.connect()) as connection:
-        started = await begin(lane, connection)
-        kinds = await speak(lane, connection)
-        await lane.get(connection.session.close())
-        closed = (await until(lane, connection, "session.closed"))[-1]
-        return type(connection), type(started), kinds, OURS_ALONE.sub("", repr(closed))[:60]
-
-
-async def translate(lane: Lane) -> Any:
-    """A whole translation of three seconds."""
-    manager = lane.client.realtime.translations.connect(model="gpt-realtime-translate")
-    async with lane.within(manager) as connection:
-        for _ in range(3):
-            await lane.get(connection.session.input_audio_buffer.append(audio=SECOND))
-        await lane.get(connection.session.close())
-        return [each.type for each in await until(lane, connection, "session.closed")]
 
 
 @every_client

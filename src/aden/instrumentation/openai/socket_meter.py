@@ -5,7 +5,7 @@ import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aden.core.request import Request
@@ -14,10 +14,10 @@ from aden.instrumentation.openai import realtime, responses, transcripts
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
+from aden.instrumentation.openai.open_response import OpenResponse
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.streams import StreamMeter
-from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider
@@ -32,21 +32,6 @@ Begin = Callable[[Request, Mapping[str, Any]], Call]
 _BUSY = "conversation_already_has_active_response"
 _NAME = "client_event_id"
 """In the metadata of LiveKit's requests."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """One response on its way."""
-
-    event_id: str | None
-    """Of the event that asked for it."""
-    name: str | None
-    """By which the response can be told from others: a server repeats a request's metadata."""
-    lane: str
-    """The Responses API's ``stream_id``: lanes of one connection answer side by side."""
-    call: Call
-    attempt: Attempt
-    metered: StreamMeter
 
 
 class SocketMeter:
@@ -85,8 +70,8 @@ class SocketMeter:
         self._said = (0, 0)
         self._items: deque[Any] = deque(maxlen=MAX_ITEMS)
         self._instructions: Any = None
-        self._asked: list[_Open] = []
-        self._answering: dict[str, _Open] = {}
+        self._asked: list[OpenResponse] = []
+        self._answering: dict[str, OpenResponse] = {}
         if model is not None and from_start:
             empty = realtime.describe({"_session": self._session}, client)
             meter.estimator.keep(empty, None, Usage(0, 0))
@@ -210,18 +195,20 @@ class SocketMeter:
     def closed(self) -> None:
         """The caller closes the connection."""
         for each in self._all():
+            each.left()
             each.metered.end("abandoned")
 
     def __del__(self) -> None:
         for each in self._all():
+            each.left()
             each.metered.dropped()
 
-    def _given_up(self, call: Call) -> list[_Open]:
+    def _given_up(self, call: Call) -> list[OpenResponse]:
         """The requests of *call* that nothing has answered, and nothing is to."""
         self._asked, asked = [each for each in self._asked if each.call is not call], self._asked
         return [each for each in asked if each.call is call]
 
-    def _all(self) -> list[_Open]:
+    def _all(self) -> list[OpenResponse]:
         every = [*self._asked, *self._answering.values()]
         self._asked, self._answering = [], {}
         return every
@@ -249,12 +236,14 @@ class SocketMeter:
             return realtime.bounded(request)
         return replace(request, can_be_ended=False)
 
-    def _open(self, call: Call, event_id: str | None, lane: str, name: str | None = None) -> _Open:
+    def _open(
+        self, call: Call, event_id: str | None, lane: str, name: str | None = None
+    ) -> OpenResponse:
         sending = Sending(self.meter, call, call.request.to(call.model))
         attempt = sending.begin()
         feed = self._endpoint.feeder(sending, hide=False)
         metered = StreamMeter(self.meter, call, attempt, feed, True)
-        return _Open(event_id, name, lane, call, attempt, metered)
+        return OpenResponse(event_id, name, lane, call, attempt, metered)
 
     def _read(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
@@ -273,7 +262,7 @@ class SocketMeter:
         open_response = self._answering.get(key)
         if open_response is None:
             return
-        open_response.metered.chunk(event)
+        open_response.hear(event)
         if open_response.attempt.over:
             del self._answering[key]
             open_response.metered.end("complete")
@@ -311,7 +300,7 @@ class SocketMeter:
         transcripts.ENDPOINT.note(sending, event)
         self.meter.settle(call)
 
-    def _take(self, lane: str, response: Any) -> _Open | None:
+    def _take(self, lane: str, response: Any) -> OpenResponse | None:
         named = get(get(response, "metadata"), _NAME)
         for each in self._asked:
             if each.lane == lane and each.name in (None, named):
@@ -319,7 +308,7 @@ class SocketMeter:
                 return each
         return None
 
-    def _unasked(self, response: Any) -> _Open:
+    def _unasked(self, response: Any) -> OpenResponse:
         """The server answers what it heard, or goes on by itself: not gated, or ahead of time."""
         request, asked = self._described(self._asked_by({"model": get(response, "model")}))
         call = self.ahead()

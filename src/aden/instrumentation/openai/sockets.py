@@ -4,6 +4,7 @@ It may be sent as an event, as raw text, or put into the queue of a connection t
 The program keeps the SDK's own objects.
 """
 
+import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -75,11 +76,28 @@ async def arecv(
 
 
 def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
-    """``close``, sync or async: the caller leaves what is on its way."""
+    """``close``, sync or async: the caller leaves what is on its way.
+
+    Close it, and then count: until it is closed the provider goes on.
+    """
     socket = of_connection(connection)
-    if socket is not None:
+    if socket is None:
+        return wrapped(*args, **kwargs)
+    if inspect.iscoroutinefunction(wrapped):
+        return _aclose(socket, wrapped, args, kwargs)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
         socket.closed()
-    return wrapped(*args, **kwargs)
+
+
+async def _aclose(
+    socket: Socket, wrapped: Callable[..., Awaitable[Any]], args: Any, kwargs: Any
+) -> Any:
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        socket.closed()
 
 
 def send(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
