@@ -52,7 +52,12 @@ def _use(row: Row) -> Callable[[Lane], Awaitable[Any]]:
 
 def _cancelled(row: Row) -> Callable[[Lane], Awaitable[Any]]:
     async def use(lane: Lane) -> Any:
-        return await cancelled_when(lambda: bool(lane.server.requests), row.use(lane, "create"))
+        before = len(lane.server.requests)
+        sent = row.use(lane, "create")
+        wait_s = 0.1 if row.stream else 0  # for as long it may have been generated
+        return await cancelled_when(
+            lambda: len(lane.server.requests) > before, sent, after_s=wait_s
+        )
 
     return use
 
@@ -114,9 +119,9 @@ def _of(row: Row) -> tuple[Ending, ...]:
         return every
     return (
         *every,
-        Ending(f"{row.name}: closed early", _closed(row)),
-        Ending(f"{row.name}: dropped", _dropped(row)),
-        Ending(f"{row.name}: consumer raises", _raises(row)),
+        Ending(f"{row.name}: closed early", _closed(row), interval_ms=10),
+        Ending(f"{row.name}: dropped", _dropped(row), interval_ms=10),
+        Ending(f"{row.name}: consumer raises", _raises(row), interval_ms=10),
         Ending(f"{row.name}: cut in mid-stream", _use(row), (Drop(1),)),
         Ending(f"{row.name}: error event", _use(row), (ErrorEvent(1),)),
         Ending(
@@ -214,3 +219,9 @@ ENDINGS = (
     Ending("realtime translation", translate, socket=True),
 )
 """Every ending that the tables of shapes do not have."""
+UNNOTICED = tuple(
+    each.name
+    for each in ENDINGS
+    if (each.socket and each.interval_ms) or each.name.endswith(": dropped")
+)
+"""When their server notices that nobody listens is the machine's matter."""

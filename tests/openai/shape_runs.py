@@ -156,7 +156,7 @@ def _tokens(record: CallRecord) -> str:
         return "estimated"
     units = {
         "characters": usage.characters,
-        "seconds": usage.audio_input_ms,
+        "seconds": usage.audio_input_ms or usage.session_ms,
         "images": usage.images,
     }
     if usage.input_tokens is None and usage.output_tokens is None:

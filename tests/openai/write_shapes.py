@@ -29,7 +29,8 @@ once without Aden and once with it. Where the two clients differ, both are named
 - **tokens**: `exact` as the provider counted them; `estimated` where it told none, by what was
   seen, or could have been made until the program hung up; `none` where nothing was billed; else
   the unit of the price
-- **charge**: Aden's, held against the server's own bill
+- **charge**: Aden's, held against the server's own bill; `below` where the server noticed so
+  late that nobody listens that it made a word or two more than the estimate allows
 - **status**: of the span; its `error.type` where it failed; how the stream ended
 """
 FACTS = ("as without", "calls", "spans", "tokens", "charge", "status")

@@ -37,6 +37,7 @@ _PARAMETERS = {
     "reasoning_effort": "gen_ai.request.reasoning.level",
     "service_tier": "openai.request.service_tier",
 }
+_CONTENT_ALONE = {"content"}
 _UNSAID = {"service_tier": "auto"}
 """What a parameter says that says nothing."""
 
@@ -102,7 +103,7 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
         attempt.response_id = text(get(chunk, "id"))
         attempt.response_model = text(get(chunk, "model"))
         attempt.answer = Answer(_said(chunk))
-    if isinstance(chunk, Mapping) and (error := chunk.get("error")):
+    if isinstance(chunk, dict) and (error := chunk.get("error")):
         attempt.failure = failure(error)  # of an object, the SDK has raised it already
     choices = items(get(chunk, "choices"))
     for choice in choices:
@@ -128,7 +129,12 @@ def _said(response: Any) -> dict[str, str]:
 
 
 def _feed_choice(attempt: Attempt, choice: Any) -> None:
-    if said := "".join(_texts(get(choice, "delta"))):
+    delta = get(choice, "delta")
+    if getattr(delta, "__pydantic_fields_set__", None) == _CONTENT_ALONE:  # as nearly always
+        said = text(delta.content)
+    else:
+        said = "".join(_texts(delta))
+    if said:
         attempt.saw_text(said)
     if reason := text(get(choice, "finish_reason")):
         attempt.finish_reasons = (*attempt.finish_reasons, reason)
