@@ -125,7 +125,7 @@ class OTLPSink:
             self.metric_resources.append(_read(resource.resource.attributes))
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    for point in metric.sum.data_points:
+                    for point in (*metric.sum.data_points, *metric.gauge.data_points):
                         value = point.as_double or float(point.as_int)
                         self.points.append(
                             Point(metric.name, value, _read(point.attributes), scope.scope.name)

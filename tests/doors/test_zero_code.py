@@ -12,7 +12,7 @@ from aden.testing import OpenAIServer
 from otlp_sink import OTLPSink
 
 Launch = Callable[..., "subprocess.CompletedProcess[str]"]
-PLACES = ("main", "thread", "fork", "forkserver", "spawn")
+PLACES = ("main", "loop", "fork-on-loop", "thread", "fork", "forkserver", "spawn")
 
 
 def test_every_kind_of_process_and_thread_is_gated(
@@ -23,6 +23,8 @@ def test_every_kind_of_process_and_thread_is_gated(
 
     assert done.stdout.splitlines() == [
         "main refused exhausted",
+        "loop refused exhausted",
+        "fork-on-loop refused exhausted",
         "thread refused exhausted",
         "fork refused exhausted",
         "forkserver refused exhausted",

@@ -240,6 +240,24 @@ def test_a_certificate_that_nobody_signed(
     assert export("aden", https) == {}
 
 
+def test_an_endpoint_that_throttles_is_asked_again_when_it_says() -> None:
+    """And what it takes then is not lost."""
+    answers = [(429, {"Retry-After": "0"}, b""), (503, {"Retry-After": "0"}, b""), (200, {}, b"")]
+    with Endpoint(lambda _path, _headers: answers.pop(0)) as endpoint:
+        assert export("aden", endpoint.url) == {}
+        assert (len(endpoint.seen), answers) == (3, [])
+
+
+def test_a_protocol_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    """``grpc`` takes a package of its own."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setattr("aden.otel.exporters.entry_points", lambda group: ())
+    assert Exporters(Losses(), None, KEY).spans("otlp") is None
+    assert "no traces go to otlp_proto_grpc: no exporter of that name is installed" in told()
+
+
 def test_https_to_an_endpoint_that_speaks_none(
     monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
 ) -> None:

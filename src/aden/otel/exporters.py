@@ -26,6 +26,7 @@ from aden.otel.session import AccountedSession, AdenSession
 
 logger = logging.getLogger("aden.otel")
 
+_GRPC = "otlp_proto_grpc"
 # A job process lives for one call: what it counted must not look like a reset to its reader.
 _DELTA: dict[type, AggregationTemporality] = {
     Counter: AggregationTemporality.DELTA,
@@ -71,6 +72,8 @@ class Exporters:
         return AccountedLogExporter(*made) if made else None
 
     def _make(self, signal: Signal, name: str) -> tuple[Any, Account] | None:
+        if name == "otlp" and _protocol(signal) == "grpc":
+            name = _GRPC
         try:
             if name in ("aden", "otlp", "otlp_proto_http"):
                 return self._otlp(signal, name)
@@ -90,9 +93,7 @@ class Exporters:
                 "headers": {"authorization": f"Bearer {self._key}"},
                 "compression": Compression.Gzip,
             }
-        preference = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
-        if signal == "metrics" and (name == "aden" or not preference):
-            arguments["preferred_temporality"] = dict(_DELTA)
+        arguments |= _temporality(signal, always=name == "aden")
         with _headers_kept_secret() as unread:
             exporter = _otlp_class(signal)(**arguments)
         if unread.found and name != "aden" and not self._said_unread:
@@ -144,7 +145,21 @@ def _by_entry_point(signal: Signal, name: str) -> SpanExporter | MetricExporter 
     if name not in known:
         have = ", ".join(sorted({*known, "otlp", "console", "none"}))
         raise LookupError(f"no exporter of that name is installed; there are {have}")
-    return known[name].load()()
+    return known[name].load()(**({} if name != _GRPC else _temporality(signal)))
+
+
+def _protocol(signal: Signal) -> str:
+    """How ``otlp`` is spoken: ``http/protobuf``, as what Aden depends on does, or ``grpc``."""
+    name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+    own = os.environ.get(name.replace("_OTLP_", f"_OTLP_{signal.upper()}_"))
+    return (own or os.environ.get(name, "")).strip().lower()
+
+
+def _temporality(signal: Signal, *, always: bool = False) -> dict[str, Any]:
+    """An argument of an OTLP exporter: deltas, unless somebody prefers otherwise."""
+    preference = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+    wanted = signal == "metrics" and (always or not preference)
+    return {"preferred_temporality": dict(_DELTA)} if wanted else {}
 
 
 def _checked(exporter: Any, signal: Signal) -> str:
