@@ -28,12 +28,13 @@ from speech_provider import (
     Recognition,
     SpeechProvider,
     Vad,
+    Voice,
     frame,
     reported,
 )
 from workers import clean_environment
 
-from aden import Budget, RequestCancelledError
+from aden import BeforeRequestResult, Budget, RequestCancelledError
 from aden.instrumentation.livekit.hearing import SLICE_MS, UNREPORTED_MS
 from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
@@ -96,7 +97,7 @@ async def test_a_sound_is_charged_once_as_the_provider_bills_it(
         await WAYS[way](speech)
         records = lane.records
         assert sum(record.usage.audio_input_ms or 0 for record in records) == 1200
-        assert {record.price_source for record in records} == {"overlay"}
+        assert {(each.component, each.price_source) for each in records} == {("stt", "overlay")}
         assert {record.usage.estimated for record in records} == {False}
         assert spent(lane, BUDGET) == sum(record.cost for record in records)
         assert spent(lane, BUDGET) == speech.nano_usd
@@ -235,6 +236,18 @@ async def test_what_an_adapter_hands_to_nobody_is_not_charged(
         assert lane.records == []
         assert held(lane, BUDGET) == 0
     assert speech.bill == []
+
+
+async def test_a_plugin_that_cannot_even_say_its_name_is_heard(
+    lane: Lane, speech: SpeechProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our own trouble with it is none of the caller's."""
+    speech.report_every_ms = 0
+    with lane.instrumented(budgets=[BUDGET]):
+        (event,) = await listened(_Nameless(speech).stream(), 700, 500)
+        assert event.alternatives[0].text == "good morning"
+        assert lane.records == []
+    assert "could not be described" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -376,6 +389,31 @@ async def test_outside_of_a_session_what_is_exhausted_is_refused(
     assert speech.bill == []
 
 
+@pytest.mark.parametrize("kind", ["stt", "tts"])
+async def test_what_is_closed_while_the_gate_waits_is_neither_sent_nor_charged(
+    kind: str, lane: Lane, speech: SpeechProvider
+) -> None:
+    """A hook takes its time, and the stream is given up meanwhile."""
+    asked = asyncio.Event()
+
+    async def hook(*_: Any) -> BeforeRequestResult:
+        asked.set()
+        await asyncio.sleep(60)
+        return BeforeRequestResult.proceed()
+
+    with lane.instrumented(budgets=[BUDGET], before_request=hook, hook_timeout_ms=60_000):
+        stream: Any = Ear(speech).stream() if kind == "stt" else Voice(speech).stream()
+        if kind == "tts":
+            stream.push_text("Breakfast is at seven.")
+        await asyncio.wait_for(asked.wait(), 20)
+        assert held(lane, BUDGET) > 0
+        await stream.aclose()
+        assert (spent(lane, BUDGET), held(lane, BUDGET)) == (0, 0)
+        assert {record.attempts for record in lane.records} <= {0}
+    assert speech.bill == []
+    assert all(span.end_time for span in lane.spans())
+
+
 # In a session, with a caller.
 
 
@@ -509,6 +547,13 @@ class _Half(stt.RecognizeStream):
             if taken >= 1:
                 taken = 0.0
                 self._event_ch.send_nowait(reported(stt.RecognitionUsage(audio_duration=0.5)))
+
+
+class _Nameless(Ear):
+    @property
+    def model(self) -> str:
+        """Nobody knows."""
+        raise RuntimeError("no name")
 
 
 class _Odd(Ear):

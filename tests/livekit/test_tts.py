@@ -79,7 +79,7 @@ async def test_a_text_is_charged_once_as_the_provider_bills_it(
             for each in made  # LiveKit may add a mark of 10 ms
         ]
         assert {record.usage.estimated for record in records} == {False}
-        assert {record.price_source for record in records} == {"overlay"}
+        assert {(each.component, each.price_source) for each in records} == {("tts", "overlay")}
         assert spent(lane, BUDGET) == speech.nano_usd
         assert held(lane, BUDGET) == 0
     shown = [span for span in lane.spans() if "aden.cost.usd" in (span.attributes or {})]

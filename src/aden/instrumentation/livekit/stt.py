@@ -130,7 +130,10 @@ async def main_task(
         await wrapped(*args, **kwargs)
         return
     measured_here()
-    hearing = stream._aden_hearing = Hearing(meter, stream, stream._stt)
+    hearing = _hearing(meter, stream)
+    if hearing is None:
+        await wrapped(*args, **kwargs)
+        return
     try:
         await hearing.open()
     except RequestCancelledError as refusal:
@@ -171,7 +174,15 @@ def push_frame(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any
     hearing = _of(stream)
     if hearing is not None:
         frame = args[0] if args else kwargs["frame"]
-        hearing.pushed(frame.duration)
+        hearing.pushed(getattr(frame, "duration", 0.0))
+
+
+def _hearing(meter: Meter, stream: Any) -> Hearing | None:
+    try:
+        stream._aden_hearing = Hearing(meter, stream, stream._stt)
+    except Exception:
+        meter.cannot("gate", "an STT stream could not be described", trace=True)
+    return _of(stream)
 
 
 def _of(stream: Any) -> Hearing | None:

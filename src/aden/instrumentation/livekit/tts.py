@@ -107,9 +107,11 @@ def _of(stream: Any) -> Speaking | None:
 
 def _begin(stream: Any, kwargs: Any) -> Speaking | None:
     meter = active_meter()
-    if meter is None or _is_adapter(stream):
+    if meter is None:
         return None
     try:
+        if _is_adapter(stream):
+            return None
         return _described(meter, stream, kwargs["tts"], kwargs.get("input_text"))
     except Exception:
         meter.cannot("gate", "a TTS stream could not be described", trace=True)
