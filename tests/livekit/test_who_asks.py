@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from caller import Microphone, Speaker
 from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
 from livekit.agents import Agent, AgentSession, JobContext
@@ -13,6 +14,7 @@ from livekit.agents.voice.room_io import RoomOptions
 from openai import AsyncOpenAI
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from speech_provider import Ear, SpeechProvider, Voice
 
 from aden import attribution
 from aden.core.money import NanoUSD
@@ -113,6 +115,48 @@ async def test_two_sessions_in_one_job_are_told_apart(lane: Lane) -> None:
     }
     assert {place.agent for place in seen} == {"reception", "kitchen"}
     assert {place.job_id for place in seen} == {"AJ_1"}
+
+
+async def test_what_is_heard_and_spoken_names_the_same_as_what_is_thought(lane: Lane) -> None:
+    """Two voice sessions in one job: each span with a cost is of its own session's agent."""
+
+    class Reception(Agent):
+        pass
+
+    class Kitchen(Agent):
+        pass
+
+    async def call(speech: SpeechProvider, agent: type[Agent]) -> None:
+        session: AgentSession[None] = AgentSession(
+            llm=lane.llm(), tts=Voice(speech), stt=Ear(speech)
+        )
+        session.input.audio, session.output.audio = Microphone(), Speaker()
+        with attribution(user_id=agent.__name__.lower()):
+            await session.start(agent(instructions=INSTRUCTIONS))
+        await session.run(user_input="When is breakfast?")
+        while not any(each.heard_ms >= 500 for each in speech.bill):
+            await asyncio.sleep(0.01)
+        await session.aclose()
+
+    with lane.instrumented(), fake_job_context(job_id="AJ_1"):
+        async with SpeechProvider().running() as one, SpeechProvider().running() as two:
+            await asyncio.gather(call(one, Reception), call(two, Kitchen))
+    records = lane.records
+    assert {record.component for record in records} == {"llm", "tts", "stt"}
+    for record in records:
+        assert (record.place.job_id, record.attribution.session_id) == ("AJ_1", "AJ_1")
+        if record.component == "stt":  # all that was started with the session
+            assert record.place.agent == record.attribution.user_id
+            assert record.place.speech_id is None
+    thought = {record.place.speech_id for record in records if record.component == "llm"}
+    spoken = {record.place.speech_id for record in records if record.component == "tts"}
+    assert spoken == thought
+    assert len(thought) == 2
+    said = [span.attributes or {} for span in lane.spans()]
+    priced = [attributes for attributes in said if "aden.cost.usd" in attributes]
+    assert len(priced) == len(records)
+    ids = ("gen_ai.conversation.id", "gen_ai.agent.name", "aden.livekit.job.id")
+    assert all(attributes.get(name) for attributes in priced for name in ids)
 
 
 async def test_the_participant_is_named_by_its_connection_and_not_by_its_number(lane: Lane) -> None:

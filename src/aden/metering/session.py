@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
 
 from aden.budgets.budget import OwnBudget
 from aden.budgets.note import make_known
@@ -126,13 +127,13 @@ class SessionBudget:
 
     def answered(self, operation: str, outcome: Grant | Refusal) -> None:
         """The ledger was asked for a call of the session."""
-        before = self._held.pop(operation, 0)
+        self._held.pop(operation, None)  # asked again, it replaces what it held
         for balance in outcome.balances:
             if balance.budget == self._own.key:
                 self._told(balance)
         holds = outcome.holds if isinstance(outcome, Grant) else ()
         held = sum(hold.amount for hold in holds if hold.budget == self._own.key)
-        if held or before:
+        if held:
             self._held[operation] = held
 
     def settled(self, operation: str, charges: Sequence[Charge]) -> None:
@@ -160,7 +161,7 @@ class Session:
     def __init__(self, place: Place = NOWHERE, attribution: Attribution = NOBODY) -> None:
         self.place = place
         self.attribution = attribution
-        self.context = otel_context.get_current()
+        self.context = trace.set_span_in_context(trace.get_current_span(), Context())
         """Where the session began, for the span of its bill."""
         self.ended = False
         self._started_at = time.time()
