@@ -163,3 +163,29 @@ async def test_where_only_observed_nothing_is_stopped(lane: Lane) -> None:
     assert record.finish_reasons == ("stop",)
     assert record.observed is not None
     assert record.observed.action == "block"
+
+
+async def test_a_reply_of_the_servers_own_is_not_taken_for_one_that_was_asked_for(
+    lane: Lane,
+) -> None:
+    """A server names the request that it answers; what names none is its own."""
+    lane.provider.ttft_s = 0.5
+    usage = {"input_tokens": 1000, "output_tokens": 1000}
+    with lane.instrumented(budgets=[WIDE]):
+        async with talking(lane) as session:
+            sent: list[str] = []
+            session.on("openai_client_event_queued", lambda event: sent.append(event["type"]))
+            asked = session.generate_reply()
+            await until(lambda: "response.create" in sent)
+            for kind, status in (("created", "in_progress"), ("done", "completed")):
+                response = {"id": "resp_own", "status": status, "usage": usage}
+                session.emit(
+                    "openai_server_event_received",
+                    {"type": f"response.{kind}", "response": response},
+                )
+            (own,) = lane.records
+            assert (own.usage.output_tokens, held(lane, WIDE) > 0) == (1000, True)
+            await asked
+            await until(lambda: len(lane.records) == 2)
+            (item,) = lane.provider.bill.items
+            assert {record.cost for record in lane.records} == {own.cost, item.nano_usd}

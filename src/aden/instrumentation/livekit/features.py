@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aden.instrumentation.livekit import (
     above,
     job,
+    live,
     llm,
     node,
     realtime,
@@ -111,6 +112,19 @@ FEATURES = (
         "realtime sessions",
         "neither gated nor metered",
         (Patch(_REALTIME, "RealtimeSession.__init__", realtime.made),),
+    ),
+    Feature(
+        "live sessions",
+        "their time is metered by what LiveKit tells of it, and not gated",
+        (
+            Patch(
+                "livekit.agents.llm.duplex",
+                "DuplexSession.__init__",
+                live.made,
+                ("DuplexSession._update_session",),
+            ),
+        ),
+        (("livekit.agents.llm.duplex_adapter", "_DuplexRealtimeSession._duplex"),),
     ),
     Feature(
         "spans of realtime replies",

@@ -17,6 +17,7 @@ from aden.core.usage import Usage, milliseconds
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import realtime_metrics
+from aden.instrumentation.livekit.live import is_metered
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.realtime_ahead import Ahead
 from aden.instrumentation.livekit.realtime_caller import Caller
@@ -284,7 +285,8 @@ class Talk:
             for event in realtime_metrics.transcribed(metrics):
                 self._socket.hear(event)
             return
-        if seconds := get(metrics, "session_duration"):
+        seconds = get(metrics, "session_duration")
+        if seconds and not is_metered(getattr(self._session, "_duplex", None)):
             self._open_for(milliseconds(seconds))
         if self._by_time or not realtime_metrics.of_reply(metrics):
             return

@@ -69,7 +69,14 @@ class SessionMeter:
     """
 
     def __init__(
-        self, meter: Meter, client: Any, kind: Kind, model: str = "", parent: str | None = None
+        self,
+        meter: Meter,
+        client: Any,
+        kind: Kind,
+        model: str = "",
+        parent: str | None = None,
+        *,
+        lane: Lane | None = None,
     ) -> None:
         """*parent*: the session that this one attaches to or is forked from."""
         self.meter = meter
@@ -77,7 +84,7 @@ class SessionMeter:
         self._kind = kind
         self._model = model or _known.models.get(parent or "", "")
         self._id = parent if kind.begins is None else None
-        self._lane = Lane(refusal_class(), component="realtime")
+        self._lane = lane or Lane(refusal_class(), component="realtime")
         self._backends = Backends(meter, client, self._lane, self._id)
         self._running: _Running | None = None
 
@@ -124,8 +131,16 @@ class SessionMeter:
         """The caller receives a message. Never raises."""
         try:
             event = json.loads(message)
-            if isinstance(event, dict):
-                self._read(event)
+        except (ValueError, RecursionError):
+            self.meter.cannot("reader", "a WebSocket message could not be read", trace=True)
+            return
+        if isinstance(event, dict):
+            self.hear(event)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """`incoming`, of an event that somebody has decoded."""
+        try:
+            self._read(event)
         except Exception:
             self.meter.cannot("reader", "a WebSocket event could not be read", trace=True)
 
