@@ -300,6 +300,28 @@ async def test_a_text_whose_cost_is_known_passes_a_budget_that_may_never_be_over
     assert span.attributes["error.type"] == "402"
 
 
+async def test_of_openai_s_speech_that_is_cut_off_the_sound_that_came_is_charged(
+    lane: Lane,
+) -> None:
+    """The provider stops when nobody listens; nobody tells its tokens then."""
+    with OpenAIServer(ttft_ms=20, token_interval_ms=20) as provider:
+        voice = openai.TTS(
+            model="gpt-4o-mini-tts",
+            base_url=provider.base_url,
+            api_key="sk-test",
+            response_format="pcm",
+        )
+        with lane.instrumented(budgets=[BUDGET]):
+            async with voice.synthesize(TEXT * 10) as stream:
+                async for _ in stream:
+                    break
+            assert provider.wait_idle()
+            (record,) = lane.records
+            assert (record.stream_end, record.usage.estimated) == ("cancelled", True)
+            assert 0 < (record.usage.output_tokens or 0) < len(TEXT * 10) * 1.5 / 4
+            assert held(lane, BUDGET) == 0
+
+
 # In a session, to a caller.
 
 

@@ -1,5 +1,6 @@
 """One TTS request while it runs: what was given to the plugin, what came back."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from aden.core.request import Request
 from aden.core.usage import NO_USAGE, Usage, milliseconds, token_count
 from aden.instrumentation.livekit.speech import describe, never_billed
-from aden.instrumentation.openai.speech import TOKENS_PER_CHARACTER
+from aden.instrumentation.openai.speech import TOKENS_PER_CHARACTER, TOKENS_PER_S
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -120,6 +121,8 @@ class Speaking:
         given = self._taken()
         if self._fed():
             self.billed_characters += given
+            if error is not None:
+                self._cut_short(self.call.attempts[-1], given)
             return
         attempt = self._own() if given or self.spoken_ms else self._mine
         if attempt is None:
@@ -128,11 +131,24 @@ class Speaking:
             attempt.ended_free()
             return
         attempt.request = self._request(given, exact=error is None)
-        attempt.unread = round(given * TOKENS_PER_CHARACTER)
+        attempt.unread = self._likely_tokens(given, cut=error is not None)
         attempt.over = error is None
         attempt.saw_usage(self._told(attempt.request))
         attempt.ended_unknown()
         self.billed_characters += given
+
+    def _likely_tokens(self, given: int, *, cut: bool) -> int:
+        """Of the output: by the sound, where that did not come to its end."""
+        by_text = round(given * TOKENS_PER_CHARACTER)
+        if not cut or not self.spoken_ms:
+            return by_text
+        return min(by_text, math.ceil(self.spoken_ms / 1000 * TOKENS_PER_S))
+
+    def _cut_short(self, attempt: Attempt, given: int) -> None:
+        """The SDK cannot read the sound; here it is known how much of it came."""
+        if attempt.outcome != "reported" and self.spoken_ms:
+            attempt.request = replace(attempt.request, hidden_output=False)
+            attempt.unread = self._likely_tokens(given, cut=True)
 
     def _count_frames(self) -> None:
         if (attempt := self._mine) is not None and attempt.outcome in ("unknown", "reported"):

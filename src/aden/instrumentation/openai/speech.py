@@ -16,6 +16,8 @@ from aden.metering.attempt import Attempt
 TOKENS_PER_CHARACTER = 1.5
 """1,250 audio tokens a minute, from OpenAI's "$0.015 / minute" at $12 a million
 (https://platform.openai.com/docs/pricing), at some 14 characters a second."""
+TOKENS_PER_S = 1_250 / 60
+"""The same, of sound."""
 
 
 def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
