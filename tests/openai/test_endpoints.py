@@ -109,6 +109,20 @@ async def test_a_refused_endpoint_sends_nothing(
     assert (record.attempts, record.cost) == (0, 0)
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_a_throttled_endpoint_waits_and_answers_as_without_us(
+    row: Row, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The hook's delay, and then the request as it was."""
+    bare = await outcome(row, "create", "async", server)
+    wait = aden.BeforeRequestResult.throttle(delay_ms=1)
+    house = instrumented(before_request=lambda *_: wait)
+    assert await outcome(row, "create", "async", server) == bare
+    record, _ = house.one_call()
+    assert (record.decision.action, record.decision.delay_ms) == ("throttle", 1)
+    assert (len(server.requests), record.attempts) == (2, 1)
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_what_the_provider_refuses_is_free_and_keeps_its_error(
