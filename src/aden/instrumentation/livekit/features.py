@@ -214,7 +214,7 @@ FEATURES = (
     ),
     Feature(
         "the end of a job",
-        "async emitters are asked at the end of the process, with a loop of their own",
+        "no bill is told; async emitters are asked at the process's end, with a loop of their own",
         (Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),),
     ),
 )
