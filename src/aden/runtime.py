@@ -19,6 +19,7 @@ from aden.doctor.subject import Subject
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
 from aden.instrumentation.livekit import LIVEKIT
+from aden.instrumentation.livekit.node import inference_shown
 from aden.instrumentation.livekit.providers import adopt_tracer_provider
 from aden.instrumentation.livekit.who import who_asks
 from aden.instrumentation.neighbours import NEIGHBOURS
@@ -258,6 +259,7 @@ def _compose(
         prices=prices,
         who_asks=who_asks,
     )
+    meter.telemetry.opened = inference_shown
     meter.prices.load()
     if control is not None:
         speak_with(control, meter, providers.losses)

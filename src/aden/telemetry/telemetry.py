@@ -78,6 +78,8 @@ class Telemetry:
             if each.frameworks_operations
         ]
         self._capture: Capture | None = None
+        self.opened: Callable[[Request], object] = lambda _request: None
+        """Told of each span of ours, for a framework that would show the request too."""
         self._shows = shows
         scope = (SCOPE, version, SCHEMA_URL)
         self._events: Events | None = None
@@ -99,6 +101,7 @@ class Telemetry:
         if tracer is None:
             return NO_SPAN
         if quietly(lambda: span.start(tracer, self._instruments, self._capture, request)):
+            quietly(lambda: self.opened(request))
             return span
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN

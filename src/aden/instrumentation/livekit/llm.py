@@ -188,7 +188,7 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
     tier = getattr(getattr(llm, "_opts", None), "service_tier", None)
     return Request(
         provider=provider_name(llm),
-        model=str(llm.model),
+        model=str(llm.model or "unknown"),
         stream=True,
         input_chars=size,
         input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages,

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
@@ -35,6 +36,15 @@ async def inference(
         return await wrapped(node, chat_ctx, tool_ctx, model_settings, data, *rest, **kwargs)
     finally:
         turn.over()
+
+
+def inference_shown(request: Request) -> None:
+    """A span of ours shows what an ``llm_node`` asks an SDK: LiveKit's need not show it too."""
+    if request.operation == "chat" and current_turn.get() is not None:
+        gen_ai = sys.modules.get("livekit.agents.telemetry.gen_ai")
+        mark = getattr(gen_ai, "mark_inference_span_recorded", None)
+        if mark is not None:
+            mark()
 
 
 def _answering(node: Callable[..., Any], turn: Turn) -> Callable[..., Awaitable[Any]]:

@@ -62,9 +62,14 @@ def describe(
 
 
 def never_billed(error: BaseException) -> bool:
-    """Whether a request failed in a way that no provider bills: not sent, or refused by status."""
+    """Whether a request failed in a way that no provider bills: not sent, or refused by status.
+
+    A bare RuntimeError is how clients say that they are closed, or have no loop or session to use.
+    """
     return any(
-        type(each).__name__ in _NEVER_SENT or _status(each) in range(400, 600)
+        type(each).__name__ in _NEVER_SENT
+        or type(each) is RuntimeError
+        or _status(each) in range(400, 600)
         for each in _causes(error)
     )
 
