@@ -32,6 +32,7 @@ async def test_a_reply_names_job_room_agent_and_speech(lane: Lane) -> None:
     assert said["aden.livekit.job.id"] == record.attribution.session_id == "AJ_1"
     assert said["aden.livekit.speech.id"] == theirs["lk.speech_id"] == record.place.speech_id
     assert said["gen_ai.agent.name"] == "default_agent"
+    assert said["gen_ai.provider.name"] == record.provider == "openai"  # LiveKit: host and port
     assert (said["aden.cost.usd"], said["gen_ai.usage.output_tokens"]) == (
         record.cost / 1e9,
         record.usage.output_tokens,

@@ -10,7 +10,7 @@ from livekit.agents.metrics import RealtimeModelMetrics
 from realtime_fake import OtherModel, Relay, metrics
 from realtime_kit import QUESTION, WIDE, agent, ask, heard, model, until
 
-from aden import Budget, RequestCancelledError
+from aden import BeforeRequestResult, Budget, RequestCancelledError
 
 CLOSED = Budget("calls", "0")
 SPLIT: dict[str, Any] = {
@@ -270,3 +270,40 @@ async def test_a_reply_that_the_agent_skips_is_shown_on_a_span_of_its_own(lane: 
         assert len(lane.spans("generate_content gpt-realtime")) == 2  # it waits no longer
     for span in lane.spans("generate_content gpt-realtime"):
         assert (span.attributes or {})["aden.cost.usd"] == COST / 1e9
+
+
+async def test_after_a_refusal_the_next_reply_is_asked_for_anew(lane: Lane) -> None:
+    """Also where the caller was not heard in between."""
+    shut = [True]
+
+    def hook(*_: object) -> BeforeRequestResult:
+        return BeforeRequestResult.cancel("no") if shut else BeforeRequestResult.proceed()
+
+    with lane.instrumented(budgets=[WIDE], before_request=hook):
+        session = OtherModel(detects_turns=True).session()
+        session.begin()
+        await until(lambda: session.interrupted)
+        shut.clear()
+        event = session.begin()
+        await until(lambda: held(lane, WIDE))
+        session.tell(event, **SPLIT)
+        assert session.interrupted == 1
+        await session.aclose()
+
+
+async def test_what_a_refusal_says_is_not_taken_for_a_reply_of_the_servers_own(lane: Lane) -> None:
+    """It would be refused in its turn, and say so."""
+    errors: list[Any] = []
+    with lane.instrumented(budgets=[CLOSED]):
+        other = OtherModel(detects_turns=True, says=True)
+        session: AgentSession[None] = AgentSession(llm=other)
+        await session.start(Agent(instructions=INSTRUCTIONS))
+        session.on("error", errors.append)
+        (inner,) = other.made
+        inner.emit("input_speech_started", llm.InputSpeechStartedEvent())
+        await until(lambda: lane.records)
+        inner.begin()
+        await until(lambda: inner.asked == 1)
+        await asyncio.sleep(0.2)
+        assert (inner.asked, len(errors)) == (1, 1)
+        await session.aclose()
