@@ -38,6 +38,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/call.py
 	$(BIN)/python bench/ceiling.py
 	$(BIN)/python bench/launch.py
+	$(BIN)/python bench/prewarm.py
 
 shapes: $(VENV)/.dev
 	$(BIN)/python tests/openai/write_shapes.py

@@ -101,6 +101,28 @@ async def test_prewarm_takes_its_settings_from_the_environment(
     assert record.cost == lane.provider.bill.total_nano_usd
 
 
+async def test_prewarm_again_changes_nothing(
+    lane: Lane, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """LiveKit's thread executor prewarms one process once for each job, while others run."""
+    home = Home(tmp_path, lane.provider)
+    for name, value in home.environment.items():
+        environment.setenv(name, value)
+    aden.livekit.prewarm()
+    first = current_runtime()
+    async with lane.session() as session:
+        await session.run(user_input="Hello?")
+        aden.livekit.prewarm()
+        await session.run(user_input="Hello again?")
+    again = current_runtime()
+    assert first is not None
+    assert again is not None
+    assert again.meter.ledger is first.meter.ledger
+    assert again.meter.dispatcher is first.meter.dispatcher
+    assert len(home.journal()) == lane.asked == 2
+    assert sum(record.cost for record in home.journal()) == lane.provider.bill.total_nano_usd
+
+
 def test_a_job_process_with_a_wrong_setting_lives_and_refuses(
     provider: OpenAIServer, tmp_path: Path
 ) -> None:

@@ -77,11 +77,12 @@ class Worker:
         variables: Mapping[str, str],
         *options: str,
         command: Sequence[str] = (sys.executable,),
+        action: Sequence[str] = ("start", "--simulation"),
     ) -> None:
         self._log = home / f"{program.stem}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, str(program), "start", "--simulation", *options],
+                [*command, str(program), *action, *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=home,
