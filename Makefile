@@ -35,6 +35,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/refusals.py
 	$(BIN)/python bench/turns.py
+	$(BIN)/python bench/sessions.py
 	$(BIN)/python bench/call.py
 	$(BIN)/python bench/ceiling.py
 	$(BIN)/python bench/launch.py

@@ -1,8 +1,8 @@
 """What `aden.livekit.prewarm` adds to the start of a LiveKit job process.
 
-Milliseconds in children that are forked, as LiveKit's fork server does, from a process that has
-imported what LiveKit imports there. The import of Aden counts as well: the fork server does not
-import the agent's script. The policy has 20 budgets, the ledger is SQLite, telemetry goes to OTLP.
+Milliseconds of a core, in children that are forked, as LiveKit's fork server does, from a process
+that has imported what LiveKit imports there. The import of Aden counts as well: the fork server does
+not import the agent's script. The policy has 20 budgets, the ledger is SQLite, telemetry goes to OTLP.
 "again" is a second call in the same process, as LiveKit's thread executor makes one for each job.
 Run: make bench
 """
@@ -34,7 +34,7 @@ def main() -> None:
         for module in PRELOADED:
             importlib.import_module(module)
         rounds = [_in_a_fork() for _ in range(arguments.rounds)]
-    print(f"{'added to the start of a LiveKit job process, ms':<50}{'median':>9}{'most':>9}")
+    print(f"{'added to a LiveKit job process, ms of a core':<50}{'median':>9}{'most':>9}")
     for part, times in zip(PARTS, zip(*rounds, strict=True), strict=True):
         print(f"{part:<50}{statistics.median(times):>9.1f}{max(times):>9.1f}")
     first = [imported + warmed for imported, warmed, _ in rounds]
@@ -69,14 +69,14 @@ def _in_a_fork() -> tuple[float, ...]:
 
 
 def _measure() -> tuple[float, ...]:
-    began = time.perf_counter()
+    began = time.process_time()
     import aden.livekit
 
-    imported = time.perf_counter()
+    imported = time.process_time()
     aden.livekit.prewarm()
-    warmed = time.perf_counter()
+    warmed = time.process_time()
     aden.livekit.prewarm()
-    again = time.perf_counter()
+    again = time.process_time()
     return tuple(
         (b - a) * 1000 for a, b in ((began, imported), (imported, warmed), (warmed, again))
     )
