@@ -1,8 +1,8 @@
 """What `aden.livekit.prewarm` adds to the start of a LiveKit job process.
 
 Milliseconds of a core, in children that are forked, as LiveKit's fork server does, from a process
-that has imported what LiveKit imports there. The import of Aden counts as well: the fork server does
-not import the agent's script. The policy has 20 budgets, the ledger is SQLite, telemetry goes to OTLP.
+that has imported what LiveKit imports there. The import of Aden counts as well: the fork server
+does not import the agent's script. 20 budgets, a SQLite ledger, telemetry by OTLP.
 "again" is a second call in the same process, as LiveKit's thread executor makes one for each job.
 Run: make bench
 """
