@@ -426,8 +426,9 @@ async def test_a_session_hears_on_an_exhausted_budget_and_is_charged_to_its_end(
         session: AgentSession[None] = AgentSession(llm=lane.llm(), stt=Ear(speech))
         session.input.audio = _Microphone(13)
         await session.start(Agent(instructions="Listen."))
-        while sum(item.heard_ms for item in speech.bill) < 1300:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while sum(item.heard_ms for item in speech.bill) < 1300:
+                await asyncio.sleep(0.01)
         await session.aclose()
         (usage,) = [each for each in session.usage.model_usage if each.type == "stt_usage"]
         (item,) = speech.bill  # LiveKit adds silence when a session ends

@@ -393,8 +393,9 @@ async def test_speech_that_the_caller_cuts_off_is_in_livekit_s_usage_too(
     with lane.instrumented(budgets=[BUDGET]):
         async with call(lane, Voice(speech)) as session:
             handle = session.say(TEXT * 5)
-            while not session.output.audio.heard_s:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(20):
+                while not session.output.audio.heard_s:
+                    await asyncio.sleep(0.01)
             handle.interrupt()
             await handle
             (usage,) = [u for u in session.usage.model_usage if u.type == "tts_usage"]
