@@ -12,6 +12,7 @@ import pytest
 from control_plane import SUCCESS, ControlPlane
 from workers import ROOT, Home, Worker, wait_until
 
+from aden.core.money import format_usd
 from aden.core.record import CallRecord
 from aden.testing import Bill, OpenAIServer
 from otlp_sink import OTLPSink, Seen
@@ -105,6 +106,19 @@ def test_the_inference_span_of_each_job_carries_what_the_call_came_to(run: Run) 
         assert span.attributes["aden.attribution.session_id"] == record.attribution.session_id
         assert span.attributes["gen_ai.usage.output_tokens"] == record.usage.output_tokens
         assert record.trace_id == span.trace_id
+
+
+def test_the_bill_of_each_job_arrives_in_its_trace_and_stands_in_the_log(run: Run) -> None:
+    """Told before the process hands out its telemetry; the guide's agent never asked for it."""
+    for record in run.journal:
+        job = str(record.attribution.session_id)
+        trace = run.sink.trace(job)
+        (root,) = (span for span in trace if span.name == "job_entrypoint")
+        (bill,) = (span for span in trace if span.name == "aden.session")
+        assert bill.parent_id == root.span_id
+        assert bill.attributes["aden.session.cost.usd"] == record.cost / 1e9
+        assert bill.attributes["aden.livekit.job.id"] == job
+        assert run.output.count(f"aden: session {job}: {format_usd(record.cost)} for 1 calls") == 1
 
 
 def test_telemetry_goes_to_the_aden_server_with_the_bearer_key(run: Run) -> None:

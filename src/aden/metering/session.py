@@ -168,7 +168,7 @@ class Session:
         self._ended_at: float | None = None
         self.lock = threading.RLock()  # a destructor may settle in the middle of a settlement
         self._own: tuple[SessionBudget, ...] = ()
-        self._under: tuple[Policy, Policy] | None = None
+        self._under: tuple[Policy, tuple[SessionBudget, ...], Policy] | None = None
         self._open: set[str] = set()
         self._total = Sums()
         self._components: dict[Component, Sums] = {}
@@ -180,9 +180,9 @@ class Session:
         own, under = self._own, self._under
         if not own:
             return base
-        if under is None or under[0] is not base:
-            under = self._under = base, base.within(tuple(each.own for each in own))
-        return under[1]
+        if under is None or under[0] is not base or under[1] is not own:
+            under = self._under = base, own, base.within(tuple(each.own for each in own))
+        return under[2]
 
     def add(self, own: OwnBudget, meter: "Meter") -> SessionBudget:
         """Put a budget in force for all requests of the session that are still to come.
@@ -203,7 +203,7 @@ class Session:
                     allowed = f"the same words as before ({each!r}), its close(), or another id"
                     raise ConfigurationError("session_budget", said, allowed)
             made = SessionBudget(self, own, meter)
-            self._own, self._under = (*self._own, made), None
+            self._own = (*self._own, made)
         meter.dispatcher.ready()
         meter.dispatcher.soon(lambda: _introduce(made, meter))
         return made
@@ -212,7 +212,6 @@ class Session:
         """Requests to come do not count against *budget*."""
         with self.lock:
             self._own = tuple(each for each in self._own if each is not budget)
-            self._under = None
 
     def answered(self, call: "Call", outcome: Grant | Refusal) -> None:
         """The ledger was asked for a call."""
