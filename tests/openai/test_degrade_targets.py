@@ -1,6 +1,8 @@
 """A degrade target that cannot take the request is skipped, or falls back once."""
 
 from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
 
 import openai
 import pytest
@@ -65,6 +67,61 @@ def test_a_deployment_in_the_client_s_url_cannot_be_degraded(
     (record,) = _settled(calls)
     assert record.model == "gpt-4o"
     assert record.cost == server.bill.total_nano_usd
+
+
+SCHEMA = {"name": "room", "schema": {"type": "object"}}
+TOLD = {"type": "text", "text": "What is it?"}
+DEMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "an image": (
+        "o3-mini",
+        "chat.completions",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [TOLD, {"type": "image_url", "image_url": {"url": "https://a.b/c"}}],
+                }
+            ]
+        },
+    ),
+    "an image, responses": (
+        "o3-mini",
+        "responses",
+        {
+            "input": [
+                {
+                    "role": "user",
+                    "content": [{"type": "input_image", "image_url": "https://a.b/c"}],
+                }
+            ]
+        },
+    ),
+    "a schema": (
+        "gpt-3.5-turbo",
+        "chat.completions",
+        {
+            "messages": HELLO,
+            "response_format": {"type": "json_schema", "json_schema": SCHEMA},
+        },
+    ),
+    "a schema, responses": (
+        "gpt-3.5-turbo",
+        "responses",
+        {"input": "Hello", "text": {"format": {"type": "json_schema", **SCHEMA}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DEMANDS)
+def test_what_the_target_cannot_take_keeps_the_asked_model(what: str, server: OpenAIServer) -> None:
+    """No request is spent on finding out; the same target takes a plain request."""
+    target, resource, request = DEMANDS[what]
+    aden.instrument(budgets=[Budget("b", "1", ladder=[Degrade(0, target)])], ledger="memory:")
+    client = openai.OpenAI(base_url=server.base_url, api_key="k")
+    attrgetter(resource)(client).create(model="gpt-4o", **request)
+    client.chat.completions.create(model="gpt-4o", messages=HELLO)
+    aden.uninstrument()
+    assert [seen.body and seen.body["model"] for seen in server.requests] == ["gpt-4o", target]
 
 
 def test_a_reasoning_effort_keeps_the_model_that_takes_one(

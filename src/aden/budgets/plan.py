@@ -10,7 +10,7 @@ from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import Amounts, amounts
-from aden.core.request import Request, reasons, task_of
+from aden.core.request import Request, keeps_no_schema, reads_text_only, reasons, task_of
 from aden.core.usage import Usage
 from aden.core.value import value
 from aden.ledger.protocol import Ask, Line, Option
@@ -175,6 +175,10 @@ def takes(target: Quote, request: Request) -> bool:
     if target.model == request.model:
         return True
     if request.pinned or (request.effort and not reasons(target.model)):
+        return False
+    if request.media and reads_text_only(target.model):
+        return False
+    if request.schema and keeps_no_schema(target.model):
         return False
     if task_of(target.model) != request.task and target.price.source != "floor":
         return False

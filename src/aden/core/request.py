@@ -52,6 +52,10 @@ class Request:
     """True where the client's URL, not the request, names the model: it cannot be degraded."""
     effort: bool = False
     """True where the request sets a reasoning effort, which only reasoning models take."""
+    media: bool = False
+    """True where it shows images or sound, which not every model takes."""
+    schema: bool = False
+    """True where the answer is to keep to a JSON schema, which not every model does."""
     choices: int = 1
     hidden_output: bool = False
     """True where the model reasons in tokens that are billed and never seen."""
@@ -112,3 +116,30 @@ def reasons(model: str) -> bool:
     By OpenAI's names (https://platform.openai.com/docs/guides/reasoning).
     """
     return _REASONS.match(model) is not None
+
+
+_TEXT_ONLY = re.compile(
+    r"^(.*/)?(gpt-3\.5|gpt-4($|-32k|-\d{4}|-turbo-preview)|o1-(mini|preview)|o3-mini|gpt-oss|deepseek)"
+)
+
+
+def reads_text_only(model: str) -> bool:
+    """Whether a model is known to take neither images nor sound.
+
+    By the names of https://platform.openai.com/docs/models and https://api-docs.deepseek.com.
+    """
+    return _TEXT_ONLY.match(model) is not None
+
+
+_NO_SCHEMA = re.compile(
+    r"^(.*/)?(gpt-3\.5|gpt-4($|-)|gpt-4o-2024-05-13|chatgpt-4o|o1-(mini|preview))"
+)
+
+
+def keeps_no_schema(model: str) -> bool:
+    """Whether a model is known to take no JSON schema for its answer.
+
+    OpenAI's take one from gpt-4o-mini and gpt-4o-2024-08-06 on
+    (https://platform.openai.com/docs/guides/structured-outputs).
+    """
+    return _NO_SCHEMA.match(model) is not None

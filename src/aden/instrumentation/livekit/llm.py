@@ -23,15 +23,15 @@ from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import current_turn, meant
 from aden.instrumentation.openai import chat
+from aden.instrumentation.openai.measuring import IMAGE_TOKENS, MESSAGE_FRAMING_TOKENS
 from aden.instrumentation.openai.most import with_most
+from aden.instrumentation.openai.parameters import get
 from aden.metering.above import hand_down, release
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry.context import with_call
 from aden.telemetry.spans import AboveSpan, FrameworkSpan
-
-MESSAGE_FRAMING_TOKENS = 4
 
 
 def made(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:
@@ -144,6 +144,7 @@ def _filler(meter: Meter) -> Callable[[float], None] | None:
 
 async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> None:
     if above is None or not hand_down(meter, above.call, call):
+        _demands(call, stream)
         if call.policy.bounds:
             _bound(meter, call, stream)
         await aadmit(meter, call)
@@ -151,6 +152,15 @@ async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> 
         above.sent = True
     if call.model != call.request.model:
         send_model(stream, call.model)
+
+
+def _demands(call: Call, stream: Any) -> None:
+    """Note what the openai plugins ask of a model besides, which another one may not take."""
+    extra = vars(stream).get("_extra_kwargs")
+    if isinstance(extra, Mapping) and ("reasoning_effort" in extra or "response_format" in extra):
+        form = extra.get("response_format")
+        schema = isinstance(form, type) or get(form, "type") == "json_schema"
+        call.request = replace(call.request, effort="reasoning_effort" in extra, schema=schema)
 
 
 def _bound(meter: Meter, call: Call, stream: Any) -> None:
@@ -175,11 +185,12 @@ def _bound(meter: Meter, call: Call, stream: Any) -> None:
 
 
 def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
-    size, messages = 0, 0
+    size, messages, images = 0, 0, 0
     for item in chat_ctx.items:
         messages += 1
         for part in getattr(item, "content", None) or ():
             size += text_size(part) if isinstance(part, str) else 0
+            images += getattr(part, "type", None) == "image_content"
         for name in ("arguments", "output"):
             if isinstance(text := getattr(item, name, None), str):
                 size += text_size(text)
@@ -191,7 +202,8 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
         model=str(llm.model or "unknown"),
         stream=True,
         input_chars=size,
-        input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages,
+        input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages + IMAGE_TOKENS * images,
+        media=images > 0,
         service_tier=tier if isinstance(tier, str) else None,
         server_address=host,
         server_port=port,

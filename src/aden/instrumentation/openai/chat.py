@@ -10,6 +10,7 @@ from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
 from aden.instrumentation.openai.parameters import (
+    OUTPUT_TYPES,
     ask_for,
     failure,
     get,
@@ -47,7 +48,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     asked = given(kwargs)
     host, port = address_of(client)
     model = text(asked.get("model")) or ""
-    size, extra = _measure_input(asked)
+    size, extra, media = _measure_input(asked)
     return Request(
         provider=provider_of(client, host),
         model=model,
@@ -60,6 +61,8 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         hidden_output=reasons(model) or bool(asked.get("reasoning_effort")),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort="reasoning_effort" in asked,
+        media=media,
+        schema=_form(asked.get("response_format")) == "json_schema",
         service_tier=text(asked.get("service_tier")),
         server_address=host,
         server_port=port,
@@ -158,13 +161,13 @@ def read_usage(attempt: Attempt, usage: Any) -> None:
     attempt.saw_usage(counted(usage, COMPLETIONS))
 
 
-def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
-    """(UTF-8 bytes, tokens that bytes do not show) of everything that the model reads."""
-    size, extra = measure_messages(asked.get("messages"))
+def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int, bool]:
+    """(UTF-8 bytes, tokens that they do not show, is it more than text) of what the model reads."""
+    size, extra, media = measure_messages(asked.get("messages"))
     for name in ("tools", "functions", "response_format"):
         if name in asked:
             size += json_size(asked[name])
-    return size, extra
+    return size, extra, media
 
 
 def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
@@ -181,16 +184,15 @@ def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, .
         attributes["gen_ai.request.stop_sequences"] = (stop,)
     elif isinstance(stop, list | tuple):
         attributes["gen_ai.request.stop_sequences"] = tuple(str(each) for each in stop)
-    if output := _output_type(asked.get("response_format")):
+    if output := OUTPUT_TYPES.get(_form(asked.get("response_format"))):
         attributes["gen_ai.output.type"] = output
     return attributes
 
 
-def _output_type(form: Any) -> str | None:
-    """By the conventions; a class is the schema that ``parse`` takes."""
+def _form(form: Any) -> str:
+    """The kind of answer that is asked for; a class is the schema that ``parse`` takes."""
     kind = "json_schema" if isinstance(form, type) else form
-    kind = kind if isinstance(kind, str) else get(kind, "type")
-    return {"text": "text", "json_object": "json", "json_schema": "json"}.get(str(kind))
+    return kind if isinstance(kind, str) else str(get(kind, "type"))
 
 
 def _content() -> ContentReader:

@@ -41,13 +41,14 @@ def measure(value: Any) -> tuple[int, int]:
     return size, extra
 
 
-def measure_messages(messages: Any) -> tuple[int, int]:
-    """The same of a list of messages, with their framing."""
-    size, extra = 0, 3
+def measure_messages(messages: Any) -> tuple[int, int, bool]:
+    """The same of a list of messages, with their framing; and whether some of it is not text."""
+    size, extra, media = 0, 3, False
     for message in messages if isinstance(messages, list | tuple) else ():
         text, tokens = measure(message)
         size, extra = size + text, extra + tokens + MESSAGE_FRAMING_TOKENS
-    return size, extra
+        media = media or tokens > 0
+    return size, extra, media
 
 
 def json_size(value: Any) -> int:

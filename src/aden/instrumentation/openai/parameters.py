@@ -8,6 +8,8 @@ from aden.core.failure import ReportedFailure
 RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
 """Longest metadata value that OpenAI takes."""
+OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
+"""The conventions' ``gen_ai.output.type`` of each kind of answer that a request can ask for."""
 
 
 def get(value: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
+    OUTPUT_TYPES,
     ask_for,
     failure,
     get,
@@ -45,7 +46,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     asked = given(kwargs)
     host, port = address_of(client)
     model = text(asked.get("model")) or ""
-    size, extra = _measure_input(asked)
+    size, extra, media = _measure_input(asked)
     effort = get(asked.get("reasoning"), "effort")
     return Request(
         provider=provider_of(client, host),
@@ -57,6 +58,8 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         hidden_output=reasons(model) or bool(effort),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort=effort is not None,
+        media=media,
+        schema=_form(asked) == "json_schema",
         service_tier=text(asked.get("service_tier")),
         previous_response_id=text(asked.get("previous_response_id")),
         conversation_id=_conversation(asked),
@@ -162,18 +165,18 @@ def _texts(item: Any) -> Iterable[str]:
                 yield said
 
 
-def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int]:
-    """(UTF-8 bytes, tokens that bytes do not show) of everything that is sent to be read."""
+def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int, bool]:
+    """(UTF-8 bytes, tokens that they do not show, is it more than text) of what is sent."""
     sent = asked.get("input")
-    size, extra = measure_messages([sent] if isinstance(sent, str) else sent)
+    size, extra, media = measure_messages([sent] if isinstance(sent, str) else sent)
     if "instructions" in asked:
-        more, tokens = measure_messages([asked["instructions"]])
+        more, tokens, _ = measure_messages([asked["instructions"]])
         size, extra = size + more, extra + tokens - measure_messages([])[1]
     size += measure(asked.get("prompt"))[0]
     for name in ("tools", "text", "text_format"):
         if name in asked:
             size += json_size(_schema(asked[name]))
-    return size, extra
+    return size, extra, media
 
 
 def _schema(value: Any) -> Any:
@@ -202,12 +205,15 @@ def _span_attributes(
         attributes["gen_ai.conversation.id"] = conversation
     if _compacts(asked.get("input")):
         attributes |= _COMPACTED
-    kind = get(get(asked.get("text"), "format"), "type")
-    if kind in ("text", "json_object", "json_schema"):
-        attributes["gen_ai.output.type"] = "text" if kind == "text" else "json"
-    elif "text_format" in asked:
-        attributes["gen_ai.output.type"] = "json"
+    if output := OUTPUT_TYPES.get(_form(asked)):
+        attributes["gen_ai.output.type"] = output
     return attributes
+
+
+def _form(asked: Mapping[str, Any]) -> str:
+    """The kind of answer that is asked for; a class is the schema that ``parse`` takes."""
+    kind = get(get(asked.get("text"), "format"), "type")
+    return "json_schema" if kind is None and "text_format" in asked else str(kind)
 
 
 def _content() -> ContentReader:

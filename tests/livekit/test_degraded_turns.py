@@ -1,0 +1,48 @@
+"""A budget's cheaper model is skipped where it cannot take what the turn asks of it."""
+
+from typing import Any
+
+import pytest
+from lane_kit import Lane
+from livekit.agents import llm
+from pydantic import BaseModel
+
+from aden import Budget, Degrade
+
+
+class Room(BaseModel):
+    """An answer's form."""
+
+    number: int
+
+
+def question(*parts: Any) -> llm.ChatContext:
+    """What a user says and shows."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content=["What is it?", *parts])
+    return context
+
+
+IMAGE = llm.ImageContent(image="https://example.com/room.png")
+TURNS: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[str, Any], str]] = {
+    "plain": ((), {}, {}, "gpt-3.5-turbo"),
+    "an image": ((IMAGE,), {}, {}, "gpt-4o"),
+    "a schema": ((), {}, {"response_format": Room}, "gpt-4o"),
+    "a reasoning effort": ((), {"reasoning_effort": "low"}, {}, "gpt-4o"),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+async def test_a_target_that_cannot_take_the_turn_is_skipped(turn: str, lane: Lane) -> None:
+    """What is sent is what the record says."""
+    parts, of_the_plugin, of_the_turn, sent = TURNS[turn]
+    budget = Budget("calls", "1", ladder=[Degrade(0, "gpt-3.5-turbo")])
+    with lane.instrumented(budgets=[budget]):
+        asked = lane.llm("gpt-4o", **of_the_plugin)
+        async with asked.chat(chat_ctx=question(*parts), **of_the_turn) as stream:
+            async for _ in stream:
+                pass
+        (record,) = lane.records
+    (seen,) = (each for each in lane.provider.requests if each.path.endswith("/completions"))
+    assert seen.body is not None
+    assert record.model == seen.body["model"] == sent
