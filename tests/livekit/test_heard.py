@@ -337,6 +337,19 @@ async def test_the_agent_s_word_counts_before_the_budget_s_and_that_before_the_p
             assert line.voice.spoken == [f"{agent.label} is closed."]
 
 
+async def test_a_budget_of_one_call_has_a_word_of_its_own(lane: Lane) -> None:
+    """Though it stands in no policy."""
+
+    async def entrypoint(ctx: JobContext) -> None:
+        aden.livekit.session_budget(ctx, "0", refusal_message="Your call is over.")
+        async with call(lane) as line:
+            await line.turn()
+            assert line.voice.spoken == ["Your call is over."]
+
+    with lane.instrumented(refusal_message=SORRY):
+        await in_a_job(entrypoint)
+
+
 async def test_what_an_agent_cannot_mean_is_said_in_the_log(
     lane: Lane, caplog: pytest.LogCaptureFixture
 ) -> None:

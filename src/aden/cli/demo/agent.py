@@ -21,6 +21,9 @@ from aden import (
 )
 from aden.cli.demo.script import INSTRUCTIONS, REFUSED_TURNS, TURNS
 
+ANSWERED_S = 10.0
+"""How long the caller who interrupts waits for the agent to begin."""
+
 
 # fmt: off
 def budget_check(params: object, context: BeforeRequestContext) -> BeforeRequestResult:
@@ -72,9 +75,13 @@ async def _converse(session: "agents.AgentSession[None]") -> None:
 
 
 async def _interrupted_turn(session: "agents.AgentSession[None]", question: str) -> None:
-    """The caller speaks while the agent answers."""
+    """The caller speaks while the agent answers, once it has begun to."""
     handle = session.generate_reply(user_input=question)
-    await asyncio.sleep(0.25)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWERED_S):
+            while session.agent_state != "speaking" and not handle.done():
+                await asyncio.sleep(0.01)
+    await asyncio.sleep(0.15)
     with contextlib.suppress(RuntimeError):  # the answer was shorter than the caller's patience
         handle.interrupt()
     await handle
