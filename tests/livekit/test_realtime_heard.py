@@ -60,6 +60,7 @@ async def test_with_close_the_session_ends_when_the_message_is_said(
 ) -> None:
     """Also where the server answers by itself."""
     closed: list[Any] = []
+    lane.provider.ttft_s = 0.5  # decided before it begins
     with lane.instrumented(budgets=[CLOSED], on_refusal="close", refusal_message="Goodbye."):
         async with agent(lane, **DETECTS) as session:
             _listen(session, said, closed)

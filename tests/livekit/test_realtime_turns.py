@@ -47,7 +47,7 @@ async def test_a_caller_whom_the_server_does_not_answer_costs_and_leaves_nothing
 
 async def test_a_refused_reply_of_the_servers_own_is_stopped_where_it_begins(lane: Lane) -> None:
     """Its input, and what was said until the server heard us, are spent, and booked."""
-    lane.provider.interval_s = 0.02
+    lane.provider.ttft_s, lane.provider.interval_s = 0.5, 0.02  # decided before it begins
     said: list[Any] = []
     errors: list[Any] = []
     with lane.instrumented(budgets=[Budget("calls", "0")]):
@@ -152,7 +152,7 @@ async def test_what_is_written_down_of_the_caller_is_booked_and_never_refused(
 
 async def test_where_only_observed_nothing_is_stopped(lane: Lane) -> None:
     """What would have been decided is noted."""
-    lane.provider.interval_s = 0.001
+    lane.provider.ttft_s = 0.5  # decided before it begins
     with lane.instrumented(budgets=[Budget("calls", "0")], mode="observe"):
         async with model(lane, **DETECTS) as realtime:
             session = realtime.session()
