@@ -1,7 +1,7 @@
 """Many calls at once: LiveKit jobs in threads of one process, and in processes of their own.
 
-Each job asks for answers of a length of its own and says whose they are, so a call that is booked
-on another's account shows; "difference" is between journal and bill, in nano-dollars. "ours" is how
+Each job asks for answers of a length of its own and says whose they are, so a call on another's
+account shows ("mixed up"); "difference" is between journal and bill, in nano-dollars. "ours" is how
 many milliseconds of a core one step of Aden's takes in a loop, "stall" how many milliseconds late a
 task is that sleeps 10: without Aden it is LiveKit, Python and this machine. Memory is what the
 process holds after 20 s and at the end; a session lasts ten turns, since its history grows. The
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import json
 import os
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from livekit.agents import (
     Agent,
     AgentServer,
     AgentSession,
+    APIError,
     JobContext,
     JobExecutorType,
     JobProcess,
@@ -104,7 +105,8 @@ async def _talk(number: int) -> None:
     await session.start(Agent(instructions="Answer in plain sentences."))
     with _account(number):
         for _ in range(SESSION_TURNS):
-            await session.run(user_input=f"Answer in {20 + number} tokens.")
+            with contextlib.suppress(APIError):  # refused, where the ledger cannot keep up
+                await session.run(user_input=f"Answer in {20 + number} tokens.")
     await session.aclose()
 
 
@@ -130,9 +132,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=20)
     parser.add_argument("--turns", type=int, default=10_000, help="of all jobs in threads")
     arguments = parser.parse_args()
-    print(
-        f"{'':<22}{'turns':>7}{'mixed up':>10}{'difference':>12}{'ours p99':>11}{'most':>8}", end=""
-    )
+    print(f"{'':<22}{'turns':>7}{'refused':>9}{'mixed up':>10}{'difference':>12}", end="")
+    print(f"{'ours p99':>11}{'most':>8}", end="")
     print(f"{'stall p99':>12}{'most':>8}{'memory, MB':>14}")
     threads, processes = arguments.threads, arguments.processes
     turns = _tens(arguments.turns / threads)
@@ -177,9 +178,9 @@ def _row(name: str, kind: str, jobs: int, turns: int, with_: str) -> None:
         memory = done.stdout.split()[-2:]
         late, ours = _read(place, "late-*"), _read(place, "ours-*")
         billed = provider.end()
-        mixed, difference = _compare(ledger, jobs, turns, billed) if with_ else ("", "")
+        refused, mixed, difference = _compare(ledger, billed) if with_ else ("", "", "")
         print(
-            f"{name:<22}{jobs * turns:>7}{mixed:>10}{difference:>12}"
+            f"{name:<22}{jobs * turns:>7}{refused:>9}{mixed:>10}{difference:>12}"
             f"{_p99(ours):>11}{_most(ours):>8}{_p99(late):>12}{_most(late):>8}"
             f"{' → '.join(memory) if kind == 'thread' else '':>14}",
             flush=True,
@@ -198,20 +199,20 @@ def _most(ordered: list[float]) -> str:
     return f"{ordered[-1]:.1f}" if ordered else ""
 
 
-def _compare(ledger: str, jobs: int, turns: int, billed: int) -> tuple[str, str]:
-    """Calls on a wrong account; and nano-dollars between journal and bill."""
+def _compare(ledger: str, billed: int) -> tuple[str, str, str]:
+    """Refused calls; answers on a wrong account; nano-dollars between journal and bill."""
     from aden.ledger import open_ledger
 
     book = open_ledger(ledger)
     journal = list(book.journal())
     book.close()
-    right = Counter(
-        str(record.attribution.customer_id)
-        for record in journal
-        if str((record.usage.output_tokens or 0) - 20) == record.attribution.customer_id
+    answered = [record for record in journal if record.usage.output_tokens is not None]
+    wrong = sum(
+        str((record.usage.output_tokens or 0) - 20) != record.attribution.customer_id
+        for record in answered
     )
-    mixed = len(journal) - right.total() + sum(right[str(n)] != turns for n in range(jobs))
-    return str(mixed), str(sum(record.cost for record in journal) - billed)
+    difference = sum(record.cost for record in journal) - billed
+    return str(len(journal) - len(answered)), str(wrong), str(difference)
 
 
 class Provider:
@@ -266,6 +267,8 @@ async def _work(kind: Any, jobs: int) -> None:
     server.on("worker_started", started.set)
     running = asyncio.create_task(server.run(devmode=True, unregistered=True))
     await started.wait()
+    gc.collect()
+    gc.freeze()  # as LiveKit does in its fork server: a full collection takes a quarter of a second
     await asyncio.gather(
         *(server.simulate_job(f"room-{number}", fake_job=True) for number in range(jobs))
     )

@@ -1,0 +1,41 @@
+"""A process that answers calls for days holds no more than one that has just begun."""
+
+import gc
+from collections import Counter
+from pathlib import Path
+
+from lane_kit import Lane
+
+from aden import Budget
+
+TURNS = 20
+
+
+async def test_a_turn_leaves_nothing_of_ours_behind(lane: Lane, tmp_path: Path) -> None:
+    """As many objects of Aden's after forty turns as after twenty; the records are the test's."""
+    ledger = f"sqlite://{tmp_path / 'ledger.db'}"
+    with lane.instrumented(budgets=[Budget("calls", "10")], ledger=ledger):
+        await _talk(lane)
+        before = _alive()
+        await _talk(lane)
+        grown = {name: count - before[name] for name, count in _alive().items()}
+        assert len(lane.records) == 2 * TURNS
+    assert {name: more for name, more in grown.items() if more >= TURNS // 2} == {}
+
+
+async def _talk(lane: Lane) -> None:
+    async with lane.session() as session:
+        for turn in range(TURNS):
+            await session.run(user_input=f"Answer in {20 + turn} tokens, please.")
+    lane.exporter.clear()
+
+
+def _alive() -> Counter[str]:
+    """Objects by class; but for what records are made of, and what the local provider keeps."""
+    gc.collect()
+    names = (f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    return Counter(
+        name
+        for name in names
+        if name.startswith("aden.") and not name.startswith(("aden.core.", "aden.testing."))
+    )
