@@ -363,6 +363,32 @@ async def test_what_an_agent_cannot_mean_is_said_in_the_log(
     assert "Agent.aden_on_refusal='shout'" in caplog.text
 
 
+class Broken(Agent):
+    """An agent whose own word cannot be read."""
+
+    broken = False
+
+    @property
+    def aden_on_refusal(self) -> str:
+        """Fail; not while LiveKit looks for the agent's tools."""
+        if self.broken:
+            raise LookupError("no word")
+        return "say"
+
+
+async def test_an_agent_whose_word_cannot_be_read_leaves_no_caller_in_silence(
+    lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The default sentence is said, and the log says why."""
+    with lane.instrumented(budgets=NOTHING_LEFT, refusal_message=SORRY):
+        agent = Broken(instructions=INSTRUCTIONS)
+        async with call(lane, agent) as line:
+            agent.broken = True
+            await line.session.run(user_input="When is breakfast?")
+            assert line.voice.said() == DEFAULT_MESSAGE
+    assert "LookupError: no word" in caplog.text
+
+
 async def test_a_sound_file_is_played_instead_of_being_spoken(lane: Lane, tmp_path: Path) -> None:
     """No TTS is asked, and its text stands in the history."""
     audio = sound_file(tmp_path / "sorry.wav", 0.5)

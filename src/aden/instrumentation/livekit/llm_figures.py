@@ -49,8 +49,14 @@ def correct(meter: Meter, call: Call, stream: Any, told: tuple[int, int] | None)
 
 def tell_failed(meter: Meter, call: Call, stream: Any) -> None:
     """The metrics of a request that failed and is billed, of which LiveKit makes none."""
-    if not stream._current_attempt_has_error or not call.attempts:
-        return
+    try:
+        if call.attempts and stream._current_attempt_has_error:
+            _tell_failed(meter, call, stream)
+    except Exception:
+        meter.cannot("reader", "what LiveKit did not tell could not be told", trace=True)
+
+
+def _tell_failed(meter: Meter, call: Call, stream: Any) -> None:
     used = _billed(meter, call)
     if not (used.input_tokens or used.output_tokens):
         return

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from aden.budgets.heard import DEFAULT_MESSAGE
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
@@ -83,7 +84,13 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
     if turn.told is not refusal:
         _tell(turn, refusal)
     refused = RefusedTurn(refusal, turn.activity.session, turn.activity.agent)
-    return await hear(meter, refused, turn.handle, _asked(chat_ctx, refused))
+    try:
+        return await hear(meter, refused, turn.handle, _asked(chat_ctx, refused))
+    except RequestCancelledError:
+        raise
+    except Exception:  # of ours, or of an agent's own attributes: not silence
+        meter.cannot("refusal", "it could not be read", trace=True)
+        return DEFAULT_MESSAGE
 
 
 def _tell(turn: Turn, refusal: RequestCancelledError) -> None:
