@@ -95,7 +95,8 @@ async def entrypoint(ctx: JobContext) -> None:
     finally:
         beat.cancel()
         place = Path(os.environ["BENCH_PLACE"])
-        (place / f"ours-{os.getpid()}").write_text(json.dumps(_ours))
+        (place / f"ours-{number}").write_text(json.dumps(_ours))
+        _ours.clear()
         (place / f"late-{number}").write_text(json.dumps(late))
         ctx.shutdown()
 
