@@ -14,6 +14,8 @@ OLDEST_READER = 1
 APPLICATION_ID = 0x4164656E  # "Aden"
 BUSY_WAIT_S = 0.002
 """How long SQLite itself waits for a busy file: an event loop can bear that."""
+BACKSTOP_PAGES = 16_384
+"""At this length of the log a call moves it into the file itself: `sqlite_checkpoint` could not."""
 
 _creating = threading.Lock()
 
@@ -51,6 +53,7 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # A kill -9 loses nothing; a power cut may lose the last commits, never consistency.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
         _make_schema(connection)
     except BaseException:
         connection.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aden.errors import ConfigurationError
+from aden.ledger.sqlite_checkpoint import Checkpoints
 from aden.ledger.sqlite_file import (
     BUSY_WAIT_S,
     busy,
@@ -64,6 +65,7 @@ class Store:
 
     def _renew_locks(self) -> None:
         self._turn = threading.Lock()
+        self._checkpoints = Checkpoints(self._path, self._turn)
         self._insisting = threading.Lock()  # held while the store's own thread runs
         self._backlog: deque[Work[None]] = deque()
 
@@ -100,13 +102,16 @@ class Store:
             if not self._turn.acquire(timeout=TURN_S if waits else 0):
                 raise busy("another thread of this process uses the ledger")
             try:
-                return self._transact(work, reads, waits)
+                result = self._transact(work, reads, waits)
             finally:
                 self._turn.release()
         except sqlite3.Error as error:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
+        if not reads and _exit_deadline is None:
+            self._checkpoints.look()
+        return result
 
     def _transact(self, work: Work[T], reads: bool, waits: bool) -> T:
         connection = self._connect()
@@ -197,11 +202,16 @@ class Store:
     def close(self) -> None:
         """Flush and let go of the file. Whoever uses the store after that opens it again."""
         self.flush(EXIT_WAIT_S)
+        self._await_checkpoint(EXIT_WAIT_S)
         if self._turn.acquire(timeout=EXIT_WAIT_S):
             try:
                 self._disconnect()
             finally:
                 self._turn.release()
+
+    def _await_checkpoint(self, timeout_s: float) -> None:
+        if self._checkpoints.pause(timeout_s):
+            self._checkpoints.go_on()
 
     def _insist(self) -> None:
         if _exit_deadline is not None:
@@ -232,12 +242,13 @@ class Store:
                 return
 
     def settle_down(self, timeout_s: float) -> None:
-        """Flush, and see the store's own thread off, so that it is not cut down in its turn."""
+        """Flush, and see the store's own threads off, so that none is cut down in its turn."""
         deadline = time.monotonic() + timeout_s
         if self.flush(timeout_s):
             remaining_s = max(0.0, deadline - time.monotonic())
             if self._insisting.acquire(timeout=remaining_s):
                 self._insisting.release()
+        self._await_checkpoint(deadline - time.monotonic())
 
     def _complain(self, error: Exception) -> None:
         if not self._complained and not is_busy(error):
@@ -251,7 +262,10 @@ class Store:
         A child that has a copy of it believes in locks that only its parent has
         (https://sqlite.org/howtocorrupt.html §2.7). Both open the file again when they need it.
         """
-        self._paused = self._turn.acquire(timeout=EXIT_WAIT_S)
+        self._paused = self._checkpoints.pause(EXIT_WAIT_S)
+        if self._paused and not self._turn.acquire(timeout=EXIT_WAIT_S):
+            self._checkpoints.go_on()
+            self._paused = False
         if self._paused:
             self._disconnect()
 
@@ -260,12 +274,14 @@ class Store:
         if self._paused:
             self._paused = False
             self._turn.release()
+            self._checkpoints.go_on()
 
     def after_fork_in_child(self) -> None:
         """Start anew: neither the parent's thread nor its backlog is the child's."""
-        if self._connection is not None:
-            _LEFT_TO_PARENT.append(self._connection)
-            self._connection = None
+        for connection in (self._connection, self._checkpoints.connection):
+            if connection is not None:
+                _LEFT_TO_PARENT.append(connection)
+        self._connection = None
         self._paused = False
         self._renew_locks()
 

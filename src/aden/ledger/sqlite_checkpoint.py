@@ -1,0 +1,121 @@
+"""A SQLite ledger's log, moved into its file by a thread, so that no call waits for a disk.
+
+Left to SQLite, the COMMIT that finds the log long does it: two fsyncs, and a third where the log
+begins anew (https://sqlite.org/wal.html §2.3, §6), also on an event loop.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from aden.ledger.sqlite_file import BUSY_WAIT_S
+
+LOG_BYTES = 16 * 2**20
+"""At this length of the log the thread starts; some 400 calls."""
+PAUSE_S = 1.0
+"""How long a process starts no other thread, after one could not empty the log."""
+TRIES = 5
+TRY_AGAIN_S = 0.005
+TURN_WAIT_S = 0.5
+
+
+class Checkpoints:
+    """The thread that empties the log, one at a time and only while there is something to do.
+
+    Several processes may start theirs; SQLite lets one work. Where no thread can, a COMMIT does it
+    at `sqlite_file.BACKSTOP_PAGES`.
+
+    Args:
+        path: Of the ledger's file.
+        turn: The lock under which this process's threads use it. Who waits for both waits for
+            `pause` first.
+    """
+
+    def __init__(self, path: Path, turn: threading.Lock) -> None:
+        self._uri = path.absolute().as_uri() + "?mode=rw"  # one that was deleted is not made anew
+        self._log = f"{path}-wal"
+        self._turn = turn
+        self._working = threading.Lock()  # held while the thread runs
+        self._not_before = 0.0
+        self.connection: sqlite3.Connection | None = None
+        """The thread's."""
+
+    def look(self) -> None:
+        """Start the thread if the log has grown long. Never raises."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            if os.stat(self._log).st_size < LOG_BYTES:
+                return
+        except OSError:
+            return
+        if not self._working.acquire(blocking=False):
+            return
+        try:
+            threading.Thread(target=self._work, name="aden-ledger-log", daemon=True).start()
+        except RuntimeError:  # no more threads
+            self._working.release()
+
+    def pause(self, timeout_s: float) -> bool:
+        """Wait until no thread works, and let none start; False where it works on."""
+        return self._working.acquire(timeout=max(0.0, timeout_s))
+
+    def go_on(self) -> None:
+        """After `pause`."""
+        self._working.release()
+
+    def _work(self) -> None:
+        emptied = False
+        try:
+            # What ails the file, the calls are told; the log waits.
+            with contextlib.suppress(sqlite3.Error):
+                emptied = self._empty_log()
+        finally:
+            if not emptied:
+                self._not_before = time.monotonic() + PAUSE_S
+            self._working.release()
+
+    def _empty_log(self) -> bool:
+        self.connection = connection = sqlite3.connect(
+            self._uri, timeout=BUSY_WAIT_S, isolation_level=None, uri=True
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # Nearly all of it while others write; False: another process is at it.
+            if not _checkpoint(connection, "PASSIVE"):
+                return False
+            for _ in range(TRIES):
+                if self._begin_anew(connection):
+                    return True
+                time.sleep(TRY_AGAIN_S)
+            return False
+        finally:
+            connection.close()
+            self.connection = None
+
+    def _begin_anew(self, connection: sqlite3.Connection) -> bool:
+        """Move what came meanwhile, cut the log, and write its first transaction.
+
+        The first COMMIT in an empty log has to wait for the disk, so it is made here.
+        """
+        if not self._turn.acquire(timeout=TURN_WAIT_S):
+            return False
+        try:
+            if not _checkpoint(connection, "TRUNCATE"):
+                return False
+            connection.execute("BEGIN IMMEDIATE")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")  # the same: any write will do
+            connection.execute("COMMIT")
+            return True
+        finally:
+            self._turn.release()
+
+
+def _checkpoint(connection: sqlite3.Connection, mode: str) -> bool:
+    """Whether it could be done (https://sqlite.org/pragma.html#pragma_wal_checkpoint)."""
+    (was_busy, _, _) = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return not was_busy
