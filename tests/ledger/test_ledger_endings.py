@@ -201,6 +201,6 @@ for number in range(20):
     assert said(process) == "open"
     keeper = lock(path)
     started = time.monotonic()
-    process.communicate("\n", timeout=10)
-    assert 1.5 < time.monotonic() - started < 3.5
+    process.communicate("\n", timeout=30)
+    assert 1.5 < time.monotonic() - started < 10
     unlock(keeper)

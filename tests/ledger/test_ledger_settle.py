@@ -333,7 +333,7 @@ def test_a_destructor_may_settle_in_the_middle_of_its_own_threads_turn(
         ledger.settle(charged("a", 1, "other"))
     else:
         ledger.balances([])
-    assert time.monotonic() - started < 0.2
+    assert time.monotonic() - started < 2
 
     assert ledger.flush(5)
     assert figures(ledger) == (7, 0, 0)

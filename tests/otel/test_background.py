@@ -9,9 +9,9 @@ from aden.otel.exit import Background
 def test_what_is_done_in_time_is_waited_for() -> None:
     """Two works take as long as the longer one."""
     started = time.monotonic()
-    work = Background(lambda: time.sleep(0.2), lambda: time.sleep(0.2))
-    assert work.wait(started + 5)
-    assert time.monotonic() - started < 0.35
+    work = Background(lambda: time.sleep(1), lambda: time.sleep(1))
+    assert work.wait(started + 10)
+    assert time.monotonic() - started < 1.9
     assert not work.running
 
 
@@ -22,7 +22,7 @@ def test_what_hangs_is_given_up_at_the_deadline_and_not_waited_for_again() -> No
     started = time.monotonic()
     assert not work.wait(started + 0.1)
     assert not work.wait(time.monotonic() + 5)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3
     free.set()
     while work.running:
         time.sleep(0.001)

@@ -13,14 +13,13 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.plugin import address_of
 from aden.instrumentation.livekit.realtime_refusal import refusal_class
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
 from aden.instrumentation.openai import sessions
 from aden.instrumentation.openai.session_meter import SessionMeter
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.metering.unasked import begun_by_provider
-
-BUSY_WAIT_MS = 150
 
 
 def made(wrapped: Callable[..., None], session: Any, args: Any, kwargs: Any) -> None:

@@ -24,13 +24,13 @@ from aden.instrumentation.livekit.realtime_caller import Caller
 from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
 from aden.instrumentation.livekit.realtime_refusal import refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider
 
-BUSY_WAIT_MS = 150
 SHOWN_MAX = 100
 """Replies of one session that may wait for LiveKit to tell their metrics."""
 
