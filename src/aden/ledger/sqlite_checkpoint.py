@@ -15,6 +15,8 @@ from aden.ledger.sqlite_file import BUSY_WAIT_S
 
 LOG_BYTES = 16 * 2**20
 """At this length of the log the thread starts; some 400 calls."""
+INSIST_FRAMES = 8192
+"""At this length others have to wait for the thread, where they leave it no moment without them."""
 PAUSE_S = 1.0
 """How long a process starts no other thread, after one could not empty the log."""
 TRIES = 5
@@ -84,11 +86,11 @@ class Checkpoints:
         )
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
-            # Nearly all of it while others write; False: another process is at it.
-            if not _checkpoint(connection, "PASSIVE"):
-                return False
             for _ in range(TRIES):
-                if self._begin_anew(connection):
+                was_busy, frames, moved = _checkpoint(connection, "PASSIVE")
+                if was_busy:  # another process is at it
+                    return False
+                if (moved == frames or frames > INSIST_FRAMES) and self._begin_anew(connection):
                     return True
                 time.sleep(TRY_AGAIN_S)
             return False
@@ -104,7 +106,7 @@ class Checkpoints:
         if not self._turn.acquire(timeout=TURN_WAIT_S):
             return False
         try:
-            if not _checkpoint(connection, "TRUNCATE"):
+            if _checkpoint(connection, "TRUNCATE")[0]:
                 return False
             connection.execute("BEGIN IMMEDIATE")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -115,7 +117,10 @@ class Checkpoints:
             self._turn.release()
 
 
-def _checkpoint(connection: sqlite3.Connection, mode: str) -> bool:
-    """Whether it could be done (https://sqlite.org/pragma.html#pragma_wal_checkpoint)."""
-    (was_busy, _, _) = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-    return not was_busy
+def _checkpoint(connection: sqlite3.Connection, mode: str) -> tuple[int, int, int]:
+    """Whether it was busy, the log's frames, and those of them that are in the file.
+
+    https://sqlite.org/pragma.html#pragma_wal_checkpoint
+    """
+    was_busy, frames, moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return was_busy, frames, moved
