@@ -6,9 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from aden import Budget
 from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
+from otlp_sink import OTLPSink
+from pythons import VERSIONS, interpreter
 
 OPEN_STREAM = """
 import aden, openai, sys
@@ -29,6 +33,36 @@ openai.OpenAI(base_url=sys.argv[1], api_key="k").chat.completions.create(
 )
 print("done", flush=True)
 """
+
+SHORT = """
+import aden, openai, os, sys
+aden.instrument(budgets=[], ledger="memory:")
+if sys.argv[2] == "forked" and (child := os.fork()):
+    sys.exit(os.waitpid(child, 0)[1])
+client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
+for _ in range(5):
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Hi"}])
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("process", ["started", "forked"])
+def test_what_a_process_told_last_arrives(version: str, process: str) -> None:
+    """Nothing of it waits for the next second, also where the end starts no thread any more."""
+    if (python := interpreter(version)) is None:
+        pytest.skip(f"no Python {version} was built")
+    if process == "forked" and not hasattr(os, "fork"):
+        pytest.skip("there is no fork")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "ADEN_"))}
+    with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server, OTLPSink() as sink:
+        subprocess.run(
+            [python, "-c", SHORT, server.base_url, process],
+            env=clean | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "ADEN_FLUSH_TIMEOUT": "60"},
+            check=True,
+            timeout=100,
+        )
+        assert sink.total("aden.client.decisions") == 5
+        assert len(sink.spans) == 5
 
 
 def test_a_stream_that_is_open_at_the_end_is_booked(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ just then. So what is handed out here are instruments that record on the SDK's p
 moment: none, or one that was made in this process.
 """
 
-import contextlib
 import os
 import threading
 import weakref
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from opentelemetry import metrics
 from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 Make = Callable[[], MeterProvider]
 Scope = tuple[Any, ...]
@@ -29,6 +29,7 @@ class OwnMeters(metrics.MeterProvider):
     def __init__(self) -> None:
         self._make: Make | None = None
         self._observed: dict[tuple[Scope, str], Callable[[metrics.Meter], object]] = {}
+        self._inherited: list[MeterProvider] = []
         self._begin()
         _ALL.add(self)
 
@@ -85,12 +86,21 @@ class OwnMeters(metrics.MeterProvider):
         self.fill(None)
 
     def after_fork_in_child(self) -> None:
-        """What was counted is the parent's, and it tells it."""
-        inherited = self._sdk
+        """What was counted is the parent's, and it tells it.
+
+        Its provider is neither ended nor destroyed here: that asks for locks that a thread of the
+        parent may have held, and nobody would release.
+        """
+        if self._sdk is not None:
+            self._inherited.append(self._sdk)
         self._begin()
-        if inherited is not None:
-            with contextlib.suppress(Exception):
-                inherited.shutdown(50)  # else its threads are started again
+
+
+class OwnReader(PeriodicExportingMetricReader):
+    """Exports what this process counts; in a forked child it stays still."""
+
+    def _at_fork_reinit(self) -> None:
+        """Start no thread again, as the SDK would."""
 
 
 _ALL: "weakref.WeakSet[OwnMeters]" = weakref.WeakSet()

@@ -15,7 +15,6 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -26,7 +25,7 @@ from aden.otel.destinations import Destinations, Signal, at, destinations
 from aden.otel.exit import Background
 from aden.otel.exporters import Exporters
 from aden.otel.losses import Losses, show_losses
-from aden.otel.meters import OwnMeters
+from aden.otel.meters import OwnMeters, OwnReader
 from aden.otel.open_spans import OpenSpans
 from aden.otel.parts import sends_to
 from aden.otel.sampler import KeptSpans, sampler_named
@@ -271,7 +270,7 @@ def _metered(exporters: Exporters, names: Sequence[str]) -> MeterProvider:
     made = (exporters.metrics(name) for name in names)
     return MeterProvider(
         [
-            PeriodicExportingMetricReader(exporter, export_interval_millis=EXPORT_EVERY_MS)
+            OwnReader(exporter, export_interval_millis=EXPORT_EVERY_MS)
             for exporter in made
             if exporter is not None
         ],

@@ -38,12 +38,16 @@ class AccountedSession(requests.Session):
         super().__init__()
         self._signal = signal
         self._pid = os.getpid()
+        self._parents: list[requests.adapters.BaseAdapter] = []
         self.latest = Outcome()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """`requests.Session.send`, without following redirects: a POST would become a GET."""
-        if os.getpid() != self._pid:  # the parent goes on to use the connections that are open
+        if os.getpid() != self._pid:
             self._pid = os.getpid()
+            # The parent goes on to use the connections that are open, and a thread of it may have
+            # held the locks that closing them asks for.
+            self._parents = [*self.adapters.values()]
             self.connect_anew()
         kwargs["allow_redirects"] = False
         if isinstance(self.verify, str):  # before what the environment says for others

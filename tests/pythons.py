@@ -1,11 +1,11 @@
-"""The Pythons on which LiveKit's job processes end in different ways."""
+"""The Pythons on which processes end in different ways."""
 
 import sys
-
-from workers import ROOT
+from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13")
 OWN = f"3.{sys.version_info.minor}"
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def interpreter(version: str) -> str | None:
@@ -15,5 +15,5 @@ def interpreter(version: str) -> str | None:
     """
     if version == OWN:
         return sys.executable
-    python = ROOT / f".venv-{version}" / "bin" / "python"
+    python = _ROOT / f".venv-{version}" / "bin" / "python"
     return str(python) if python.exists() else None
