@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from aden import (
     RequestCancelledError,
 )
 from aden.budgets.heard import DEFAULT_MESSAGE
+from aden.instrumentation.livekit import turn
 from aden.livekit import Line, RefusedTurn
 from aden.testing import OpenAIServer
 
@@ -200,7 +202,15 @@ def _gives_a_number(_refused: RefusedTurn) -> Any:
     return 7
 
 
-@pytest.mark.parametrize("function", [_raises, _is_slow, _gives_a_number])
+async def _waits_for_what_is_cancelled(_refused: RefusedTurn) -> str:
+    transfer = asyncio.create_task(asyncio.sleep(5, "transferred"))
+    asyncio.get_running_loop().call_later(0.01, transfer.cancel)
+    return await transfer
+
+
+@pytest.mark.parametrize(
+    "function", [_raises, _is_slow, _gives_a_number, _waits_for_what_is_cancelled]
+)
 @pytest.mark.parametrize("setting", ["refusal_message", "hand_over"])
 async def test_a_function_that_fails_leaves_no_caller_in_silence(
     lane: Lane, function: Any, setting: str, caplog: pytest.LogCaptureFixture
@@ -528,3 +538,16 @@ def test_a_line_s_sound_file_has_to_be_there(tmp_path: Path) -> None:
     """Not found out when the caller is to hear it."""
     with pytest.raises(ConfigurationError, match=r"Line\.audio"):
         aden.livekit.Line("Sorry.", tmp_path / "none.wav")
+
+
+async def test_a_draft_that_livekit_forgets_is_told_of_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The refusal, and no time-out of ours, is what the agent gets."""
+    monkeypatch.setattr(turn, "SCHEDULED_S", 0.01)
+    forgotten = SimpleNamespace(_wait_for_scheduled=asyncio.Event().wait)
+    this = turn.Turn(None, forgotten, None)
+    turn.current_turn.set(this)
+    refusal = RequestCancelledError("no")
+    await turn.meant(refusal)
+    assert this.told is refusal

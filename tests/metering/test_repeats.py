@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aden import Budget
+from aden import Budget, attribution
 from aden.core.request import Request
 from aden.core.window import Window
 from aden.errors import RefusalDetails
@@ -149,6 +149,22 @@ def test_what_is_counted_is_reported_once_and_by_a_thread_of_its_own(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert [each.count for each in reported] == [7, 3]
+
+
+def test_each_who_asks_is_reported_apart(planned: Callable[[], Call]) -> None:
+    """A customer's refusals are not another's, although one answer serves both."""
+    reported: list[Repeated] = []
+    repeats = Repeats(reported.append)
+    refuse(repeats, planned())
+    for customer in ("acme", "globex", "acme"):
+        with attribution(customer_id=customer):
+            call = planned()
+        found = repeats.alike(call)
+        assert found is not None
+        repeats.count(repeats.keep(call, found, DETAILS), call)
+    repeats.report()
+    told = [(each.first.attribution.customer_id, each.count) for each in reported]
+    assert told == [("acme", 2), ("globex", 1)]
 
 
 def test_a_forked_child_reports_only_its_own(planned: Callable[[], Call]) -> None:

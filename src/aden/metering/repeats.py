@@ -116,12 +116,13 @@ class Repeats:
         return known
 
     def count(self, known: Known, call: Call) -> None:
-        """A call was refused from memory: it is reported with the others of its scope."""
+        """A call was refused from memory: it is reported with the others of who asks the same."""
+        told = known.scope, call.attribution, id(call.session)
         with self._turn():
-            if (repeated := self._unreported.get(known.scope)) is None:
+            if (repeated := self._unreported.get(told)) is None:
                 latency_ms = (time.perf_counter() - call.started) * 1000
                 repeated = Repeated(call, known.details, latency_ms)
-                self._unreported[known.scope] = repeated
+                self._unreported[told] = repeated
             repeated.count += 1
             if not self._reporting:
                 self._reporting = True

@@ -57,7 +57,8 @@ def _of(cls: str, names: str) -> tuple[str, ...]:
 
 _LLM_NEEDS = _of(
     "LLMStream",
-    "__init__ _main_task _run _llm _event_ch _emit_error _llm_request_span _genai_operation_name",
+    "__init__ _main_task _run _llm _event_ch _emit_error _llm_request_span _genai_operation_name "
+    "_current_attempt_has_error",
 )
 _CHUNKED = _of(
     "ChunkedStream",

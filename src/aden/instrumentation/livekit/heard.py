@@ -160,6 +160,9 @@ async def _line(
     task.add_done_callback(_at_work.discard)
     left_s = until - asyncio.get_running_loop().time()
     done, _ = await asyncio.wait({task}, timeout=max(0.0, left_s))
+    if done and task.cancelled():  # something that it waited for was
+        meter.cannot("refusal", f"{function!r} was cancelled")
+        return None
     given = task.result() if done else None
     if given is None or isinstance(given, Line):
         return given

@@ -5,6 +5,7 @@ told, spoken and handed over only when LiveKit means to speak the answer.
 """
 
 import asyncio
+import contextlib
 import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class Turn:
         """Wait until LiveKit means to speak this answer; cancelled where it discards it."""
         wait = getattr(self.handle, "_wait_for_scheduled", None)
         if wait is not None:
-            await asyncio.wait_for(wait(), SCHEDULED_S)
+            with contextlib.suppress(TimeoutError):  # then the refusal is told without it
+                await asyncio.wait_for(wait(), SCHEDULED_S)
 
     def delayed(self, message: str, delay_s: float) -> None:
         """The request waits: let the caller hear something meanwhile, once a turn."""
