@@ -99,6 +99,15 @@ class OwnMeters(metrics.MeterProvider):
 class OwnReader(PeriodicExportingMetricReader):
     """Exports what this process counts; in a forked child it stays still."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._turn = threading.RLock()
+        super().__init__(*args, **kwargs)
+
+    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc] # as no lock spans both
+        """Collect and export; a flush waits for what another thread has collected just then."""
+        with self._turn:
+            super().collect(timeout_millis)
+
     def _at_fork_reinit(self) -> None:
         """Start no thread again, as the SDK would."""
 
