@@ -22,7 +22,7 @@ LIMIT = 1_000
 AMOUNT = st.integers(0, 400)
 STEP = st.one_of(
     st.tuples(st.sampled_from(["ask", "ask again", "another asks"]), AMOUNT),
-    st.tuples(st.sampled_from(["settle", "another settles"]), AMOUNT),
+    st.tuples(st.sampled_from(["settle", "another settles", "lease ends"]), AMOUNT),
 )
 _jobs = count()
 
@@ -63,6 +63,11 @@ class Books:
             if whose == "mine":
                 self.session.settled(call, charges)
 
+    def lease_ends(self) -> None:
+        """The ledger lets go of the oldest that is open, and nobody tells the session."""
+        if self.open["mine"]:
+            self.meter.ledger.settle(Settlement(self.open["mine"].pop(0).id))
+
     def agree(self) -> None:
         """What is read is what the ledger has."""
         own = self.budget.own
@@ -76,7 +81,7 @@ class Books:
 def test_what_is_read_of_a_budget_is_what_its_ledger_has(
     instrumented: Callable[..., House],
 ) -> None:
-    """At any moment where nobody else spends of it; else as soon as it is asked."""
+    """At any moment where its own calls alone change it; else as soon as it is asked."""
     house = instrumented()
 
     @settings(max_examples=60, deadline=None)
@@ -87,6 +92,9 @@ def test_what_is_read_of_a_budget_is_what_its_ledger_has(
             whose = "others" if what.startswith("another") else "mine"
             if what == "ask again":
                 books.ask(whose, amount, again=True)
+            elif what == "lease ends":
+                books.lease_ends()
+                alone = False
             else:
                 (books.ask if "ask" in what else books.settle)(whose, amount)
             alone = alone and whose == "mine"

@@ -144,7 +144,8 @@ class SessionBudget:
     def _told(self, balance: Balance) -> None:
         self._full = balance.limit(self._own.budget.limit.amount)
         self._others = max(0, balance.spent - self._mine)
-        self._others_hold = max(0, balance.held - sum(self._held.values()))
+        # Less than nothing where a lease of ours has ended in the ledger: its word goes.
+        self._others_hold = balance.held - sum(self._held.values())
 
     @property
     def _spent(self) -> int:
@@ -152,7 +153,7 @@ class SessionBudget:
 
     @property
     def _reserved(self) -> int:
-        return sum(self._held.values()) + self._others_hold
+        return max(0, sum(self._held.values()) + self._others_hold)
 
 
 class Session:
