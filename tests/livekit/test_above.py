@@ -248,3 +248,22 @@ async def test_a_refusal_below_an_llm_of_the_program_is_told_once_and_closes_not
             assert not closed
         assert sum(record.repeats for record in lane.records) == 5
     assert [event.error.recoverable for event in errors] == [True] * 5
+
+
+async def test_what_an_llm_of_the_program_holds_is_given_back_where_the_one_below_is_refused(
+    lane: Lane,
+) -> None:
+    """From memory as well, from the second refusal on: in the ledger and in the session's books."""
+    below = Budget("below", "0", scope={"model": "gpt-4o-mini"})
+    everyone = Budget("all", "1")
+    with lane.instrumented(budgets=[below, everyone]), fake_job_context(job_id="AJ_1") as job:
+        own = aden.livekit.session_budget(job, "0.05")
+        async with lane.session(llm=Router(lane)) as session:
+            for _ in range(4):
+                with pytest.raises(RequestCancelledError) as refusal:
+                    await session.run(user_input="When is breakfast?")
+                assert refusal.value.budget_id == "below"
+                assert held(lane, everyone) == 0
+        aden.flush()
+        assert (own.reserved, own.remaining, own.bill.open_calls) == (0, 0.05, 0)
+        assert own.bill.total.refused == 4

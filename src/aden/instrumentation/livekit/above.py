@@ -95,8 +95,7 @@ def try_recovery(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: A
     above = stream_above()
     llm = args[0] if args else kwargs["llm"]
     if above is not None and id(llm) in above.refusals:
-        adapter = stream._fallback_adapter
-        adapter._status[adapter._llm_instances.index(llm)].available = True
+        _is_well(stream._fallback_adapter, llm)
         return
     token, turn = _above.set(None), current_turn.set(None)
     try:
@@ -104,3 +103,13 @@ def try_recovery(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: A
     finally:
         _above.reset(token)
         current_turn.reset(turn)
+
+
+def _is_well(adapter: Any, llm: Any) -> None:
+    """Take back that *llm* is ill, also where the application has heard it."""
+    status = adapter._status[adapter._llm_instances.index(llm)]
+    if not status.available:
+        from livekit.agents.llm import AvailabilityChangedEvent
+
+        status.available = True
+        adapter.emit("llm_availability_changed", AvailabilityChangedEvent(llm, True))
