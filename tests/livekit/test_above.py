@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from lane_kit import Lane, held, spent
 from livekit.agents import APIConnectionError, llm
+from livekit.agents.testing import fake_job_context
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
+import aden.livekit
 from aden import (
     BeforeRequestContext,
     BeforeRequestResult,
@@ -115,6 +117,20 @@ async def test_what_refuses_one_model_is_a_failover_and_no_fault(
         assert len(provider.bill.items) == 2
         assert spent(lane, everyone) == provider.bill.total_nano_usd
         assert held(lane, everyone) == 0
+
+
+async def test_who_hears_that_a_refused_model_is_down_hears_that_it_is_back(lane: Lane) -> None:
+    """LiveKit tells that it is down before it asks whether to probe it."""
+    heard: list[tuple[str, bool]] = []
+    models = adapter(lane)
+    models.on(
+        "llm_availability_changed", lambda event: heard.append((event.llm.model, event.available))
+    )
+    with lane.instrumented(budgets=[DEAR]):
+        async with lane.session(llm=models) as session:
+            for _ in range(2):
+                await session.run(user_input="When is breakfast?")
+    assert heard == [("gpt-4o", False), ("gpt-4o", True)] * 2
 
 
 async def test_where_each_model_is_refused_the_turn_is_refused_once(lane: Lane) -> None:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from lane_kit import Lane
+from lane_kit import Lane, held, spent
 from livekit.agents import llm
 from pydantic import BaseModel
 
-from aden import Budget, Degrade
+from aden import BeforeRequestResult, Budget, Degrade, requests
 
 
 class Room(BaseModel):
@@ -46,3 +46,26 @@ async def test_a_target_that_cannot_take_the_turn_is_skipped(turn: str, lane: La
     (seen,) = (each for each in lane.provider.requests if each.path.endswith("/completions"))
     assert seen.body is not None
     assert record.model == seen.body["model"] == sent
+
+
+@pytest.mark.parametrize("by", ["a ladder", "a hook"])
+@pytest.mark.parametrize("turn", ["plain", "a reasoning effort"])
+async def test_a_target_that_a_model_behind_an_adapter_cannot_ask_is_skipped(
+    turn: str, by: str, lane: Lane
+) -> None:
+    """Only that model knows what it asks besides; the request is still held once."""
+    _, of_the_plugin, _, sent = TURNS[turn]
+    cheaper = BeforeRequestResult.degrade(to_model="gpt-3.5-turbo", reason="cheaper")
+    ladder, hook = ([Degrade(0, "gpt-3.5-turbo")], None) if by == "a ladder" else ((), cheaper)
+    budget = Budget("calls", limit=requests(1), ladder=ladder)
+    with lane.instrumented(budgets=[budget], before_request=hook and (lambda *_: hook)):
+        models: list[llm.LLM[Any]] = [lane.llm("gpt-4o", **of_the_plugin), lane.llm("gpt-4.1")]
+        async with llm.FallbackAdapter(models).chat(chat_ctx=question()) as stream:
+            async for _ in stream:
+                pass
+        (record,) = lane.records
+        assert (spent(lane, budget), held(lane, budget)) == (1, 0)
+    (seen,) = (each for each in lane.provider.requests if each.path.endswith("/completions"))
+    assert seen.body is not None
+    assert record.model == seen.body["model"] == sent
+    assert record.decision.model == (None if sent == "gpt-4o" else sent)

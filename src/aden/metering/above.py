@@ -1,9 +1,10 @@
 """A call above other calls: it decides for what comes below it, and sends and settles nothing.
 
-Its hold goes to the first call below it, under the same operation, so that one request is held once
-and a budget that bore it bears it. What comes after that reserves for itself.
+Its hold goes to the first call below it, under the same operation, where that sends what the hold
+is for; else it is given back, and that call reserves for itself, as all do that come after it.
 """
 
+from aden.budgets.plan import takes
 from aden.core.decision import ALLOW
 from aden.ledger.protocol import Grant, Settlement
 from aden.metering.call import Call
@@ -14,17 +15,20 @@ def hand_down(meter: Meter, above: Call, call: Call) -> bool:
     """Let *call* begin where *above* stands; True where nothing is left to be decided of it.
 
     The hook is not asked twice about one model. What *above* was not asked about, the budgets of a
-    model above all, *call* has to ask for.
+    model above all, and what it knew too little of to choose another model, *call* has to ask for.
     """
     if above.state != "sent" or above.attempts:
         return False
+    asked, request = above.request, call.request
+    one_model = (request.provider, request.model) == (asked.provider, asked.model)
+    if one_model:
+        call.hook = above.hook or ALLOW
+    takes_it = above.quote is None or takes(above.quote, request)
+    if not (one_model and takes_it and call.policy is above.policy):
+        release(meter, above)
+        return False
     _leave(meter, above)
-    call.id = above.id
-    if (call.request.provider, call.request.model) != (above.request.provider, above.request.model):
-        return False
-    call.hook = above.hook or ALLOW
-    if call.policy is not above.policy:
-        return False
+    call.id = above.id  # under which its hold stands
     call.decided = True
     call.plan, call.outcome, call.reach = above.plan, above.outcome, above.reach
     call.decision, call.observed = above.decision, above.observed
@@ -36,7 +40,7 @@ def hand_down(meter: Meter, above: Call, call: Call) -> bool:
 
 
 def release(meter: Meter, above: Call) -> None:
-    """Nothing came below it: give its hold back. Never raises."""
+    """Nothing below it takes its hold: give it back. Never raises."""
     if above.state == "sent" and not above.attempts:
         _leave(meter, above)
         meter.ledger.settle(Settlement(above.id))

@@ -143,8 +143,8 @@ def _filler(meter: Meter) -> Callable[[float], None] | None:
 
 
 async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> None:
+    _demands(call, stream)
     if above is None or not hand_down(meter, above.call, call):
-        _demands(call, stream)
         if call.policy.bounds:
             _bound(meter, call, stream)
         await aadmit(meter, call)
