@@ -17,7 +17,7 @@ from aden.telemetry import names
 
 AGENT = Path(__file__).parent / "programs/scraped_agent.py"
 QUERIES = queries()
-NOTHING_NOW = {"Budget used B"}
+NOTHING_NOW = {"Budget used B", "Open reservations A"}
 """No request is open when it is asked."""
 
 
