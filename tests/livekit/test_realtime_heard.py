@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 from lane_kit import INSTRUCTIONS, Lane
-from livekit.agents import Agent
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
+from realtime_fake import OtherModel
 from realtime_kit import QUESTION, agent, rt_session, speak, until
 from test_realtime_turns import DETECTS
 
@@ -96,3 +99,33 @@ async def test_a_hand_over_is_called_once_for_what_the_caller_said_last(
             await until(lambda: said)
     assert said == ["Sorry."]
     assert len(handed) == 1
+
+
+class _Speaker(AudioOutput):
+    def __init__(self) -> None:
+        able = AudioOutputCapabilities(pause=False)
+        super().__init__(label="speaker", capabilities=able, sample_rate=24_000)
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        await super().capture_frame(frame)
+
+    def flush(self) -> None:
+        super().flush()
+
+    def clear_buffer(self) -> None:
+        pass
+
+
+async def test_with_close_a_session_that_cannot_speak_the_message_ends_at_once(
+    lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It plays sound, and there is no TTS; the program is told."""
+    closed: list[Any] = []
+    with lane.instrumented(budgets=[CLOSED], on_refusal="close"):
+        session: AgentSession[None] = AgentSession(llm=OtherModel())
+        session.output.audio = _Speaker()
+        await session.start(Agent(instructions=INSTRUCTIONS))
+        _listen(session, [], closed)
+        session.generate_reply(user_input=QUESTION)
+        await until(lambda: closed)
+    assert "a refusal could not be spoken" in caplog.text

@@ -35,3 +35,12 @@ def provider_name(plugin: Any) -> str:
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
     normalise = getattr(trace_types, "gen_ai_provider_name", None)
     return str((normalise(label) if normalise else None) or label).lower()
+
+
+def shows_wire(session: Any) -> bool:
+    """Whether a realtime session tells by events what goes over its WebSocket: LiveKit's own do."""
+    names = (each.__module__ for each in type(session).__mro__)
+    own = (
+        name for name in names if name.startswith(("livekit.agents.", "livekit.plugins.openai."))
+    )
+    return any("openai" in name and "realtime" in name for name in own)

@@ -7,7 +7,7 @@ tell is put into the words of that protocol (`realtime_metrics`).
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -18,11 +18,11 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import realtime_metrics
 from aden.instrumentation.livekit.live import is_metered
-from aden.instrumentation.livekit.plugin import address_of, provider_name
-from aden.instrumentation.livekit.realtime_ahead import Ahead
+from aden.instrumentation.livekit.plugin import address_of, provider_name, shows_wire
+from aden.instrumentation.livekit.realtime_ahead import LIKELY_SPEECH_TOKENS, Ahead
 from aden.instrumentation.livekit.realtime_caller import Caller
 from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
-from aden.instrumentation.livekit.realtime_refusal import refusal_class
+from aden.instrumentation.livekit.realtime_refusal import nothing, refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
 from aden.instrumentation.openai.parameters import get
@@ -33,6 +33,8 @@ from aden.metering.unasked import begun_by_provider
 
 SHOWN_MAX = 100
 """Replies of one session that may wait for LiveKit to tell their metrics."""
+METRICS_WITHIN_S = 5.0
+"""How long after the next reply has begun the metrics of one before it may come."""
 
 
 def made(wrapped: Callable[..., None], session: Any, args: Any, kwargs: Any) -> None:
@@ -58,8 +60,7 @@ class Talk:
         self._meter = meter
         self._session = session
         self._model = model
-        names = (each.__module__ for each in type(session).__mro__)
-        self._on_wire = any("openai" in name and "realtime" in name for name in names)
+        self._on_wire = shows_wire(session)
         self._by_time = _is_a(session, "_DuplexRealtimeSession")
         """It bills by how long it is open, whoever speaks, and cannot be interrupted."""
         self._caller = Caller(meter, session, model)
@@ -71,6 +72,8 @@ class Talk:
         self._begun_spans: deque[ReplySpan] = deque(maxlen=SHOWN_MAX)
         self._counted: deque[str] = deque(maxlen=SHOWN_MAX)
         """Replies of which LiveKit has told the metrics."""
+        self._untold: deque[str] = deque(maxlen=SHOWN_MAX)
+        """Replies that were settled because nobody told theirs."""
         self._unasked: str | None = None
         """The reply that the server began last by itself."""
         self._spoken = False
@@ -176,7 +179,9 @@ class Talk:
         """A session that shows no wire has begun a reply, or failed to."""
         if self._by_time:
             self._meter.settle(call)
-        elif not ended.cancelled() and (error := ended.exception()) is not None:
+        elif ended.cancelled():
+            self._socket.unanswered(call, None)
+        elif (error := ended.exception()) is not None:
             self._socket.unanswered(call, error)
 
     def _interrupt(self, interrupt: Callable[..., None], *args: Any, **kwargs: Any) -> None:
@@ -253,6 +258,8 @@ class Talk:
             return
         response_id = str(event.response_id or "")
         if not self._on_wire:
+            for before in self._shown.keys() - {response_id}:
+                asyncio.get_running_loop().call_later(METRICS_WITHIN_S, self._due, before)
             self._spoken = event.user_initiated
             asked = self._socket.oldest_asked if event.user_initiated else None
             self._socket.hear(realtime_metrics.created(response_id, asked))
@@ -268,8 +275,14 @@ class Talk:
             self._unasked = response_id
             if (refusal := self._stop) is not None:
                 self._stop = None
-                event.message_stream, event.function_stream = _nothing(), _nothing()
+                event.message_stream, event.function_stream = nothing(), nothing()
                 self._end(refusal)
+
+    def _due(self, response_id: str) -> None:
+        """The reply after it has begun, so its metrics should be here."""
+        if self._socket.untold(response_id):
+            self._untold.append(response_id)
+            self._shown.pop(response_id, None)
 
     def _told(self, metrics: Any) -> None:
         if not self._on_wire and realtime_metrics.are_new(metrics):
@@ -291,6 +304,8 @@ class Talk:
         if self._by_time or not realtime_metrics.of_reply(metrics):
             return
         response_id = str(metrics.request_id)
+        if response_id in self._untold:
+            return
         if self._socket.answering(response_id) is None:
             asked = self._socket.oldest_asked
             self._socket.hear(realtime_metrics.created(response_id, asked))
@@ -328,14 +343,3 @@ class Talk:
     def _failed(self, error: Any) -> None:
         if not error.recoverable:
             self._socket.broke(error.error)
-
-
-LIKELY_SPEECH_TOKENS = 300
-"""Of what a caller says before the server answers: half a minute, at ten tokens a second
-(https://platform.openai.com/docs/guides/realtime-costs)."""
-
-
-async def _nothing() -> AsyncIterator[Any]:
-    nothing: tuple[Any, ...] = ()
-    for each in nothing:
-        yield each

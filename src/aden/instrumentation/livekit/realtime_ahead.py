@@ -9,6 +9,10 @@ from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 
+LIKELY_SPEECH_TOKENS = 300
+"""Of what a caller says before the server answers: half a minute, at ten tokens a second
+(https://platform.openai.com/docs/guides/realtime-costs)."""
+
 
 class Ahead:
     """Keeps one call let through for the next reply that the server begins.
@@ -70,7 +74,14 @@ class Ahead:
             let_drop(self._meter, call)
 
     async def _ask(self) -> None:
-        call = self._foreseen()
+        try:
+            await self._decide(self._foreseen())
+        except Exception:
+            self._meter.cannot("gate", "a reply could not be decided ahead", trace=True)
+        finally:
+            self._asking = None
+
+    async def _decide(self, call: Call) -> None:
         try:
             await aadmit(self._meter, call)
         except RequestCancelledError as refusal:
@@ -85,5 +96,3 @@ class Ahead:
             set_aside(self._meter, call)
             if self._due:
                 due(self._meter, call)
-        finally:
-            self._asking = None

@@ -57,18 +57,17 @@ class Caller:
 
     async def _tell(self, session: Any, refusal: RequestCancelledError) -> None:
         turn, over = RefusedTurn(refusal, session, session.current_agent), _Over()
+        speech: Any = None
         try:
             text = await hear(self._meter, turn, over, _asked(session))
             _speaks.set(True)  # in this task, and in those that speak for it
-            speech: Any = say(session, Line(text)) if text else None
+            speech = say(session, Line(text)) if text else None
         except RequestCancelledError:
             return  # the program speaks
         except RuntimeError as error:  # the session has no voice, or is closing
             self._meter.cannot("refusal", f"a refusal could not be spoken: {error}")
-            return
         except Exception:
             self._meter.cannot("refusal", "a refusal could not be told", trace=True)
-            return
         if hasattr(speech, "_error"):
             speech._error = refusal  # session.run() raises it, whatever is said
         over.follow(speech)

@@ -1,7 +1,6 @@
 """What the sessions of other providers tell, in the words of OpenAI's protocol."""
 
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,12 +99,9 @@ def _counts(usage: Any, *kinds: str) -> dict[str, Any]:
     return {f"{kind}_tokens": token_count(get(usage, f"{kind}_tokens")) or 0 for kind in kinds}
 
 
-_told: deque[Any] = deque(maxlen=256)
-
-
 def are_new(metrics: Any) -> bool:
     """Whether nobody has told these *metrics* yet: adapters emit once more what they hear."""
-    if any(each is metrics for each in _told):
+    if hasattr(metrics, "_aden_told"):
         return False
-    _told.append(metrics)
+    object.__setattr__(metrics, "_aden_told", True)  # a pydantic model refuses other names
     return True

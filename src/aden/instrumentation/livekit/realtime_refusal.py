@@ -1,6 +1,8 @@
 """The refusal of a reply as LiveKit's code expects it: an error of the realtime session."""
 
 import functools
+from collections.abc import AsyncIterator
+from typing import Any
 
 from aden.errors import RefusalDetails, RequestCancelledError
 
@@ -28,3 +30,10 @@ def refusal_class() -> type[RequestCancelledError]:
 def remake(details: RefusalDetails) -> RequestCancelledError:
     """Unpickle a refusal."""
     return refusal_class()(details)
+
+
+async def nothing() -> AsyncIterator[Any]:
+    """What a refused reply says."""
+    none: tuple[Any, ...] = ()
+    for each in none:
+        yield each

@@ -6,6 +6,7 @@ discards, and requests that are refused, get none.
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -91,19 +92,25 @@ class ReplySpan(FrameworkSpan):
             quietly(self._span.end)
 
 
-_told: list[tuple[Any, ReplySpan]] = []
+class _Told(threading.local):
+    """The metrics that LiveKit is about to hear; a job has a thread of its own, or a process."""
+
+    about: tuple[Any, ReplySpan] | None = None
+
+
+_told = _Told()
 
 
 def tells(metrics: Any, shown: ReplySpan) -> None:
     """LiveKit is about to hear *metrics*, which are of the reply that *shown* shows."""
-    _told[:] = [(metrics, shown)]
+    _told.about = metrics, shown
 
 
 def record_metrics(wrapped: Callable[..., None], _module: Any, args: Any, kwargs: Any) -> None:
     """Wrapper of ``telemetry.utils.record_realtime_metrics``, which writes last on a span."""
     metrics = args[1] if len(args) > 1 else kwargs.get("ev")
-    shown = next((shown for told, shown in _told if told is metrics), None)
-    _told.clear()
+    about, _told.about = _told.about, None
+    shown = about[1] if about is not None and about[0] is metrics else None
     span = args[0] if args else kwargs.get("span")
     if shown is None or span is None:
         return wrapped(*args, **kwargs)

@@ -155,10 +155,20 @@ class SocketMeter:
         for each in self._given_up(call):
             call.attempts.remove(each.attempt)
 
-    def unanswered(self, call: Call, error: BaseException) -> None:
-        """Whoever sent it has given up waiting; it may be billed all the same."""
+    def unanswered(self, call: Call, error: BaseException | None) -> None:
+        """Whoever sent it waits no more, None: by its own choice; it may be billed all the same."""
         for each in self._given_up(call):
-            each.metered.broke(error)
+            if error is None:
+                each.metered.end("abandoned")
+            else:
+                each.metered.broke(error)
+
+    def untold(self, response_id: str) -> bool:
+        """Its end does not come; False where it has come already."""
+        found = self._answering.pop(response_id, None)
+        if found is not None:
+            found.metered.end("abandoned")
+        return found is not None
 
     @property
     def oldest_asked(self) -> str | None:
