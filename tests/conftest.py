@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import aden
 from aden.testing import OpenAIServer
 from house import House
+
+settings.register_profile("aden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aden")  # how fast examples are made says something of the machine only
 
 
 @pytest.fixture
