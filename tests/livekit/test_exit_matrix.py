@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from control_plane import FAILED, SUCCESS
 from exits import Shop, endings, orphan
+
 from pythons import VERSIONS, interpreter
 
 AT_ONCE = 2
