@@ -72,6 +72,8 @@ __all__ = list(_HOME)
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
+    if name in ("livekit", "testing"):
+        return import_module(f"{__name__}.{name}")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value

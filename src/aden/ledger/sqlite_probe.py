@@ -54,6 +54,7 @@ def prove_locks(ledger: Path) -> str | None:
         return problem
     _proven.add(device)
     with contextlib.suppress(OSError):
+        proof.touch(mode=0o600)
         proof.write_text(told)
     return None
 

@@ -46,7 +46,7 @@ def bar(each: Standing) -> str:
     balance = each.balance
     settled = min(BAR, BAR * balance.settled // limit)
     spent = min(BAR, BAR * balance.spent // limit)
-    all_ = min(BAR, -(-BAR * (balance.spent + balance.held) // limit))
+    all_ = min(BAR, -(-BAR * (balance.spent + balance.held) // limit)) if balance.held else spent
     return "█" * settled + "▓" * (spent - settled) + "▒" * (all_ - spent) + "·" * (BAR - all_)
 
 

@@ -91,8 +91,8 @@ def _decisions(calls: Iterable[CallRecord]) -> None:
     counts: dict[str, int] = {}
     for call in calls:
         name = decision_words(call.decision, delays=False)
-        counts[name] = counts.get(name, 0) + 1
+        counts[name] = counts.get(name, 0) + call.repeats
     print(f"\n{'Decisions':<44} calls")
     for name, count in counts.items():
         print(f"  {name:<42} {count:>5}")
-    print("  busy: what is left was held for open requests; exhausted: nothing fits any more")
+    print("  busy: what is left was held for open requests; exhausted: not even without them")
