@@ -9,7 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 import aden
-from aden import Budget, Degrade
+from aden import ANY, Budget, Degrade
 from aden.runtime import current_runtime
 from aden.testing import OpenAIServer, RecordingEmitter, Status
 
@@ -122,6 +122,23 @@ def test_what_the_target_cannot_take_keeps_the_asked_model(what: str, server: Op
     client.chat.completions.create(model="gpt-4o", messages=HELLO)
     aden.uninstrument()
     assert [seen.body and seen.body["model"] for seen in server.requests] == ["gpt-4o", target]
+
+
+def test_a_record_names_the_budget_that_decided(server: OpenAIServer) -> None:
+    """Not the one of all customers, of which more is spent than of this customer's."""
+    told: list[aden.CallRecord] = []
+    each = Budget("each", "0.005", scope={"customer": ANY}, ladder=[Degrade(90, "gpt-4o-mini")])
+    aden.instrument(budgets=[each, Budget("all", "1")], ledger="memory:", emit_metric=told.append)
+    client = openai.OpenAI(base_url=server.base_url, api_key="k")
+    for customer in ("acme", "globex"):
+        with aden.attribution(customer_id=customer):
+            client.chat.completions.create(model="gpt-4o", messages=HELLO)
+    aden.flush()
+    aden.uninstrument()
+    assert [(record.decision.action, record.budget_id) for record in told] == [
+        ("degrade", "each"),
+        ("degrade", "each"),
+    ]
 
 
 def test_a_reasoning_effort_keeps_the_model_that_takes_one(

@@ -197,7 +197,7 @@ class Settler:
 
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
         last = call.attempts[-1] if call.attempts else None
-        match = gate.tightest(call.plan.matches, call.outcome) if call.plan else None
+        match = _telling(call)
         balance = gate.balances_of(call.outcome).get(match.key) if match else None
         used = None
         if match and balance:
@@ -251,6 +251,15 @@ class Settler:
             event = AlertEvent(alert.level, message, attribution=call.attribution)
             claimed = ClaimedAlert(self._meter, alone, 0, self.alerts.note)
             self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
+
+
+def _telling(call: Call) -> Match | None:
+    """The budget that decided; where none did, the fullest as the reserve saw them."""
+    if call.plan is None:
+        return None
+    named = call.decision.budget_id
+    decided = [match for match in call.plan.matches if match.budget.id == named]
+    return gate.tightest(decided or call.plan.matches, call.outcome)
 
 
 def _used_after(budget: Budget, balance: Balance, billed: Bill) -> float:
