@@ -3,6 +3,8 @@
 import contextlib
 import math
 import os
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,12 +12,17 @@ from typing import Any
 import wrapt
 
 ON_THE_WAY_S = 0.010
-"""For so long a provider generates on before it notices that nobody listens any more."""
+"""For so long, at least, a distant provider generates on before it notices that nobody listens."""
+NEAR_S = 0.001
+"""A peer with a shorter round trip is on this machine or network, and notices at once."""
 SHORTEST_S = 0.020
 """A rate is not told from less: what was held up somewhere arrives at once."""
 
 LIKELY_EVENT_BYTES = 250
 """Of a stream that nobody has begun to read; a chunk of chat completions has 250 to 350."""
+TLS_EVENT_BYTES = 29
+"""More of each event on the wire: its HTTP chunk's size and the TLS record around it (RFC 8446)."""
+LOOK_BYTES = 262_144
 FULL_BYTES = 16_384
 """From here on small packets may fill a receive buffer, and more waits at the provider's side."""
 
@@ -28,6 +35,7 @@ class Arrivals:
     def __init__(self, response: Any) -> None:
         self._events = 0
         self._bytes = 0
+        self._opening = (0, 0)
         self._first_at = 0.0
         self._done = False
         self._made = 0
@@ -35,6 +43,8 @@ class Arrivals:
         self._looked_at: float | None = None
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
         self._connection = response.extensions.get("network_stream")
+        self._is_secret = _is_tls(self._connection)
+        self._on_the_way_s = _on_the_way_s(self._connection)  # now: cancelled, it is closed first
         self._protocol = _protocol_under(response.stream)
         if not response.is_closed and not response.headers.get("content-encoding"):
             response.stream = _Counted(response.stream, self)
@@ -46,18 +56,20 @@ class Arrivals:
         self._bytes += len(data)
         self._events += data.count(_EVENT)
         self._done = self._done or _DONE in data
+        if not self._opening[0]:
+            self._opening = self._events, self._bytes
 
     @property
     def made(self) -> int:
         """Events that the provider has made until it noticed that nobody listens any more.
 
-        Those that were read are counted, those that wait in the socket and behind it are told by
-        their size, and those on their way by the rate so far.
+        Those that were read are counted, and those that wait in the socket and behind it; under TLS
+        these are told by their size, and what is made during a round trip by the rate so far.
         """
         made = max(self._events, self._made)
         if self._done or self._looked_at is None:
             return made
-        return made + math.ceil(self._rate * ON_THE_WAY_S)
+        return made + math.ceil(self._rate * self._on_the_way_s)
 
     def look(self) -> None:
         """Note what waits in the socket now. Never waits."""
@@ -88,16 +100,23 @@ class Arrivals:
             before, since = 0, self._first_at or now
         received = _undecoded(self._protocol)
         self._done = self._done or _DONE in received
-        held_up = _unread_bytes(descriptor)
-        waiting = received.count(_EVENT) + int(held_up / self._event_bytes)
-        self._made = self._events + waiting
-        if held_up > FULL_BYTES:
+        held_up = _unread(descriptor)
+        if self._is_secret:
+            waiting = round(len(held_up) / (self._event_bytes + TLS_EVENT_BYTES))
+        else:
+            waiting = held_up.count(_EVENT)
+        self._made = self._events + received.count(_EVENT) + waiting
+        if len(held_up) > FULL_BYTES:
             self._made = max(self._made, before + int(self._rate * (now - since)))
         self._rate = max(self._rate, (self._made - before) / max(SHORTEST_S, now - since))
         self._looked_at = now
 
     @property
     def _event_bytes(self) -> float:
+        """Of a piece of the answer; what opens it may be longer."""
+        events, size = self._events - self._opening[0], self._bytes - self._opening[1]
+        if events:
+            return size / events
         return self._bytes / self._events if self._events else LIKELY_EVENT_BYTES
 
 
@@ -143,16 +162,47 @@ def _descriptor(connection: Any) -> int | None:
     return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
 
 
-def _unread_bytes(descriptor: int | None) -> int:
-    """Bytes in a socket's receive buffer; 0 where that cannot be told (Windows, closed)."""
-    if descriptor is None:
-        return 0
-    try:
-        import fcntl
-        import struct
-        import termios
+_TCP_MIN_RTT = struct.Struct("148xI")
+"""``tcpi_min_rtt``, microseconds, in Linux' ``struct tcp_info`` (linux/tcp.h)."""
 
-        found = fcntl.ioctl(descriptor, termios.FIONREAD, struct.pack("i", 0))
-        return int(struct.unpack("i", found)[0])
-    except (ImportError, OSError):
-        return 0
+
+def _on_the_way_s(connection: Any) -> float:
+    """For how long a peer goes on after this end was closed: a round trip, as the system knows it.
+
+    The shortest that was seen: others have the peer's own time in them. It may end at a proxy, so
+    of a distant peer it is never taken for shorter than `ON_THE_WAY_S`; so it is where no system
+    tells.
+    """
+    try:
+        told = connection.get_extra_info("socket").getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_MIN_RTT.size
+        )
+        (round_trip_us,) = _TCP_MIN_RTT.unpack(told)
+    except Exception:  # another system, no socket, closed
+        return ON_THE_WAY_S
+    round_trip_s = round_trip_us / 1e6
+    if round_trip_s < NEAR_S:
+        return 0.0
+    return max(ON_THE_WAY_S, round_trip_s) if round_trip_us != _NEVER_SEEN else ON_THE_WAY_S
+
+
+_NEVER_SEEN = 0xFFFFFFFF
+
+
+def _is_tls(connection: Any) -> bool:
+    """Whether what waits in the socket cannot be read."""
+    try:
+        return connection.get_extra_info("ssl_object") is not None
+    except Exception:
+        return True
+
+
+def _unread(descriptor: int | None) -> bytes:
+    """What is in a socket's receive buffer, and stays there; nothing where that cannot be told."""
+    if descriptor is None:
+        return b""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as looking:
+            return looking.recv(LOOK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except (AttributeError, OSError):  # Windows; nothing there, closed
+        return b""

@@ -178,8 +178,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send_events(*form.opening(answer))
             due = time.monotonic()
             for index, position in answer.tokens():
+                piece = _chunk(form.piece(answer, index, position))
                 self.rest(due - time.monotonic())
-                self._send_events(*form.piece(answer, index, position))
+                self.wfile.write(piece)  # at once: what is sent to nobody is billed too
                 written += 1
                 due = max(due + interval_s, time.monotonic())
             self.rest(0)
@@ -239,9 +240,7 @@ class Handler(BaseHTTPRequestHandler):
         self, *events: Mapping[str, object], done: bytes = b"", last: bool = False
     ) -> None:
         """Send server-sent events as one chunk of the transfer encoding."""
-        payload = "".join(map(_server_sent, events)).encode() + done
-        chunk = b"%x\r\n%s\r\n" % (len(payload), payload) if payload else b""
-        self.wfile.write(chunk + (_LAST_CHUNK if last else b""))
+        self.wfile.write(_chunk(events, done) + (_LAST_CHUNK if last else b""))
 
     def _send_head(self, status: int, kind: str, **headers: str) -> None:
         self.send_response(status)
@@ -249,6 +248,12 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+
+
+def _chunk(events: Sequence[Mapping[str, object]], done: bytes = b"") -> bytes:
+    """Return events as one chunk of the transfer encoding."""
+    payload = "".join(map(_server_sent, events)).encode() + done
+    return b"%x\r\n%s\r\n" % (len(payload), payload) if payload else b""
 
 
 def _server_sent(event: Mapping[str, object]) -> str:

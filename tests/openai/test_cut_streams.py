@@ -1,0 +1,103 @@
+"""A stream that is cut off is booked by what the provider has made, to the token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+
+from aden.instrumentation import arrivals
+from aden.testing import OpenAIServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from house import House
+
+LONG: dict[str, Any] = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "Tell me something in 400 tokens."}],
+    "stream": True,
+}
+CUTS = 20
+
+
+@pytest.fixture
+def slow_server() -> Iterator[OpenAIServer]:
+    """A hundred tokens a second: a cut falls between two of them."""
+    with OpenAIServer(ttft_ms=5, token_interval_ms=10) as server:
+        yield server
+
+
+@pytest.mark.parametrize("cut", ["left", "cancelled"])
+def test_the_output_of_an_interrupted_answer_is_the_bills(
+    cut: str, slow_server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A provider that is near notices at once, so nothing is added to what it has sent."""
+    house = instrumented()
+    asyncio.run(_cut_off(slow_server, cut))
+    assert slow_server.wait_idle()
+    booked = [record.usage.output_tokens for record in house.settled(CUTS)]
+    billed = [item.output_tokens for item in slow_server.bill.items]
+    exact = [ours for ours, its in zip(booked, billed, strict=True) if ours == its]
+    assert len(exact) >= CUTS - 2, (booked, billed)  # a token may be made in the very moment
+
+
+def test_what_waits_unread_is_made_and_so_it_is_booked(
+    slow_server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """An agent that reads one word and thinks for a while is billed for the others."""
+    house = instrumented()
+    with openai.OpenAI(base_url=slow_server.base_url, api_key="k", max_retries=0) as client:
+        stream = client.chat.completions.create(**LONG)
+        next(stream)
+        next(stream)
+        slow_server.stopping.wait(0.3)
+        stream.close()
+    assert slow_server.wait_idle()
+    record, _ = house.one_call()
+    (item,) = slow_server.bill.items
+    assert item.output_tokens > 10
+    assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+
+
+def test_a_distant_provider_is_taken_to_go_on_for_a_round_trip() -> None:
+    """What no system tells of, and what is far, is never taken to notice at once."""
+    here, there = socket.socketpair()  # no TCP: nobody knows its round trip
+    with here, there:
+        assert arrivals._on_the_way_s(_Connection(here)) == arrivals.ON_THE_WAY_S
+    assert arrivals._on_the_way_s(None) == arrivals.ON_THE_WAY_S
+
+
+class _Connection:
+    """As httpcore shows one."""
+
+    def __init__(self, own: socket.socket) -> None:
+        self._own = own
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._own if name == "socket" else None
+
+
+async def _cut_off(server: OpenAIServer, cut: str) -> None:
+    async with openai.AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+        for number in range(CUTS):
+            stream = await client.chat.completions.create(**LONG)
+            reading = asyncio.create_task(_read(stream, number + 5 if cut == "left" else 400))
+            if cut == "cancelled":
+                await asyncio.sleep(0.05 + 0.0037 * number)
+                reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+
+
+async def _read(stream: Any, chunks: int) -> None:
+    async with stream:
+        async for _ in stream:
+            chunks -= 1
+            if not chunks:
+                break
