@@ -34,6 +34,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/refusals.py
+	$(BIN)/python bench/heard.py
 	$(BIN)/python bench/turns.py
 	$(BIN)/python bench/sessions.py
 	$(BIN)/python bench/call.py

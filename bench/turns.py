@@ -1,8 +1,9 @@
 """Time to first token of a LiveKit turn, with and without Aden.
 
 Each row is a process with its own agent sessions, all rows ask one local server over loopback, and
-their rounds take turns. A turn is timed from the agent's `llm_node` to the model's first token. In
-the row "opentelemetry" its SDK records what LiveKit itself has to show, as it does in Aden's rows.
+their rounds take turns. A turn is timed from the agent's `llm_node` to the model's first token; the
+others follow one by one, as a model makes them. In the row "opentelemetry" its SDK records what
+LiveKit itself has to show, as it does in Aden's rows.
 The row "bare" stands there twice: what differs between the two is this machine's noise.
 Run: make bench
 """
@@ -25,7 +26,7 @@ TURNS_A_SECOND = 25
 """Of all sessions of a row together: more would measure how they queue for this machine."""
 WARM_UP = 2
 """Turns of each session."""
-FIRST_TOKEN_MS = 20
+FIRST_TOKEN_MS, NEXT_TOKEN_MS = 20, 10
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
 
     head = f"{'median':>10}{'p99':>10}{'+ median':>12}{'+ p99':>10}"
     print(f"{'ms to the first token of a LiveKit turn':<42}{head}")
-    with OpenAIServer(ttft_ms=FIRST_TOKEN_MS, token_interval_ms=0) as server:
+    with OpenAIServer(ttft_ms=FIRST_TOKEN_MS, token_interval_ms=NEXT_TOKEN_MS) as server:
         for sessions in arguments.sessions:
             taken = _measure(server.base_url, sessions, arguments.rounds, arguments.turns)
             bare = _figures(taken["bare"])
@@ -152,7 +153,7 @@ async def _turn(session: Any) -> None:
     from livekit.agents import ChatContext
 
     await session.current_agent.update_chat_ctx(ChatContext.empty())  # every turn costs the same
-    await session.run(user_input="Answer in 20 tokens, please: is there a room for two tonight?")
+    await session.run(user_input="Answer in 8 tokens, please: is there a room for two tonight?")
 
 
 if __name__ == "__main__":
