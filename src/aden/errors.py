@@ -56,10 +56,22 @@ class LedgerSaturated(LedgerError):  # noqa: N818 - as above
     """The ledger answers, but this process's own queue to it was longer than the deadline."""
 
 
-def did_you_mean(value: object, known: Iterable[str]) -> str:
-    """`` ; did you mean X?`` where a known word is close to a wrong one, else nothing."""
-    meant = difflib.get_close_matches(value, list(known), n=1) if isinstance(value, str) else []
-    return f"; did you mean {meant[0]}?" if meant else ""
+def did_you_mean(
+    value: object, known: Iterable[str], *, most: int = 1, likeness: float = 0.6
+) -> str:
+    """``; did you mean X?`` where known words are close to a wrong one, else nothing.
+
+    Args:
+        value: The wrong one.
+        known: The right ones.
+        most: How many are named, the closest first.
+        likeness: How close they have to be, from 0 to 1, as `difflib` counts it.
+    """
+    if not isinstance(value, str):
+        return ""
+    meant = difflib.get_close_matches(value, list(known), n=most, cutoff=likeness)
+    *first, last = meant or [""]
+    return f"; did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if meant else ""
 
 
 @dataclass(frozen=True, slots=True)

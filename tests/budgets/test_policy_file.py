@@ -113,10 +113,20 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('[[budget]]\nid = "b"\nlimit_requests = 1.5', "budget b: limit in requests=1.5"),
         ('[[budget]]\nid = "b"\nlimit_usd = nan', "nan"),
         ('[[budget]]\nid = "b"\nlimit_seconds = nan', "seconds from 0"),
-        ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimt = 2', "limt"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 1\nwindw = 2', "did you mean window?"),
+        ('[[budgt]]\nid = "b"', "did you mean budget?"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nscope = "x"', "scope"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = "x"', "ladder"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "explode"}]', "explode"),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "degrad"}]',
+            "budget b: ladder: action='degrad' is not valid: "
+            "expected alert | degrade | throttle; did you mean degrade?",
+        ),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "alert", leve = "info"}]',
+            "did you mean level?",
+        ),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "degrade", at = 3}]', "to"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\n[[budget]]\nid = "b"\nlimit_usd = 1', "once"),
     ],

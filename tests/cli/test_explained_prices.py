@@ -70,8 +70,34 @@ def test_without_a_price_it_says_what_counts_and_how_to_price_it(
     """With an exit code for scripts."""
     assert main(["prices", "gtp-4o"]) == 1
     shown = capsys.readouterr().out
-    assert "No price is known for 'gtp-4o'" in shown
+    assert "No price is known for 'gtp-4o'; did you mean gpt-4o?\n" in shown
     assert '[[price]]\nprovider = "openai"\nmodel = "gtp-4o"\ninput_per_1m = "150"\n' in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["gpt-4o-mni", "--provider", "openai"], "; did you mean gpt-4o-mini, gpt-"),
+        (["claude-3-5-sonet"], "; did you mean claude-3-5-sonnet, claude-3.5-sonnet or claude-"),
+        (["claude-3-5-sonet", "--provider", "openai"], "'claude-3-5-sonet'.\n"),
+        (["nova-33", "--provider", "deepgram"], "; did you mean nova-3"),
+        (["house-mdel"], "; did you mean house-model?\n"),
+        (["xyz"], "'xyz'.\n"),
+    ],
+)
+def test_the_nearest_models_of_that_provider_are_named(
+    asked: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of all providers where none is named; speech and a user's own models too."""
+    path = tmp_path / "prices.toml"
+    path.write_text('[[price]]\nprovider = "openai"\nmodel = "house-model"\nfree = true\n')
+    monkeypatch.setenv("ADEN_PRICES", str(path))
+    assert main(["prices", *asked]) == 1
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("given", "meant"), [("nosuch", ""), ("openia", "did you mean openai?")])

@@ -56,7 +56,7 @@ def test_a_model_is_named_once_with_a_table_that_prices_it(
         book.price(request, "gtp-4o", USAGE)
     (line,) = [each.getMessage() for each in caplog.records]
     assert "no price is known for model 'gtp-4o' of openai" in line
-    assert "Did you mean 'gpt-4o'?" in line
+    assert "; did you mean gpt-4o? Budgets count" in line
     assert "unknown_price" in line
     assert "ADEN_PRICES" in line
     (table,) = tomllib.loads(line[line.index("[[price]]") :])["price"]

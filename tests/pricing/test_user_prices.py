@@ -234,7 +234,7 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
         (PRICE + "input_per_1m = inf", "input_per_1m=inf", "US dollars"),
         (PRICE + "input_per_1m = 1e300", "input_per_1m=1e+300", "US dollars"),
         (PRICE + "input_per_1m = true", "input_per_1m=True", "US dollars"),
-        (PRICE + "input_per_1M = 1", "key='input_per_1M'", "input_per_1m?"),
+        (PRICE + "input_per_1M = 1", "key='input_per_1M'", "did you mean input_per_1m?"),
         (PRICE + "speech_per_minute = 1\nspeech_per_hour = 60", "speech_per_hour", "one rate"),
         (PRICE + 'free = true\ntier = "cheap"', "tier='cheap'", "batch | fast | flex"),
         (PRICE + "speech_per_minute = 1\nleast_seconds = -1", "least_seconds=-1", "3600"),

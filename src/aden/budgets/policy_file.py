@@ -168,9 +168,10 @@ def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
 
 
 def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
-    if not isinstance(entry, dict) or entry.get("action") not in kinds:
+    if not isinstance(entry, dict):
         raise ConfigurationError(name, entry, "a table with action = " + " | ".join(kinds))
-    step, keys = kinds[entry["action"]]
+    one_of(f"{name}: action", action := entry.get("action"), tuple(kinds))
+    step, keys = kinds[str(action)]
     _known_keys(name, entry, ("action", *keys))
     try:
         return step(**{key: entry[key] for key in keys if key in entry})

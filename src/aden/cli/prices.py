@@ -64,6 +64,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(_json(chosen.model, floor))
         return 1
+    meant = book.meant(chosen.provider, chosen.model)
     address, _, port = (chosen.host or "").partition(":")
     asked = Request(
         provider,
@@ -71,7 +72,8 @@ def _run(chosen: argparse.Namespace) -> int:
         server_address=address or None,
         server_port=int(port) if port.isdigit() else None,
     )
-    print(f"No price is known for {chosen.model!r}. Budgets count it at the dearest known rates:\n")
+    print(f"No price is known for {chosen.model!r}{meant or '.'}")
+    print("Budgets count it at the dearest known rates:\n")
     print("\n".join(_rates(floor)))
     print("\nTo price it, put this into the file that ADEN_PRICES names:\n")
     print(snippet(asked, chosen.model, floor), end="")

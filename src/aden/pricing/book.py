@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from aden.core.request import Request
 from aden.core.usage import Usage
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing import genai
 from aden.pricing.names import Spelling, provider_id, spellings
 from aden.pricing.price import Price, Rate, Unit, nano_per
@@ -19,6 +19,8 @@ from aden.pricing.user_prices import UserPrices
 MAX_REMEMBERED = 10_000
 MAX_NAME = 512
 """No model has a longer name; one that does has no price."""
+MEANT, LIKENESS = 3, 0.8
+"""How many models are named for one without a price, and how close their names have to be."""
 LOOK_AGAIN_S = 3600.0
 """Some prices change with the date and the hour, so what was found is not kept for ever."""
 
@@ -50,7 +52,7 @@ class PriceBook:
         self._floors: dict[str, Price] = {}
         self._dearest: Mapping[Unit, Rate] = {}
         self._kept_until = time.monotonic() + LOOK_AGAIN_S
-        self._unknown = UnknownPrices(lambda provider: genai.names(provider_id(provider)))
+        self._unknown = UnknownPrices(self.meant)
         for row in user.table.rows.values():
             if row.same_as is not None and self._alias(row, row.same_as, row.tier) is None:
                 name = f"ADEN_PRICES: same_as of {row.model}"
@@ -143,6 +145,20 @@ class PriceBook:
         if any(row.host and row.model in (model.lower(), "*") for row in rows):
             return True
         return any(self.find(each, model) is not None for each in self.providers_first())
+
+    def meant(self, provider: str | None, model: str) -> str:
+        """``; did you mean X, Y or Z?`` for a model without a price; empty where none is close.
+
+        Among the models of *provider*; of all, where it is None or unknown.
+        """
+        name = None if provider in (None, "unknown") else provider_id(str(provider))
+        owners = self.providers() if name is None else (name,)
+        rows = (*speech_table().of(name), *self._user.table.of(name))
+        known = [*(each for owner in owners for each in genai.names(owner))]
+        known += [row.model for row in rows if row.model != "*"]
+        asked = model[:MAX_NAME].lower()
+        fitting = [each for each in known if each.startswith("ft:") == asked.startswith("ft:")]
+        return did_you_mean(asked, dict.fromkeys(fitting), most=MEANT, likeness=LIKENESS)
 
     def _dearest_of_all(self) -> Mapping[Unit, Rate]:
         if not self._dearest:

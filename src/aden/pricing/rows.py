@@ -1,6 +1,5 @@
 """One price as it stands in a TOML table: in our speech table and in a user's own file."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -8,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from aden.core.money import MAX_USD, parse_decimal
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing.names import provider_id
 from aden.pricing.price import DURATIONS, TOKENS, Rate, Tier, Unit, nano_per
 
@@ -125,8 +124,7 @@ def known_keys(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> 
     """
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            allowed = f"{close[0]}?" if close else "one of " + ", ".join(known)
+            allowed = f"one of {', '.join(known)}{did_you_mean(key, known)}"
             raise ConfigurationError(f"{where}: key", key, allowed)
 
 

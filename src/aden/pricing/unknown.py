@@ -1,10 +1,9 @@
 """What is said, once a model, where its price is not known."""
 
-import difflib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 
 from aden.core.money import NANO
@@ -23,8 +22,9 @@ MAX_SHOWN = 120
 class UnknownPrices:
     """Names each model without a price once, and says how to give it one."""
 
-    def __init__(self, known_names: Callable[[str], Iterable[str]]) -> None:
-        self._known_names = known_names
+    def __init__(self, meant: Callable[[str, str], str]) -> None:
+        """*meant*: of a provider's model, `PriceBook.meant`."""
+        self._meant = meant
         self._named: set[tuple[str, str, str | None]] = set()
         self._lock = threading.Lock()
 
@@ -33,13 +33,14 @@ class UnknownPrices:
         if not self._is_new(request, model):
             return
         logger.warning(
-            "aden: no price is known for model %r of %s. Budgets count it at the dearest rates "
-            "known of %s, unless their unknown_price says otherwise.%s To price it, put this into "
-            "the file that ADEN_PRICES names:\n\n%s",
+            "aden: no price is known for model %r of %s%s Budgets count it at the dearest rates "
+            "known of %s, unless their unknown_price says otherwise.%s To price it, put this "
+            "into the file that ADEN_PRICES names:\n\n%s",
             model[:MAX_SHOWN],
             _whose(request),
+            self._meant(request.provider, model) or ".",
             request.provider,
-            self._meant(request, model),
+            " What runs on a machine of yours is free." if is_own_host(request) else "",
             snippet(request, model, floor),
         )
 
@@ -66,13 +67,6 @@ class UnknownPrices:
                 logger.warning("aden: more models without a price follow, which are not named")
                 return False
             return True
-
-    def _meant(self, request: Request, model: str) -> str:
-        names = list(self._known_names(request.provider))
-        meant = difflib.get_close_matches(model[:MAX_SHOWN].lower(), names, n=1, cutoff=0.8)
-        hint = f" Did you mean {meant[0]!r}?" if meant else ""
-        own = " What runs on a machine of yours is free." if is_own_host(request) else ""
-        return hint + own
 
 
 def snippet(request: Request, model: str, floor: Price) -> str:
