@@ -21,17 +21,23 @@ def test_models_that_no_price_knows_are_named_when_a_policy_is_loaded() -> None:
         [
             Budget("a", 1, scope={"model": "gpt-4oo"}),
             Budget("b", 1, scope={"model": ("gpt-4o", "gpt-99*")}, ladder=[Throttle(90, 5)]),
-            Budget("c", 1, ladder=[Degrade(80, "gpt-4o-mni"), Degrade(90, "gpt-4o-mini")]),
-            Budget("d", 1, ladder=[Degrade(80, "gpt-4o-mni")]),
+            Budget("c", 1, ladder=[Degrade(80, "my model"), Degrade(90, "gpt-4o-mini")]),
+            Budget("d", 1, ladder=[Degrade(80, "my model")]),
             Budget("e", 1, scope={"provider": "anthropic"}, ladder=[Degrade(80, "gpt-4o-mini")]),
         ],
         rules=[Rule(Degrade(0, "house-model"), {"provider": "openai"})],
     )
+    meant = PriceBook().meant(None, "gpt-4oo")
+    assert meant.startswith("; did you mean gpt-4o")
     assert unknown_models(policy, PriceBook()) == [
-        "budget 'a' is for 'gpt-4oo', a model that no price knows",
-        "budget 'c' degrades to 'gpt-4o-mni', a model that no price knows",
-        "budget 'e' degrades to 'gpt-4o-mini', a model that no price knows",
-        "rule 1 degrades to 'house-model', a model that no price knows",
+        f"budget 'a' is for 'gpt-4oo', a model that no price knows{meant}"
+        " `aden prices gpt-4oo` says how to name its price",
+        "budget 'c' degrades to 'my model', a model that no price knows;"
+        " `aden prices 'my model'` says how to name its price",
+        "budget 'e' degrades to 'gpt-4o-mini', a model that no price knows;"
+        " `aden prices gpt-4o-mini --provider anthropic` says how to name its price",
+        "rule 1 degrades to 'house-model', a model that no price knows;"
+        " `aden prices house-model --provider openai` says how to name its price",
     ]
 
 
@@ -46,7 +52,8 @@ def test_a_model_that_the_user_priced_is_no_doubt(tmp_path: Path) -> None:
     doubts = unknown_models(
         make_policy([Budget("b", 1, ladder=ladder)]), PriceBook(load_prices(path))
     )
-    assert doubts == ["budget 'b' degrades to 'x', a model that no price knows"]
+    (doubt,) = doubts
+    assert doubt.startswith("budget 'b' degrades to 'x', a model that no price knows;")
 
 
 def test_a_label_that_no_request_carries_is_named_once(caplog: pytest.LogCaptureFixture) -> None:

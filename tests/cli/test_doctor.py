@@ -152,6 +152,23 @@ def test_without_budgets_it_warns(run: Run) -> None:
     assert [line.split()[1] for line in lines if line.startswith("  WARN")] == ["mode", "in"]
 
 
+def test_a_model_of_a_ladder_without_a_price_is_a_warning(run: Run, tmp_path: Path) -> None:
+    """With the budget, the model and the way to a price; a price makes it well."""
+    step = '[[budget.ladder]]\naction = "degrade"\nat = 80\nto = "house-model"\n'
+    (tmp_path / "ladder.toml").write_text(f'[[budget]]\nid = "calls"\nlimit_usd = 5\n{step}')
+    ladder = {"ADEN_BUDGETS": str(tmp_path / "ladder.toml")}
+    done = run(*DOCTOR, **ladder)
+    assert done.returncode == 1, done.stdout
+    doubt = found(done)["policy", "unknown price"]
+    assert doubt["level"] == "warning"
+    assert "budget 'calls' degrades to 'house-model'" in doubt["said"]
+    assert "`aden prices house-model` says how to name its price" in doubt["said"]
+
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nprovider = "openai"\nmodel = "house-model"\nfree = true\n')
+    assert run(*DOCTOR, ADEN_PRICES=str(prices), **ladder).returncode == 0
+
+
 def test_a_worker_says_once_what_is_in_force_in_it(run: Run) -> None:
     """On its error stream, without the dry call, also where it ends at once."""
     program = "import aden; aden.instrument(); aden.instrument(fail_open=True); print('work')"

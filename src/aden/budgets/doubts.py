@@ -1,6 +1,7 @@
 """What is probably a mistake in a policy although it is valid: scopes that nothing is ever in."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
@@ -21,17 +22,27 @@ _Named = tuple[str, Mapping[str, object]]
 
 
 def unknown_models(policy: Policy, prices: PriceBook) -> list[str]:
-    """The models in scopes and ladders that no price knows, each as a sentence."""
+    """The models in scopes and ladders that no price knows, each as a sentence with a way out."""
     asked: dict[str, str] = {}
     for name, scope in _scopes(policy):
         providers = _values(scope.get("provider")) or ["unknown"]
         for model in _values(scope.get("model")):
             if not is_pattern("model", model) and not _is_priced(providers, model, prices):
-                asked.setdefault(model, f"{name} is for {model!r}, a model that no price knows")
+                doubt = _without_price(providers, model, prices)
+                asked.setdefault(model, f"{name} is for {doubt}")
     for name, providers, model in _targets(policy):
         if not _is_priced(providers, model, prices):
-            asked.setdefault(model, f"{name} degrades to {model!r}, a model that no price knows")
+            doubt = _without_price(providers, model, prices)
+            asked.setdefault(model, f"{name} degrades to {doubt}")
     return list(islice(asked.values(), MAX_SAID))
+
+
+def _without_price(providers: list[str], model: str, prices: PriceBook) -> str:
+    one = providers[0] if len(providers) == 1 and providers != ["unknown"] else None
+    where = f" --provider {shlex.quote(one)}" if one else ""
+    way_out = f"`aden prices {shlex.quote(model)}{where}` says how to name its price"
+    meant = prices.meant(one, model) or ";"
+    return f"{model!r}, a model that no price knows{meant} {way_out}"
 
 
 def warn_of_models(policy: Policy, prices: PriceBook) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from aden.budgets.doubts import unknown_models
 from aden.budgets.watch import PolicyFile
 from aden.control.agent import ControlAgent
 from aden.control.state import ControlState
@@ -13,7 +14,7 @@ from aden.doctor.subject import Subject
 
 
 def policy(subject: Subject) -> Iterable[Finding]:
-    """Its source, version, age and size."""
+    """Its source, version, age and size, and the models in it that no price knows."""
     current = subject.meter.policy()
     owner = getattr(subject.meter.policy, "__self__", None)
     source, age_s = "code", None
@@ -38,6 +39,8 @@ def policy(subject: Subject) -> Iterable[Finding]:
     if source == "none":
         said = "no budgets and no rules: nothing is limited; name a file in ADEN_BUDGETS"
     yield Finding("policy", "in force", said, "warning" if source == "none" else "ok", facts)
+    for doubt in unknown_models(current, subject.meter.prices):
+        yield Finding("policy", "unknown price", doubt, "warning")
     if subject.control is not None:
         yield _server(subject.control.state)
 
