@@ -25,7 +25,7 @@ from aden.instrumentation.livekit.who import who_asks
 from aden.instrumentation.neighbours import NEIGHBOURS
 from aden.instrumentation.openai import OPENAI
 from aden.ledger import Ledger, Reach, default_ledger_url, open_ledger
-from aden.ledger.open import check_reach, shown_url
+from aden.ledger.open import check_reach, lost_with_container, shown_url
 from aden.metering.dispatch import Dispatcher, is_async
 from aden.metering.gate_options import GateOptions
 from aden.metering.meter import Meter
@@ -59,6 +59,7 @@ class Runtime:
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     otel: OTelArguments = field(default_factory=OTelArguments)
     pid: int = field(default_factory=os.getpid)
+    ledger_doubt: str | None = None
     _said_lost: bool = False
     _ended: bool = False
 
@@ -85,7 +86,14 @@ class Runtime:
 
     def subject(self) -> Subject:
         """What the doctor looks at."""
-        return Subject(aden_version(), self.options, self.meter, self.providers, self.control)
+        return Subject(
+            aden_version(),
+            self.options,
+            self.meter,
+            self.providers,
+            self.control,
+            self.ledger_doubt,
+        )
 
     def end(self) -> None:
         """The process ends: end the spans that are open, then flush. Never raises."""
@@ -222,7 +230,8 @@ def _compose(
     prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
     mode = cast("Mode", options.mode or settings.mode or "enforce")
     own = own_policy(options, settings, prices, mode)
-    ledger = _ledger(options, settings, own.has_budgets if own else server is not None, old)
+    has_budgets = own.has_budgets if own else server is not None
+    ledger, doubt = _ledger(options, settings, has_budgets, old)
     control = old.control if old else None
     try:
         if own is not None:
@@ -273,7 +282,7 @@ def _compose(
         ledger.reach,
     )
     limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
-    return Runtime(options, meter, providers, control, limit, otel)
+    return Runtime(options, meter, providers, control, limit, otel, ledger_doubt=doubt)
 
 
 def _providers(
@@ -298,26 +307,19 @@ def _providers(
 
 def _ledger(
     options: MeterOptions, settings: Settings, has_budgets: bool, old: Runtime | None
-) -> Ledger:
+) -> tuple[Ledger, str | None]:
+    """The ledger, and why it will not last."""
+    doubt = None
     reach = cast("Reach", settings.ledger_reach or "process")
     url = options.ledger or settings.ledger
     if url is None:
         url = default_ledger_url() if has_budgets else "memory:"
-        if has_budgets and _in_container():
-            logger.warning(
-                "aden: the ledger %s is lost with this container; name a lasting place "
-                "in ADEN_LEDGER",
-                url,
-            )
+        if doubt := lost_with_container(url):
+            logger.warning("aden: %s", doubt)
     if old is not None and old.meter.ledger.url == shown_url(url):
         check_reach(old.meter.ledger, reach)
-        return old.meter.ledger
-    return open_ledger(url, reach)
-
-
-def _in_container() -> bool:
-    marks = ("/.dockerenv", "/run/.containerenv")
-    return any(Path(mark).exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ
+        return old.meter.ledger, doubt
+    return open_ledger(url, reach), doubt
 
 
 def _telemetry(

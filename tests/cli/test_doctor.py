@@ -152,6 +152,21 @@ def test_without_budgets_it_warns(run: Run) -> None:
     assert [line.split()[1] for line in lines if line.startswith("  WARN")] == ["mode", "in"]
 
 
+def test_a_ledger_that_a_container_takes_along_is_a_warning(run: Run, tmp_path: Path) -> None:
+    """In the words of a worker's log; a place that somebody chose is none."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "XDG_STATE_HOME": str(tmp_path)}
+    done = run(*DOCTOR, ADEN_LEDGER="", **pod)
+    assert done.returncode == 1, done.stdout
+    doubt = found(done)["ledger", "lasts"]
+    assert doubt["level"] == "warning"
+    assert f"{tmp_path}/aden/ledger.db is lost with this container" in doubt["said"]
+    assert "ADEN_LEDGER" in doubt["said"]
+
+    worker = run(sys.executable, "-c", "import aden; aden.instrument()", ADEN_LEDGER="", **pod)
+    assert f"aden: {doubt['said'].removeprefix('no: ')}" in worker.stderr.splitlines()
+    assert ("ledger", "lasts") not in found(run(*DOCTOR, **pod))
+
+
 def test_a_model_of_a_ladder_without_a_price_is_a_warning(run: Run, tmp_path: Path) -> None:
     """With the budget, the model and the way to a price; a price makes it well."""
     step = '[[budget.ladder]]\naction = "degrade"\nat = 80\nto = "house-model"\n'

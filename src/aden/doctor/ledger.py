@@ -15,7 +15,7 @@ _NOBODY = ("aden-doctor", Window("total"))
 
 
 def ledger(subject: Subject) -> Iterable[Finding]:
-    """Its name and reach, and the time of a look at the balances."""
+    """Its name and reach, whether it lasts, and the time of a look at the balances."""
     book, policy = subject.meter.ledger, subject.meter.policy()
     alone = book.reach == "process" and bool(policy.budgets)
     said = f"{book.url}, reaches the {book.reach}"
@@ -23,6 +23,8 @@ def ledger(subject: Subject) -> Iterable[Finding]:
         said += ": each process has the whole of every budget; name a shared one in ADEN_LEDGER"
     facts = {"url": book.url, "reach": book.reach}
     yield Finding("ledger", "place", said, "warning" if alone else "ok", facts)
+    if subject.ledger_doubt is not None:
+        yield Finding("ledger", "lasts", f"no: {subject.ledger_doubt}", "warning")
     asked = [(each.id, each.span) for each in policy.budgets[:50] if not each.scope]
     took = []
     for _ in range(ASKS):

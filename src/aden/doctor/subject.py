@@ -19,3 +19,5 @@ class Subject:
     providers: Providers
     control: ControlAgent | None = None
     """None: there is no Aden server."""
+    ledger_doubt: str | None = None
+    """Why what is booked will not last; None: nothing speaks against it."""

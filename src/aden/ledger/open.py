@@ -110,6 +110,21 @@ def default_ledger_url() -> str:
         raise ConfigurationError("ledger", None, allowed) from None
 
 
+def lost_with_container(url: str) -> str | None:
+    """Why what is booked at *url*, a place that nobody chose, will not last; None where it may.
+
+    A container's own file system ends with it, and is what a default place most likely stands on.
+    """
+    if url.startswith("memory:") or not _in_container():
+        return None
+    return f"the ledger {url} is lost with this container; name a lasting place in ADEN_LEDGER"
+
+
+def _in_container() -> bool:
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return any(Path(mark).exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ
+
+
 def state_directory() -> Path:
     """Where this user's programs keep what they have to remember.
 
