@@ -158,6 +158,53 @@ def test_moments_are_lengths_or_dates() -> None:
         moment("yesterday", "--since", NOON, UTC)
 
 
+@pytest.mark.parametrize("words", [["spend"], ["spend", "--live"], ["budgets"]])
+@pytest.mark.parametrize("variable", ["ADEN_LEDGER", "XDG_STATE_HOME"])
+def test_before_the_first_worker_it_is_said_that_nothing_is_booked_and_where_was_looked(
+    words: list[str],
+    variable: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """That is no error, and makes no file."""
+    place = f"sqlite://{tmp_path}/aden/ledger.db"
+    monkeypatch.delenv("ADEN_LEDGER", raising=False)
+    monkeypatch.setenv(variable, place if variable == "ADEN_LEDGER" else str(tmp_path))
+    assert main(words) == 0
+    told, complaint = capsys.readouterr()
+    assert f"Nothing has been booked yet: there is no ledger at {place} (" in told
+    assert "A worker with budgets, or with ADEN_LEDGER, makes it" in told
+    assert complaint == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_before_the_first_worker_programs_read_an_empty_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its usual shape; people are told beside it."""
+    monkeypatch.setenv("ADEN_LEDGER", f"sqlite://{tmp_path}/ledger.db")
+    for words in (["spend", "--json"], ["budgets", "--json"], ["spend", "--csv"]):
+        assert main(words) == 0
+        told, aside = capsys.readouterr()
+        assert "Nothing has been booked yet" in aside
+        if words[0] == "budgets":
+            assert json.loads(told) == []
+        elif words[1] == "--json":
+            assert json.loads(told)["total"]["cost_nano_usd"] == 0
+        else:
+            assert told.startswith("model,calls,")
+
+
+def test_a_ledger_without_a_call_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be another one than was meant."""
+    url = write_ledger(tmp_path / "ledger.db", [])
+    assert main(["spend", "--ledger", url, "--since", "7d"]) == 0
+    assert f"No call was booked in {url} since 7d\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

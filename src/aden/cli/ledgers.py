@@ -1,6 +1,7 @@
 """Which ledger a command looks at: the one that processes of this environment use."""
 
 import os
+import sys
 
 from aden.errors import ConfigurationError
 from aden.ledger import Ledger, default_ledger_url, open_ledger
@@ -14,11 +15,48 @@ def ledger_here(url: str | None) -> Ledger:
     Raises:
         ConfigurationError: There is none, or it lives in another process's memory.
     """
-    chosen = url or Settings.from_env(os.environ).ledger or default_ledger_url()
-    if chosen.startswith("memory:"):
-        allowed = "a ledger that processes share: sqlite:///absolute/path or redis://…"
-        raise ConfigurationError("ledger", chosen, allowed)
-    if chosen.startswith("sqlite:///") and not sqlite_path(chosen).exists():
+    place, _ = _place(url)
+    if not _is_made(place):
         allowed = "a ledger that exists; name it with --ledger or ADEN_LEDGER"
-        raise ConfigurationError("ledger", chosen, allowed)
-    return open_ledger(chosen)
+        raise ConfigurationError("ledger", place, allowed)
+    return open_ledger(place)
+
+
+def ledger_to_read(url: str | None) -> tuple[Ledger, str | None]:
+    """As `ledger_here`; before the first worker has made it, an empty one and what to say of it.
+
+    Raises:
+        ConfigurationError: It lives in another process's memory, or *url* is named and not there.
+    """
+    place, named_by = _place(url)
+    if url is not None or _is_made(place):
+        return ledger_here(url), None
+    return open_ledger("memory:"), (
+        f"Nothing has been booked yet: there is no ledger at {place} ({named_by}).\n"
+        "A worker with budgets, or with ADEN_LEDGER, makes it when it starts; its first call is "
+        "the first line.\nWhere the workers of this environment book: aden doctor"
+    )
+
+
+def say(said: str, *, aside: bool) -> None:
+    """Print what is said for people; *aside*: standard output is for a program."""
+    print(said, file=sys.stderr if aside else sys.stdout)
+
+
+def _place(url: str | None) -> tuple[str, str]:
+    """The ledger's URL, and who names it."""
+    if url is not None:
+        place, named_by = url, "--ledger"
+    elif (named := Settings.from_env(os.environ).ledger) is not None:
+        place, named_by = named, "ADEN_LEDGER"
+    else:
+        place = default_ledger_url()
+        named_by = "this user's own; ADEN_LEDGER or --ledger names another"
+    if place.startswith("memory:"):
+        allowed = "a ledger that processes share: sqlite:///absolute/path or redis://…"
+        raise ConfigurationError("ledger", place, allowed)
+    return place, named_by
+
+
+def _is_made(place: str) -> bool:
+    return not place.startswith("sqlite:///") or sqlite_path(place).exists()

@@ -5,7 +5,7 @@ import argparse
 from aden.cli.budgets import shapes
 from aden.cli.budgets.orders import VERBS, order_of
 from aden.cli.budgets.state import notes_of, standings
-from aden.cli.ledgers import ledger_here
+from aden.cli.ledgers import ledger_here, ledger_to_read, say
 from aden.ledger import Ledger
 
 
@@ -59,10 +59,16 @@ def run_budgets(chosen: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: The budget, an amount or the ledger is wrong.
     """
-    ledger = ledger_here(chosen.ledger)
+    nothing = None
+    if chosen.verb in VERBS:
+        ledger = ledger_here(chosen.ledger)
+    else:
+        ledger, nothing = ledger_to_read(chosen.ledger)
     try:
         if chosen.verb in VERBS:
             return _carry_out(ledger, chosen)
+        if nothing is not None:
+            say(nothing, aside=chosen.json)
         print(_shown(ledger, chosen))
         return 0
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from aden.budgets.note import Note
 from aden.cli.budgets.state import notes_of
-from aden.cli.ledgers import ledger_here
+from aden.cli.ledgers import ledger_to_read, say
 from aden.cli.period import moment, zone_of
 from aden.cli.spend.live import live
 from aden.cli.spend.report import DIMENSIONS, reads_from, report
@@ -16,13 +16,15 @@ from aden.cli.spend.shapes import as_json, table, write_csv, write_focus
 from aden.errors import ConfigurationError
 from aden.ledger import Ledger
 
+NOW = "0m"
+
 
 def add_spend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command's arguments."""
     spend = commands.add_parser("spend", help="what was spent, by model, day, customer …")
     spend.add_argument("--by", choices=tuple(DIMENSIONS), default="model", help="default: model")
     spend.add_argument("--since", default="30d", help="24h, 7d, 2026-11-01 (default 30d)")
-    spend.add_argument("--until", default="0m", help="default: now")
+    spend.add_argument("--until", default=NOW, help="default: now")
     spend.add_argument("--timezone", default="UTC", help="of days and months (default UTC)")
     spend.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
     shape = spend.add_mutually_exclusive_group()
@@ -35,7 +37,7 @@ def add_spend(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def run_spend(chosen: argparse.Namespace) -> int:
-    """Carry the command out.
+    """Carry the command out; before the first call it says so.
 
     Raises:
         ConfigurationError: A moment, a time zone or the ledger is wrong.
@@ -45,8 +47,13 @@ def run_spend(chosen: argparse.Namespace) -> int:
     until = moment(chosen.until, "--until", now, zone)
     if since >= until:
         raise ConfigurationError("--since", chosen.since, f"a moment before --until {chosen.until}")
-    ledger = ledger_here(chosen.ledger)
+    ledger, nothing = ledger_to_read(chosen.ledger)
+    for_program = chosen.focus or chosen.csv or chosen.json
     try:
+        if nothing is not None:
+            say(nothing, aside=for_program)
+            if not for_program:
+                return 0
         if chosen.live:
             with contextlib.suppress(KeyboardInterrupt):
                 live(ledger)
@@ -61,6 +68,9 @@ def run_spend(chosen: argparse.Namespace) -> int:
         unconfirmed = _unconfirmed(ledger)
     finally:
         ledger.close()
+    if nothing is None and not made.total.calls:
+        said = f"No call was booked in {ledger.url} since {chosen.since}"
+        say(said + ("" if chosen.until == NOW else f" until {chosen.until}"), aside=for_program)
     if chosen.csv:
         write_csv(made, sys.stdout)
     else:
