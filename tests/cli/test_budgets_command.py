@@ -300,6 +300,8 @@ def test_what_is_older_than_an_hour_is_let_go(ledger: SqliteLedger) -> None:
     for ago_s in (4_000, 1_800, 30):
         record = a_call(now - ago_s, usd=1)
         ledger.settle(Settlement(record.id, record=record))
+    refused = a_call(now - 20, refused=True)
+    ledger.settle(Settlement(refused.id, record=refused))
     hour = LastHour(ledger)
     assert hour.look(now) == (2, {"gpt-4o": 2 * NANO})
     assert hour.look(now + 1_900) == (1, {"gpt-4o": NANO})

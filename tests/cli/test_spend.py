@@ -84,10 +84,11 @@ def test_groups_add_up_to_the_total_in_each_dimension(
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """A ledger with three calls of today."""
+    """A ledger with two calls of today, one that was refused, and an old one."""
     now = time.time() - 5
     records = [
         a_call(now, "gpt-4o", 0.5, customer="acme"),
+        a_call(now, "gpt-4o", refused=True, customer="acme"),
         a_call(now, "gpt-4o-mini", 0.25, customer="=cmd()"),
         a_call(now - 40 * 86_400, "gpt-4o", 9.0),
     ]
@@ -98,8 +99,9 @@ def test_the_table_is_what_a_person_asks_for(url: str, capsys: pytest.CaptureFix
     """Thirty days by model, without being told."""
     assert main(["spend", "--ledger", url]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["gpt-4o", "1", "0", "100", "10", "$0.500000"] in lines
-    assert ["total", "2", "0", "200", "20", "$0.750000"] in lines
+    assert lines[0][:3] == ["model", "calls", "refused"]
+    assert ["gpt-4o", "1", "1", "100", "10", "$0.500000"] in lines
+    assert ["total", "2", "1", "200", "20", "$0.750000"] in lines
     assert ["last", "hour", "$0.750000"] in lines
 
 
@@ -112,7 +114,9 @@ def test_json_is_exact(url: str, capsys: pytest.CaptureFixture[str]) -> None:
         "acme": NANO // 2,
         "=cmd()": NANO // 4,
     }
-    assert document["total"]["cost_usd"] == 9.75
+    total = document["total"]
+    assert total["cost_usd"] == 9.75
+    assert (total["calls"], total["sent"], total["refused"]) == (4, 3, 1)
 
 
 def test_csv_is_harmless_to_spreadsheets(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +127,8 @@ def test_csv_is_harmless_to_spreadsheets(url: str, capsys: pytest.CaptureFixture
         "acme": "0.500000000",
         "'=cmd()": "0.250000000",
     }
+    acme = next(row for row in rows if row["customer"] == "acme")
+    assert (acme["calls"], acme["sent"], acme["refused"]) == ("2", "1", "1")
     assert harmless("-") == "-"
 
 

@@ -123,7 +123,7 @@ def test_a_call_has_its_cents_the_caller_hears_the_end_and_the_log_the_bill(tmp_
         records = home.journal()
         for job in ("AJ_one", "AJ_two"):
             mine = [each for each in records if each.attribution.session_id == job]
-            cost, calls = sum(each.cost for each in mine), sum(each.repeats for each in mine)
+            cost, calls = sum(each.cost for each in mine), sum(bool(each.attempts) for each in mine)
             (line,) = re.findall(f"aden: session {job}: (.*)", worker.output)
             assert f"{format_usd(cost)} for {calls} calls in" in line
             assert "1 refused" in line

@@ -10,6 +10,7 @@ class Sums:
     """What some calls came to."""
 
     calls: int = 0
+    """All, also those that were refused."""
     refused: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -21,16 +22,15 @@ class Sums:
     unpriced: int = 0
     """The part of `cost` that was priced at a provider's dearest rates, as no price was known."""
 
-    @property
-    def sent(self) -> int:
-        """Calls that were not refused."""
-        return self.calls - self.refused
+    sent: int = 0
+    """Calls of which something was sent to a provider."""
 
     def add(self, record: CallRecord) -> None:
         """Count a call."""
         usage = record.usage
         self.calls += record.repeats
         self.refused += record.repeats if record.decision.action == "block" else 0
+        self.sent += record.repeats if record.attempts else 0
         self.input_tokens += usage.input_tokens or 0
         self.cached_tokens += usage.cached_tokens or 0
         self.output_tokens += usage.output_tokens or 0

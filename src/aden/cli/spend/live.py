@@ -80,7 +80,7 @@ class LastHour:
         self._read_to = 0.0
 
     def look(self, now: float) -> tuple[int, Counter[str]]:
-        """How many calls there were, and the nano-dollars of each model."""
+        """How many calls were sent, and the nano-dollars of each model."""
         first = now - HOUR_S
         read = set()
         for record in self._ledger.journal(max(first, self._read_to) - OVERLAP_S):
@@ -88,7 +88,7 @@ class LastHour:
             if record.id in self._counted or record.at < first:
                 continue
             minute = int(record.at // 60)
-            self._calls[minute] += record.repeats
+            self._calls[minute] += record.repeats if record.attempts else 0
             self._costs.setdefault(minute, Counter())[record.model] += record.cost
         self._counted, self._read_to = read, now
         for minute in [each for each in self._costs if (each + 1) * 60 <= first]:

@@ -22,6 +22,7 @@ COLUMNS = (
     "cost_usd",
     "estimated_usd",
     "unpriced_usd",
+    "sent",
 )
 
 
@@ -48,7 +49,7 @@ def table(made: Report, unconfirmed: int | None) -> str:
 def _line(key: str, sums: Sums) -> str:
     shown = key if len(key) <= 31 else key[:30] + "…"
     return (
-        f"{shown:<32}{sums.calls:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
+        f"{shown:<32}{sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
         f"{sums.output_tokens:>12,}{format_usd(sums.cost):>15}"
     )
 
@@ -77,6 +78,7 @@ def as_json(made: Report, unconfirmed: int | None) -> str:
 def _values(sums: Sums) -> dict[str, object]:
     return {
         "calls": sums.calls,
+        "sent": sums.sent,
         "refused": sums.refused,
         "input_tokens": sums.input_tokens,
         "cached_tokens": sums.cached_tokens,
@@ -168,7 +170,7 @@ def _charge(
         "BillingPeriodEnd": _zulu((month + timedelta(days=32)).replace(day=1)),
         "ChargeCategory": "Usage",
         "ChargeClass": "",
-        "ChargeDescription": f"{sums.calls} calls of {model}",
+        "ChargeDescription": f"{sums.sent} calls of {model}",
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": _zulu(start),
         "ChargePeriodEnd": _zulu(start + timedelta(days=1)),
