@@ -7,9 +7,9 @@ import pytest
 
 from aden import Attribution, CallRecord, create_console_emitter
 from aden.core.decision import Decision
+from aden.core.line import pretty_line
 from aden.core.money import NanoUSD
 from aden.core.usage import Usage
-from aden.emitters import pretty_line
 
 RECORD = CallRecord(
     id="op",

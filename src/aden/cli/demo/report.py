@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aden.budgets.policy_file import load_policy
+from aden.core.line import decision_words
 from aden.core.money import format_usd
 from aden.core.record import CallRecord
-from aden.emitters import decision_words
 from aden.ledger import Ledger
 from aden.testing import Bill, BillItem
 
