@@ -96,7 +96,12 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('[[budget]]\nid = "b"\nlimit_usd = 1e300', "1e300"),
         ('[[budget]]\nid = "b"\nlimit_usd = -0.5', "-0.5"),
         ('[[budget]]\nid = "b"\nlimit_usd = inf', "inf"),
-        ('[[rule]]\naction = "blok"', "block"),
+        ('[[rule]]\naction = "blok"', "did you mean block?"),
+        ('[[rule]]\naction = "cancel"', "did you mean block?"),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "cancel", at = 100}]',
+            "at 100 per cent it cancels",
+        ),
         ('[[rule]]\naction = "block"\nat = 5', "rule 1: key"),
         ('[[rule]]\naction = "throttle"\ndelay_ms = 70_000', "rule 1: Throttle.delay_ms"),
         ('[[rule]]\naction = "alert"\nat = 0.8\nscope = {}', "rule 1: Alert.at=0.8"),

@@ -105,6 +105,19 @@ def test_the_table_is_what_a_person_asks_for(url: str, capsys: pytest.CaptureFix
     assert ["last", "hour", "$0.750000"] in lines
 
 
+def test_people_read_cancel_and_programs_the_value_of_the_attribute(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words of the guide, and those of telemetry."""
+    assert main(["spend", "--ledger", url, "--by", "decision"]) == 0
+    words = {line.partition(" ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert {"proceed", "cancel"} <= words
+    assert not words & {"allow", "block"}
+    assert main(["spend", "--ledger", url, "--by", "decision", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert {group["decision"] for group in groups} == {"allow", "block"}
+
+
 def test_json_is_exact(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Nano-dollars beside dollars."""
     assert main(["spend", "--ledger", url, "--json", "--by", "customer", "--since", "90d"]) == 0

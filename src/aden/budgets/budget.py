@@ -29,7 +29,7 @@ class Budget:
 
     Attributes:
         id: Names the budget in the ledger, on spans and in errors.
-        limit_usd: US dollars; a decimal string is exact; 0 blocks everything that costs.
+        limit_usd: US dollars; a decimal string is exact; 0 cancels everything that costs.
         limit: Instead of *limit_usd*, a limit in another unit: ``tokens(n)``, ``requests(n)``,
             ``seconds(n)`` of speech.
         window: ``total | month | week | day | hour``, calendar periods in *timezone*;

@@ -170,7 +170,10 @@ def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
 def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
     if not isinstance(entry, dict):
         raise ConfigurationError(name, entry, "a table with action = " + " | ".join(kinds))
-    one_of(f"{name}: action", action := entry.get("action"), tuple(kinds))
+    if (action := entry.get("action")) == "cancel":  # the word for it everywhere else
+        meant = "; did you mean block?" if "block" in kinds else "; at 100 per cent it cancels"
+        raise ConfigurationError(f"{name}: action", action, " | ".join(kinds) + meant)
+    one_of(f"{name}: action", action, tuple(kinds))
     step, keys = kinds[str(action)]
     _known_keys(name, entry, ("action", *keys))
     try:

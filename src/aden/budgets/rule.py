@@ -14,7 +14,7 @@ from aden.errors import ConfigurationError
 class Block:
     """Refuse the request; the caller reads *message*."""
 
-    message: str = "blocked by policy"
+    message: str = "cancelled by policy"
 
     def __post_init__(self) -> None:
         if not isinstance(self.message, str) or not self.message:

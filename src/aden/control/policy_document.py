@@ -189,7 +189,7 @@ def _throttle(entry: Entry) -> Budget | Rule:
 
 def _block(entry: Entry) -> Rule:
     scope = _rule_scope(entry, entry.text("model_pattern"))
-    return Rule(Block(entry.text("reason") or "blocked by policy"), scope)
+    return Rule(Block(entry.text("reason") or "cancelled by policy"), scope)
 
 
 def _degradation(entry: Entry) -> Rule:

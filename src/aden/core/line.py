@@ -55,10 +55,15 @@ def _seconds(ms: int | None) -> float | None:
     return None if ms is None else ms / 1000
 
 
+def action_word(action: str) -> str:
+    """What people read for an action: the word of `BeforeRequestResult` that asks for it."""
+    return {"allow": "proceed", "block": "cancel"}.get(action, action)
+
+
 def decision_words(decision: Decision, *, delays: bool = True) -> str:
     """What was decided and by whom, in the words of the guide; *delays*: with milliseconds."""
     delay = f" {decision.delay_ms} ms" if delays else ""
-    said = {"allow": "proceed", "block": "cancel"}.get(decision.action, decision.action)
+    said = action_word(decision.action)
     if decision.source is None:
         return said
     if said == "throttle":

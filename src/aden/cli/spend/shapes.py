@@ -9,6 +9,7 @@ from typing import TextIO
 from zoneinfo import ZoneInfo
 
 from aden.cli.spend.report import Report, day_of
+from aden.core.line import action_word
 from aden.core.money import NANO, format_usd, to_usd
 from aden.core.record import CallRecord
 from aden.core.sums import Sums
@@ -30,7 +31,8 @@ def table(made: Report, unconfirmed: int | None) -> str:
     """For people. *unconfirmed*: nano-dollars booked for processes that died, None: not known."""
     head = f"{made.by:<32}{'calls':>8}{'refused':>9}{'input':>13}{'output':>12}{'cost':>15}"
     lines = [head, "-" * len(head)]
-    lines += [_line(key, sums) for key, sums in made.rows()]
+    word = action_word if made.by == "decision" else str
+    lines += [_line(word(key), sums) for key, sums in made.rows()]
     lines += ["-" * len(head), _line("total", made.total), ""]
     lines.append(f"estimated    {_share(made.total.estimated, made.total.cost)}")
     if made.total.unpriced:
