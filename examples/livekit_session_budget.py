@@ -1,6 +1,7 @@
 """50 cents a call: the caller hears when they are used up, and the log says what the call cost.
 
 Run it as any LiveKit agent: python livekit_session_budget.py dev
+In a terminal, without a LiveKit server: python livekit_session_budget.py console --text
 """
 
 import os
