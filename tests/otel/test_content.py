@@ -1,5 +1,8 @@
 """Law 11: what people said stays here, unless OpenTelemetry is told to capture it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -101,3 +104,17 @@ def test_content_is_captured_on_spans_where_opentelemetry_is_told_so(
     else:
         monkeypatch.setenv(CAPTURE, value)
     assert captured_on_spans() is captured
+
+
+def test_a_value_that_captures_nothing_is_pointed_out_once() -> None:
+    """The process has exporters that keep content private, and calls that have some."""
+    wrong = {CAPTURE: "true", "OTEL_TRACES_EXPORTER": "aden_console"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import aden; aden.instrument(ledger='memory:')"],
+        env={**os.environ, **wrong},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr.count(f"aden: {CAPTURE}='true' is none of NO_CONTENT, SPAN_ONLY") == 1

@@ -79,16 +79,20 @@ class Prepared:
         return {**shown, names.CONTENT_TRUNCATED: True} if self.cut else shown
 
 
-def read_mode(environment: Mapping[str, str]) -> Mode:
-    """Where content is to be captured; a value that is none of `MODES` means nowhere."""
+def read_mode(environment: Mapping[str, str], *, says: bool = False) -> Mode:
+    """Where content is to be captured; a value that is none of `MODES` means nowhere.
+
+    *says*: point such a value out. Two parts of a process read it, and one of them says so.
+    """
     value = environment.get(CAPTURE, "").strip()
     if not value:
         return "NO_CONTENT"
     if value.upper() in MODES:
         return cast("Mode", value.upper())
-    logger.warning(
-        "aden: %s=%r is none of %s; no content is captured", CAPTURE, value, ", ".join(MODES)
-    )
+    if says:
+        logger.warning(
+            "aden: %s=%r is none of %s; no content is captured", CAPTURE, value, ", ".join(MODES)
+        )
     return "NO_CONTENT"
 
 
@@ -188,7 +192,7 @@ def make_capture(
         options: What is done to content.
         scope: Name, version and schema URL of what emits.
     """
-    mode = read_mode(os.environ)
+    mode = read_mode(os.environ, says=True)
     if hook is None and os.environ.get(COMPLETION_HOOK):
         from opentelemetry.util.genai.completion_hook import (
             _NoOpCompletionHook,
