@@ -229,12 +229,17 @@ class Books:
         """Change what a window holds; this counts as its use."""
         if not (held or settled or unconfirmed):
             return
-        key = (charge.budget, charge.window_id)
-        old = self.balances_.get(key) or Balance(*key, None)
+        budget, window_id = key = (charge.budget, charge.window_id)
+        old = self.balances_.get(key) or Balance(budget, window_id, None)
         self.balances_[key] = Balance(
-            *key, None, old.settled + settled, old.unconfirmed + unconfirmed, old.held + held
+            budget,
+            window_id,
+            None,
+            old.settled + settled,
+            old.unconfirmed + unconfirmed,
+            old.held + held,
         )
-        self._keep(key, forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0))
+        self._keep(key, forget_at(window_id, now, unconfirmed=unconfirmed > 0))
 
     def _keep(self, key: Key, until: float | None) -> None:
         if until is not None and until > self._ages.get(key, 0.0):

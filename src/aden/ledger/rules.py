@@ -61,12 +61,14 @@ def _obstacle(lines: tuple[Line, ...], balances: Mapping[str, Balance]) -> Verdi
 
 
 def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
-    spent = balance.spent
+    spent = balance.settled + balance.unconfirmed
     if line.below is not None:
         below = step_below(line, balance)
         if below is not None and spent >= below:
             return False
-    return spent + (0 if refunded else balance.held) + line.amount <= ceiling(line, balance)
+    as_usual = balance.raised is None and not line.soft
+    most = line.limit if as_usual else ceiling(line, balance)
+    return spent + (0 if refunded else balance.held) + line.amount <= most
 
 
 def ceiling(line: Line, balance: Balance) -> int:
