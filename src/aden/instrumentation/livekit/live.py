@@ -11,6 +11,7 @@ from typing import Any
 
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.listening import listen
 from aden.instrumentation.livekit.plugin import address_of
 from aden.instrumentation.livekit.realtime_refusal import refusal_class
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
@@ -52,12 +53,12 @@ class Live:
     def begin(self) -> None:
         """Listen, and stand in front of its start."""
         session = self._session
-        for event, hears in (
-            ("openai_client_event_queued", self._sent),
-            ("openai_server_event_received", self._received),
-            ("session_reconnected", self._reconnected),
-        ):
-            session.on(event, self._safely(hears))
+        hears = {
+            "openai_client_event_queued": self._sent,
+            "openai_server_event_received": self._received,
+            "session_reconnected": self._reconnected,
+        }
+        listen(self._meter, session, hears, "a live session")
         session._update_session = partial(self._start, session._update_session)
         session.aclose = partial(self._aclose, session.aclose)
         session._aden_live = self
@@ -73,17 +74,6 @@ class Live:
             )
             self._known = known
         return known
-
-    def _safely(self, hears: Callable[[Any], None]) -> Callable[[Any], None]:
-        def heard(event: Any) -> None:
-            if active_meter() is None:
-                return
-            try:
-                hears(event)
-            except Exception:
-                self._meter.cannot("reader", "a live event could not be read", trace=True)
-
-        return heard
 
     async def _start(
         self, start: Callable[..., Awaitable[None]], *args: Any, **kwargs: Any

@@ -17,6 +17,7 @@ from aden.core.usage import Usage, milliseconds
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit import realtime_metrics
+from aden.instrumentation.livekit.listening import listen
 from aden.instrumentation.livekit.live import is_metered
 from aden.instrumentation.livekit.plugin import address_of, provider_name, shows_wire
 from aden.instrumentation.livekit.realtime_ahead import LIKELY_SPEECH_TOKENS, Ahead
@@ -84,17 +85,17 @@ class Talk:
     def begin(self) -> None:
         """Listen, and stand in front of what asks for a reply."""
         session = self._session
-        for event, hears in (
-            ("openai_client_event_queued", self._sent),
-            ("openai_server_event_received", self._received),
-            ("generation_created", self._generated),
-            ("metrics_collected", self._told),
-            ("input_speech_started", self._speech_started),
-            ("input_speech_stopped", self._speech_stopped),
-            ("session_reconnected", self._reconnected),
-            ("error", self._failed),
-        ):
-            session.on(event, self._safely(hears))
+        hears = {
+            "openai_client_event_queued": self._sent,
+            "openai_server_event_received": self._received,
+            "generation_created": self._generated,
+            "metrics_collected": self._told,
+            "input_speech_started": self._speech_started,
+            "input_speech_stopped": self._speech_stopped,
+            "session_reconnected": self._reconnected,
+            "error": self._failed,
+        }
+        listen(self._meter, session, hears, "a realtime session")
         session.generate_reply = partial(self._reply, session.generate_reply)
         session.say = partial(self._say, session.say)
         session.interrupt = partial(self._interrupt, session.interrupt)
@@ -105,17 +106,6 @@ class Talk:
         socket = SocketMeter(self._meter, self._model, str(self._model.model or ""))
         socket.begin, socket.ahead = self._call, self._begun
         return socket
-
-    def _safely(self, hears: Callable[[Any], None]) -> Callable[[Any], None]:
-        def heard(event: Any) -> None:
-            if active_meter() is None:
-                return
-            try:
-                hears(event)
-            except Exception:
-                self._meter.cannot("reader", "a realtime event could not be read", trace=True)
-
-        return heard
 
     def _call(self, request: Request, asked: Mapping[str, Any]) -> Call:
         host, port = address_of(self._model)

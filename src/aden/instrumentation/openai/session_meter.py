@@ -1,6 +1,5 @@
 """What is metered on a WebSocket that is one session, billed by the time that it runs."""
 
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from aden.instrumentation.openai.parameters import failure, get
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.session_backends import ASKING, Backends
 from aden.instrumentation.openai.sessions import Kind
+from aden.instrumentation.openai.socket_message import event_of
 from aden.instrumentation.streams import StreamMeter
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
@@ -129,12 +129,7 @@ class SessionMeter:
 
     def incoming(self, message: bytes | str) -> None:
         """The caller receives a message. Never raises."""
-        try:
-            event = json.loads(message)
-        except (ValueError, RecursionError):
-            self.meter.cannot("reader", "a WebSocket message could not be read", trace=True)
-            return
-        if isinstance(event, dict):
+        if (event := event_of(self.meter, message)) is not None:
             self.hear(event)
 
     def hear(self, event: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What is metered on one WebSocket: each response that is asked for, or begun by the server."""
 
 import contextlib
-import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.open_response import OpenResponse
 from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.refusal import refusal_class
+from aden.instrumentation.openai.socket_message import event_of
 from aden.instrumentation.streams import StreamMeter
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
@@ -177,12 +177,7 @@ class SocketMeter:
 
     def incoming(self, message: bytes | str) -> None:
         """The caller receives a message. Never raises."""
-        try:
-            event = json.loads(message)
-        except (ValueError, RecursionError):
-            self.meter.cannot("reader", "a WebSocket message could not be read", trace=True)
-            return
-        if isinstance(event, dict):
+        if (event := event_of(self.meter, message)) is not None:
             self.hear(event)
 
     def hear(self, event: dict[str, Any]) -> None:
