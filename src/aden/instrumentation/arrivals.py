@@ -132,10 +132,26 @@ class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]
             self._self_arrivals.saw(data)
             yield data
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for data in self.__wrapped__:
-            self._self_arrivals.saw(data)
-            yield data
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _CountedPieces(self.__wrapped__.__aiter__(), self._self_arrivals)
+
+
+class _CountedPieces:
+    """No generator: one more to be finalized by the event loop may be met while it runs."""
+
+    __slots__ = ("_arrivals", "_pieces")
+
+    def __init__(self, pieces: AsyncIterator[bytes], arrivals: Arrivals) -> None:
+        self._pieces = pieces
+        self._arrivals = arrivals
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._pieces.__anext__()
+        self._arrivals.saw(data)
+        return data
 
 
 def _protocol_under(stream: Any) -> Any:
