@@ -48,19 +48,26 @@ def choose(ask: Ask, balances: Mapping[str, Balance]) -> Verdict:
 
 def _obstacle(lines: tuple[Line, ...], balances: Mapping[str, Balance]) -> Verdict | None:
     """Why an option does not fit, and the budget in the way; None where it fits."""
-    # What costs nothing fits an exhausted budget; what is only observed fits anything.
-    costly = [line for line in lines if line.amount and line.enforce]
-    for line in costly:
+    blocking = [
+        line
+        for line in lines
+        # What costs nothing fits an exhausted budget; what is only observed fits anything.
+        if line.amount and line.enforce and not _fits(line, balances[line.budget], refunded=False)
+    ]
+    if not blocking:
+        return None
+    for line in blocking:
         if balances[line.budget].frozen:
             return Verdict(None, "policy", line.budget)
-    blocking = [line for line in costly if not _fits(line, balances[line.budget], refunded=False)]
     hard = [line for line in blocking if not _fits(line, balances[line.budget], refunded=True)]
     if hard:
         return Verdict(None, "exhausted", hard[0].budget)
-    return Verdict(None, "busy", blocking[0].budget) if blocking else None
+    return Verdict(None, "busy", blocking[0].budget)
 
 
 def _fits(line: Line, balance: Balance, *, refunded: bool) -> bool:
+    if balance.frozen:
+        return False
     spent = balance.settled + balance.unconfirmed
     if line.below is not None:
         below = step_below(line, balance)

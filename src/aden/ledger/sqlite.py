@@ -35,7 +35,8 @@ from aden.ledger.protocol import (
 )
 from aden.ledger.rules import percentile_of
 from aden.ledger.sqlite_file import is_busy
-from aden.ledger.sqlite_store import RETRY_S, Store, Work
+from aden.ledger.sqlite_store import RETRY_S, Store
+from aden.ledger.sqlite_transaction import Work
 
 T = TypeVar("T")
 
@@ -71,15 +72,15 @@ class SqliteLedger:
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
-        return self._now(partial(verbs.reserve, ask=ask))
+        return self._now(partial(verbs.reserve, ask=ask), ahead=True)
 
     async def areserve(self, ask: Ask) -> Grant | Refusal:
         """`reserve`; a busy file is left to a thread. Cancelled, it holds nothing."""
         work = partial(verbs.reserve, ask=ask)
-        patience = _Patience(self._store, self.url)
         try:
-            return self._store.transact(work, inline=True)
+            return self._store.transact(work, inline=True, ahead=True)
         except (sqlite3.Error, OverflowError) as error:
+            patience = _Patience(self._store, self.url)
             patience.bear(error)
         answer = self._thread().submit(self._now, work, patience=patience)
         try:
@@ -200,14 +201,20 @@ class SqliteLedger:
         self._waiting = None
         self._store.close()
 
-    def _now(self, work: Work[T], *, reads: bool = False, patience: "_Patience | None" = None) -> T:
+    def _now(
+        self,
+        work: Work[T],
+        *,
+        reads: bool = False,
+        ahead: bool = False,
+        patience: "_Patience | None" = None,
+    ) -> T:
         """Run *work* here, asking a busy file again up to the deadline."""
-        if patience is None:
-            patience = _Patience(self._store, self.url)
         while True:
             try:
-                return self._store.transact(work, reads=reads)
+                return self._store.transact(work, reads=reads, ahead=ahead)
             except (sqlite3.Error, OverflowError) as error:
+                patience = patience or _Patience(self._store, self.url)
                 patience.bear(error)
             reads = False  # it wanted to write after all
             time.sleep(RETRY_S)

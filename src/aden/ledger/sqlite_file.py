@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 SCHEMA_VERSION = 2
 OLDEST_READER = 1
@@ -21,14 +21,34 @@ _creating = threading.Lock()
 
 
 class Connection(sqlite3.Connection):
+    """A connection, and what it need not write again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ages: dict[tuple[str, str], float] = {}
+        """When windows may be forgotten, as it has noted in the file."""
+
+
+class Lenient:
     """A connection that takes any text: labels come from users, lone surrogates included."""
 
-    def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]  # typeshed's parameter type is private
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.ages = connection.ages
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """`sqlite3.Connection.execute`."""
-        try:
-            return super().execute(sql, parameters)  # type: ignore[arg-type]  # as above
-        except UnicodeEncodeError:
-            return super().execute(sql, [_encodable(value) for value in parameters])
+        return self._connection.execute(sql, [_encodable(value) for value in parameters])
+
+    def executemany(self, sql: str, rows: Iterable[Iterable[Any]]) -> sqlite3.Cursor:
+        """`sqlite3.Connection.executemany`."""
+        encodable = [[_encodable(value) for value in row] for row in rows]
+        return self._connection.executemany(sql, encodable)
+
+
+def lenient(connection: Connection) -> Connection:
+    """*connection* as one that takes any text; the verbs use no more of it than there is."""
+    return cast("Connection", Lenient(connection))
 
 
 def _encodable(value: object) -> Any:
@@ -55,6 +75,7 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
         _make_schema(connection)
+        connection.execute("PRAGMA busy_timeout = 0")  # `sqlite_transaction` waits
     except BaseException:
         connection.close()
         raise

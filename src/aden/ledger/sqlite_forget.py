@@ -3,16 +3,15 @@
 A night's worth of them must not stall one call, and none is left over where as many come as go.
 """
 
-import sqlite3
-
 from aden.ledger.journal import Keep
 from aden.ledger.rules import forget_at
+from aden.ledger.sqlite_file import Connection
 
 PRUNE = 50
 """How many rows of a kind one transaction deletes."""
 
 
-def forget(db: sqlite3.Connection, now: float, keep: Keep) -> None:
+def forget(db: Connection, now: float, keep: Keep) -> None:
     """Let go of what is old."""
     # One look, since nearly always there is nothing.
     windows, alerts, first, last, oldest = db.execute(
@@ -42,7 +41,7 @@ def forget(db: sqlite3.Connection, now: float, keep: Keep) -> None:
         )
 
 
-def _forget_windows(db: sqlite3.Connection, now: float) -> None:
+def _forget_windows(db: Connection, now: float) -> None:
     late = db.execute(
         "SELECT budget, window_id, ifnull(held, 0) FROM balance_age LEFT JOIN balance"
         " USING (budget, window_id) WHERE until < ? LIMIT ?",

@@ -1,6 +1,5 @@
 """Alerts and operators' orders inside one SQLite transaction; what they mean, `memory_*` says."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from aden.ledger.memory_orders import reset_windows
@@ -18,11 +17,13 @@ from aden.ledger.operator import (
 )
 from aden.ledger.protocol import AlertClaim, Balance
 from aden.ledger.rules import alert_id, alert_key, forget_at
-from aden.ledger.sqlite_verbs import add, drop, expire, holds_of, settled, state_of
+from aden.ledger.sqlite_file import Connection
+from aden.ledger.sqlite_verbs import drop, expire, holds_of, settled, state_of
+from aden.ledger.sqlite_windows import add
 
 
 def claim_alert(
-    db: sqlite3.Connection,
+    db: Connection,
     now: float,
     *,
     balance: Balance,
@@ -53,7 +54,7 @@ def claim_alert(
     return AlertClaim(budget, window_id, threshold, name)
 
 
-def acknowledge_alert(db: sqlite3.Connection, now: float, *, claim: AlertClaim) -> None:
+def acknowledge_alert(db: Connection, now: float, *, claim: AlertClaim) -> None:
     """It was raised; a rolling window may raise it again after its own length."""
     series, again_s = alert_key(claim.window_id)
     until = None if again_s is None else now + again_s
@@ -65,7 +66,7 @@ def acknowledge_alert(db: sqlite3.Connection, now: float, *, claim: AlertClaim) 
     )
 
 
-def carry_out(db: sqlite3.Connection, now: float, *, order: Order) -> bool:
+def carry_out(db: Connection, now: float, *, order: Order) -> bool:
     """Carry out an order and note it; False where there is nothing to confirm."""
     expire(db, now)
     if isinstance(order, Confirm):
@@ -87,7 +88,7 @@ def carry_out(db: sqlite3.Connection, now: float, *, order: Order) -> bool:
     return True
 
 
-def accounts(db: sqlite3.Connection, now: float) -> tuple[Account, ...]:
+def accounts(db: Connection, now: float) -> tuple[Account, ...]:
     """Every budget that something was booked or ordered for."""
     expire(db, now)
     rows = db.execute("SELECT budget, window_id, settled, unconfirmed, held FROM balance")
@@ -96,7 +97,7 @@ def accounts(db: sqlite3.Connection, now: float) -> tuple[Account, ...]:
     return accounts_of(rows, marks, now)
 
 
-def holds(db: sqlite3.Connection, now: float) -> tuple[Held, ...]:
+def holds(db: Connection, now: float) -> tuple[Held, ...]:
     """The open and the unconfirmed operations."""
     expire(db, now)
     rows = db.execute(
@@ -111,7 +112,7 @@ def holds(db: sqlite3.Connection, now: float) -> tuple[Held, ...]:
     return tuple(found)
 
 
-def open_holds(db: sqlite3.Connection, now: float) -> int:
+def open_holds(db: Connection, now: float) -> int:
     """How many operations hold something now."""
     (count,) = db.execute(
         "SELECT COUNT(*) FROM operation WHERE state = 'open' AND lease_until >= ?", (now,)
@@ -119,7 +120,7 @@ def open_holds(db: sqlite3.Connection, now: float) -> int:
     return int(count)
 
 
-def audit(db: sqlite3.Connection, now: float) -> list[AuditEntry]:
+def audit(db: Connection, now: float) -> list[AuditEntry]:
     """What operators ordered, oldest first."""
     rows = db.execute(
         "SELECT at, verb, who, why, budget, window_id, operation, before, after"
@@ -128,20 +129,20 @@ def audit(db: sqlite3.Connection, now: float) -> list[AuditEntry]:
     return [AuditEntry(*row) for row in rows]
 
 
-def describe(db: sqlite3.Connection, now: float, *, notes: Mapping[str, str]) -> None:
+def describe(db: Connection, now: float, *, notes: Mapping[str, str]) -> None:
     """Keep a text for each budget's id; one that is there already is not written again."""
     known = descriptions(db, now)
     changed = [(name, text) for name, text in notes.items() if known.get(name) != text]
     db.executemany("INSERT OR REPLACE INTO description (budget, text) VALUES (?, ?)", changed)
 
 
-def descriptions(db: sqlite3.Connection, now: float) -> dict[str, str]:
+def descriptions(db: Connection, now: float) -> dict[str, str]:
     """The latest text of each budget's id."""
     return dict(db.execute("SELECT budget, text FROM description"))
 
 
 def journal_page(
-    db: sqlite3.Connection, now: float, *, since: float, last: int, count: int
+    db: Connection, now: float, *, since: float, last: int, count: int
 ) -> list[tuple[int, str]]:
     """The next *count* lines behind the line *last* that were booked at *since* or later."""
     first = last
@@ -155,7 +156,7 @@ def journal_page(
     ).fetchall()
 
 
-def _reset(db: sqlite3.Connection, now: float, order: Reset) -> None:
+def _reset(db: Connection, now: float, order: Reset) -> None:
     spent = 0
     for window_id in reset_windows(order.window_id, now):
         key = (order.budget, window_id)
@@ -175,7 +176,7 @@ def _reset(db: sqlite3.Connection, now: float, order: Reset) -> None:
     _note(db, now, order, "reset", order.budget, (order.window_id, None, spent, 0))
 
 
-def _confirm(db: sqlite3.Connection, now: float, order: Confirm) -> bool:
+def _confirm(db: Connection, now: float, order: Confirm) -> bool:
     if state_of(db, order.operation) != "unconfirmed":
         return False
     lines = holds_of(db, order.operation)
@@ -190,7 +191,7 @@ def _confirm(db: sqlite3.Connection, now: float, order: Confirm) -> bool:
 
 
 def _note(
-    db: sqlite3.Connection,
+    db: Connection,
     now: float,
     order: Order,
     verb: str,
@@ -206,7 +207,7 @@ def _note(
     db.execute("DELETE FROM audit WHERE id <= ?", ((row or 0) - AUDIT_ENTRIES,))
 
 
-def _marks(db: sqlite3.Connection, budget: str) -> Marks:
+def _marks(db: Connection, budget: str) -> Marks:
     found = db.execute(
         "SELECT raised, frozen, epoch FROM account WHERE budget = ?", (budget,)
     ).fetchone()

@@ -16,24 +16,26 @@ from typing import TypeVar
 from aden.errors import ConfigurationError
 from aden.ledger.sqlite_checkpoint import Checkpoints
 from aden.ledger.sqlite_file import (
-    BUSY_WAIT_S,
+    Connection,
     busy,
     connect,
     forget_creators,
     identity,
     is_busy,
+    lenient,
 )
+from aden.ledger.sqlite_transaction import NotPlainError, Work, begin, book, book_apart
 
 logger = logging.getLogger("aden.ledger")
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection, float], T]
-"""What is done inside one transaction; it is given the connection and the time."""
 
 TURN_S = 0.002
 """How long a thread waits for another thread of this process."""
 CALM_S = 0.02
 """How long an event loop does not wait again, after it has waited for a file that stayed busy."""
 RETRY_S = 0.005
+SAME_FILE_S = 0.1
+"""How long what stands before a request takes it that the file at the path is still the same."""
 OPEN_WAIT_S = 1.0
 EXIT_WAIT_S = 2.0
 BACKLOG_INLINE = 64
@@ -52,8 +54,9 @@ class Store:
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._identity = (0, 0)
+        self._identified_at = 0.0
         self._complained = False
         self._lost = 0
         self._commits = 0
@@ -83,7 +86,9 @@ class Store:
                     return  # busy is not wrong: it is opened by the first who needs it
             time.sleep(RETRY_S)
 
-    def transact(self, work: Work[T], *, reads: bool = False, inline: bool = False) -> T:
+    def transact(
+        self, work: Work[T], *, reads: bool = False, inline: bool = False, ahead: bool = False
+    ) -> T:
         """Run *work* in one transaction, after what was put off.
 
         Args:
@@ -91,6 +96,7 @@ class Store:
             reads: It most likely only reads, and need not wait for writers.
             inline: The caller is an event loop: leave a long backlog to the store's own thread, and
                 do not wait where another request has just waited in vain.
+            ahead: A request waits for it: leave looking after the files to what is done later.
 
         Raises:
             sqlite3.Error: Busy for longer than about 4 ms, full, read-only, damaged …
@@ -102,43 +108,51 @@ class Store:
             if not self._turn.acquire(timeout=TURN_S if waits else 0):
                 raise busy("another thread of this process uses the ledger")
             try:
-                result = self._transact(work, reads, waits)
+                result = self._transact(work, reads, waits, ahead)
             finally:
                 self._turn.release()
         except sqlite3.Error as error:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
-        if not reads and _exit_deadline is None:
+        if not (reads or ahead) and _exit_deadline is None:
             self._checkpoints.look()
         return result
 
-    def _transact(self, work: Work[T], reads: bool, waits: bool) -> T:
-        connection = self._connect()
+    def _transact(self, work: Work[T], reads: bool, waits: bool, ahead: bool) -> T:
+        try:
+            return self._attempt(self._connect(ahead), work, reads, waits, plain=True)
+        except (UnicodeEncodeError, NotPlainError):
+            return self._attempt(self._connect(ahead), work, reads, waits, plain=False)
+
+    def _attempt(
+        self, connection: Connection, work: Work[T], reads: bool, waits: bool, *, plain: bool
+    ) -> T:
+        """One transaction; *plain* takes what nearly always comes, and costs less."""
+        db, carry_out = (connection, book) if plain else (lenient(connection), book_apart)
         booked = 0
         try:
-            if not waits:
-                connection.execute("PRAGMA busy_timeout = 0")
-            connection.execute("BEGIN" if reads and not self._backlog else "BEGIN IMMEDIATE")
+            begin(connection, reads=reads and not self._backlog, waits=waits)
             now = self._clock()
             while booked < len(self._backlog):  # it grows where a destructor settles meanwhile
-                _book(connection, now, self._backlog[booked])
+                carry_out(db, now, self._backlog[booked])
                 booked += 1
-            result = work(connection, now)
+            result = work(db, now)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
-        finally:
-            if not waits and connection is self._connection:
-                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_WAIT_S * 1000)}")
         self._commits += 1
         for _ in range(booked):
             self._backlog.popleft()
         return result
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, ahead: bool = False) -> Connection:
         if self._connection is not None:
+            now = time.monotonic()
+            if ahead and now - self._identified_at < SAME_FILE_S:
+                return self._connection
+            self._identified_at = now
             if identity(self._path) == self._identity:
                 return self._connection
             self._disconnect()  # deleted or replaced: everybody else uses the new file
@@ -155,8 +169,9 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
+    def _roll_back(self, connection: Connection) -> None:
         """Leave no transaction open, also where COMMIT failed or the file is beyond use."""
+        connection.ages.clear()
         with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -286,21 +301,8 @@ class Store:
         self._renew_locks()
 
 
-def _nothing(db: sqlite3.Connection, now: float) -> None:
+def _nothing(db: Connection, now: float) -> None:
     """The backlog alone."""
-
-
-def _book(connection: sqlite3.Connection, now: float, work: Work[None]) -> None:
-    """Carry out what was put off; what can never succeed must not stand in the way of the rest."""
-    connection.execute("SAVEPOINT put_off")
-    try:
-        work(connection, now)
-    except sqlite3.OperationalError:
-        raise  # the file's fault: all of it is tried again
-    except Exception:
-        logger.exception("aden: a booking is impossible and left out")
-        connection.execute("ROLLBACK TO put_off")
-    connection.execute("RELEASE put_off")
 
 
 _STORES: "weakref.WeakSet[Store]" = weakref.WeakSet()

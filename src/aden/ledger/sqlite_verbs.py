@@ -1,10 +1,8 @@
 """The ledger's verbs as work inside one SQLite transaction; what they mean, `memory` says."""
 
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from aden.core.window import Rolling, Span, Window, slice_of
+from aden.core.window import Window
 from aden.ledger.journal import Keep
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
@@ -12,44 +10,62 @@ from aden.ledger.rules import (
     RETAIN_S,
     UNCONFIRMED_S,
     choose,
-    forget_at,
     output_bucket,
     retry_after_ms,
 )
+from aden.ledger.sqlite_file import Connection
 from aden.ledger.sqlite_forget import forget
+from aden.ledger.sqlite_windows import Changes, add, book, look
 
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
 
 
-def reserve(db: sqlite3.Connection, now: float, *, ask: Ask) -> Grant | Refusal:
+def reserve(db: Connection, now: float, *, ask: Ask) -> Grant | Refusal:
     """Hold the first option that fits, all its lines or none."""
-    expire(db, now)
-    drop(db, now, ask.operation)
     windows = {line.budget: line.window for option in ask.options for line in option.lines}
-    balances = {each.budget: each for each in _balances(db, now, tuple(windows.items()))}
+    budgets = tuple(windows.items())
+    seen, due, known = look(db, now, budgets, ask.operation)
+    if due or known:
+        expire(db, now)
+        drop(db, now, ask.operation)
+        seen = look(db, now, budgets)[0]
+    balances = {each.budget: each for each in seen}
     verdict = choose(ask, balances)
-    seen = tuple(balances.values())
     if verdict.option is None:
         wait_ms = retry_after_ms(verdict, balances[verdict.budget], now)
         return Refusal(ask.operation, verdict.reason, verdict.budget, seen, wait_ms)
-    lines = ask.options[verdict.option].lines
+    return Grant(ask.operation, verdict.option, _hold(db, now, ask, verdict.option, balances), seen)
+
+
+def _hold(
+    db: Connection, now: float, ask: Ask, option: int, balances: Mapping[str, Balance]
+) -> tuple[Charge, ...]:
+    """Write down what an operation holds that nobody knows yet."""
+    lines = ask.options[option].lines
     holds = tuple(
-        Charge(line.budget, balances[line.budget].window_id, line.amount) for line in lines
+        [Charge(line.budget, balances[line.budget].window_id, line.amount) for line in lines]
     )
-    _remember(db, ask.operation, "open", now + ask.lease_ms / 1000)
-    for position, (hold, line) in enumerate(zip(holds, lines, strict=True)):
-        add(db, now, hold, held=hold.amount)
-        db.execute(
-            "INSERT INTO hold (operation, position, budget, window_id, amount, at_risk)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (ask.operation, position, hold.budget, hold.window_id, hold.amount, line.at_risk),
-        )
-    return Grant(ask.operation, verdict.option, holds, seen)
+    db.execute(
+        "INSERT INTO operation (id, state, sent, lease_until) VALUES (?, 'open', 1, ?)",
+        (ask.operation, now + ask.lease_ms / 1000),
+    )
+    book(
+        db, now, [(hold.budget, hold.window_id, 0, 0, hold.amount) for hold in holds if hold.amount]
+    )
+    db.executemany(
+        "INSERT INTO hold (operation, position, budget, window_id, amount, at_risk)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (ask.operation, position, hold.budget, hold.window_id, hold.amount, line.at_risk)
+            for position, (hold, line) in enumerate(zip(holds, lines, strict=True))
+        ],
+    )
+    return holds
 
 
 def settle(
-    db: sqlite3.Connection, now: float, *, settlement: Settlement, line: str | None, keep: Keep
+    db: Connection, now: float, *, settlement: Settlement, line: str | None, keep: Keep
 ) -> None:
     """Replace an operation's hold by its charges; *line* goes to the journal."""
     state, lines = _known(db, settlement.operation)
@@ -69,7 +85,7 @@ def settle(
     forget(db, now, keep)
 
 
-def _learn(db: sqlite3.Connection, model: str, tokens: int) -> None:
+def _learn(db: Connection, model: str, tokens: int) -> None:
     (seen,) = db.execute(
         "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
         " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1 RETURNING seen",
@@ -81,7 +97,7 @@ def _learn(db: sqlite3.Connection, model: str, tokens: int) -> None:
 
 
 def renew(
-    db: sqlite3.Connection, now: float, *, progress: Mapping[str, Sequence[int]], lease_ms: int
+    db: Connection, now: float, *, progress: Mapping[str, Sequence[int]], lease_ms: int
 ) -> None:
     """Extend the lease of each operation and note its progress, one amount a hold."""
     for operation, amounts in progress.items():
@@ -99,13 +115,13 @@ def renew(
             )
 
 
-def mark_sent(db: sqlite3.Connection, now: float, *, operation: str, sent: bool) -> None:
+def mark_sent(db: Connection, now: float, *, operation: str, sent: bool) -> None:
     """Note whether the request has left."""
     db.execute("UPDATE operation SET sent = ? WHERE id = ?", (int(sent), operation))
 
 
 def extend(
-    db: sqlite3.Connection,
+    db: Connection,
     now: float,
     *,
     operation: str,
@@ -127,14 +143,19 @@ def extend(
 
 
 def balances(
-    db: sqlite3.Connection, now: float, *, budgets: Sequence[tuple[str, Window]]
+    db: Connection, now: float, *, budgets: Sequence[tuple[str, Window]]
 ) -> tuple[Balance, ...]:
     """What the current window of each budget holds."""
-    expire(db, now)
-    return _balances(db, now, budgets)
+    if not budgets:
+        return ()
+    seen, due, _ = look(db, now, budgets)
+    if due:
+        expire(db, now)
+        seen = look(db, now, budgets)[0]
+    return seen
 
 
-def true_up(db: sqlite3.Connection, now: float, *, spent: Sequence[Charge]) -> None:
+def true_up(db: Connection, now: float, *, spent: Sequence[Charge]) -> None:
     """Raise what is spent in each window to at least the amount; never lowers."""
     expire(db, now)
     for charge in spent:
@@ -145,133 +166,32 @@ def true_up(db: sqlite3.Connection, now: float, *, spent: Sequence[Charge]) -> N
         add(db, now, charge, settled=max(0, charge.amount - (row[0] if row else 0)))
 
 
-def outputs(db: sqlite3.Connection, now: float, *, model: str) -> dict[int, int]:
+def outputs(db: Connection, now: float, *, model: str) -> dict[int, int]:
     """How often each output length was seen."""
     return dict(db.execute("SELECT bucket, seen FROM output WHERE model = ?", (model,)).fetchall())
 
 
-def state_of(db: sqlite3.Connection, operation: str) -> str | None:
+def state_of(db: Connection, operation: str) -> str | None:
     """``open | unconfirmed | settled``; None where nobody remembers it."""
     row = db.execute("SELECT state FROM operation WHERE id = ?", (operation,)).fetchone()
     return row[0] if row else None
 
 
-def _balances(
-    db: sqlite3.Connection, now: float, budgets: Sequence[tuple[str, Window]]
-) -> tuple[Balance, ...]:
-    if not budgets:
-        return ()
-    asked = [(key, window, window.at(now)) for key, window in budgets]
-    marks = ", ".join([f"({place}, ?, ?)" for place in range(len(asked))])
-    rows = db.execute(
-        f"WITH asked (place, budget, window_id) AS (VALUES {marks})"  # noqa: S608 - no text in it
-        " SELECT place, ifnull(settled, 0), ifnull(unconfirmed, 0), ifnull(held, 0),"
-        " raised, ifnull(frozen, 0), ifnull(epoch, 0) FROM asked"
-        " LEFT JOIN balance USING (budget, window_id) LEFT JOIN account USING (budget)",
-        [text for key, _, span in asked for text in (key, span.id)],
-    )
-    found = {place: row for place, *row in rows}
-    return tuple(_balance(db, now, *each, found[place]) for place, each in enumerate(asked))
-
-
-def _balance(
-    db: sqlite3.Connection, now: float, key: str, window: Window, span: Span, row: list[Any]
-) -> Balance:
-    settled, unconfirmed, held, raised, frozen, epoch = row
-    ends_at = span.ends_at
-    if window.rolling is not None:
-        oldest_ends_at, (settled, unconfirmed, held) = _rolling_sum(db, key, window.rolling, now)
-        ends_at = oldest_ends_at or ends_at
-    return Balance(key, span.id, ends_at, settled, unconfirmed, held, raised, bool(frozen), epoch)
-
-
-def _rolling_sum(
-    db: sqlite3.Connection, key: str, rolling: Rolling, now: float
-) -> tuple[float | None, tuple[int, int, int]]:
-    """When the oldest of what counts leaves the window; and settled, unconfirmed, held."""
-    starts = rolling.starts(now)
-    oldest, settled, unconfirmed, held = db.execute(
-        "SELECT min(window_id), ifnull(sum(settled), 0), ifnull(sum(unconfirmed), 0),"
-        " ifnull(sum(held), 0) FROM balance WHERE budget = ? AND window_id BETWEEN ? AND ?"
-        " AND (settled OR unconfirmed OR held)",
-        (key, rolling.slice(starts[0]).id, rolling.slice(starts[-1]).id),
-    ).fetchone()
-    first = slice_of(oldest) if oldest else None
-    ends_at = rolling.slice(first[1]).ends_at if first else None
-    return ends_at, (settled, unconfirmed, held)
-
-
-class Changes:
-    """What one step changes in the windows: each is written once, however often it is named."""
-
-    def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], tuple[int, int, int]] = {}
-
-    def add(self, charge: Charge, *, settled: int = 0, unconfirmed: int = 0, held: int = 0) -> None:
-        """Change what a window holds."""
-        key = (charge.budget, charge.window_id)
-        before = self._sums.get(key, (0, 0, 0))
-        self._sums[key] = before[0] + settled, before[1] + unconfirmed, before[2] + held
-
-    def take_back(self, state: str | None, lines: Iterable[tuple[Charge, int]]) -> None:
-        """Release what an operation holds, or what was booked for it as unconfirmed."""
-        for hold, at_risk in lines:
-            if state == "open":
-                self.add(hold, held=-hold.amount)
-            else:
-                self.add(hold, unconfirmed=-at_risk)
-
-    def book(self, db: sqlite3.Connection, now: float) -> None:
-        """Write it down; this counts as the windows' use."""
-        for (budget, window_id), sums in self._sums.items():
-            if not any(sums):
-                continue
-            db.execute(
-                "INSERT INTO balance (budget, window_id, settled, unconfirmed, held)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
-                " settled = settled + excluded.settled,"
-                " unconfirmed = unconfirmed + excluded.unconfirmed,"
-                " held = held + excluded.held",
-                (budget, window_id, *sums),
-            )
-            until = forget_at(window_id, now, unconfirmed=sums[1] > 0)
-            if until is not None:
-                db.execute(
-                    "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
-                    " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
-                    " WHERE excluded.until > until",
-                    (budget, window_id, until),
-                )
-
-
-def add(
-    db: sqlite3.Connection,
-    now: float,
-    charge: Charge,
-    *,
-    held: int = 0,
-    settled: int = 0,
-    unconfirmed: int = 0,
-) -> None:
-    """Change what one window holds."""
-    changes = Changes()
-    changes.add(charge, settled=settled, unconfirmed=unconfirmed, held=held)
-    changes.book(db, now)
-
-
-def settled(db: sqlite3.Connection, now: float, operation: str) -> None:
+def settled(db: Connection, now: float, operation: str) -> None:
     """Remember that an operation has had its last word."""
-    _remember(db, operation, "settled", now + RETAIN_S)
-
-
-def _remember(db: sqlite3.Connection, operation: str, state: str, until: float) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO operation (id, state, sent, lease_until) VALUES (?, ?, 1, ?)",
-        (operation, state, until),
+    until = now + RETAIN_S
+    known = db.execute(
+        "UPDATE operation SET state = 'settled', sent = 1, lease_until = ? WHERE id = ?",
+        (until, operation),
     )
+    if not known.rowcount:
+        db.execute(
+            "INSERT INTO operation (id, state, sent, lease_until) VALUES (?, 'settled', 1, ?)",
+            (operation, until),
+        )
 
 
-def drop(db: sqlite3.Connection, now: float, operation: str) -> None:
+def drop(db: Connection, now: float, operation: str) -> None:
     """Take back what an operation holds, or what was booked for it as unconfirmed."""
     state, lines = _known(db, operation)
     if state is None:
@@ -282,7 +202,7 @@ def drop(db: sqlite3.Connection, now: float, operation: str) -> None:
     _forget(db, operation)
 
 
-def _known(db: sqlite3.Connection, operation: str) -> tuple[str | None, list[tuple[Charge, int]]]:
+def _known(db: Connection, operation: str) -> tuple[str | None, list[tuple[Charge, int]]]:
     """The state of an operation, and what it holds; (None, []) where nobody remembers it."""
     rows = db.execute(
         "SELECT state, budget, window_id, amount, at_risk FROM operation"
@@ -293,7 +213,7 @@ def _known(db: sqlite3.Connection, operation: str) -> tuple[str | None, list[tup
     return (rows[0][0] if rows else None), lines
 
 
-def holds_of(db: sqlite3.Connection, operation: str) -> list[tuple[Charge, int]]:
+def holds_of(db: Connection, operation: str) -> list[tuple[Charge, int]]:
     """What an operation holds, and what of each is at risk."""
     rows = db.execute(
         "SELECT budget, window_id, amount, at_risk FROM hold WHERE operation = ? ORDER BY position",
@@ -302,12 +222,12 @@ def holds_of(db: sqlite3.Connection, operation: str) -> list[tuple[Charge, int]]
     return [(Charge(*hold), at_risk) for *hold, at_risk in rows]
 
 
-def _forget(db: sqlite3.Connection, operation: str) -> None:
+def _forget(db: Connection, operation: str) -> None:
     db.execute("DELETE FROM hold WHERE operation = ?", (operation,))
     db.execute("DELETE FROM operation WHERE id = ?", (operation,))
 
 
-def expire(db: sqlite3.Connection, now: float) -> None:
+def expire(db: Connection, now: float) -> None:
     """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
     # One look, since nearly always there is nothing.
     late, forgotten = db.execute(
@@ -328,7 +248,7 @@ def expire(db: sqlite3.Connection, now: float) -> None:
             _forget(db, operation)
 
 
-def _expire(db: sqlite3.Connection, now: float) -> None:
+def _expire(db: Connection, now: float) -> None:
     late = db.execute(
         "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ?", (now,)
     ).fetchall()
