@@ -14,8 +14,8 @@ from ledger_kit import charged, figures, finished, python, said
 
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
-from aden.ledger.sqlite_checkpoint import LOG_BYTES, Checkpoints
-from aden.ledger.sqlite_file import BACKSTOP_PAGES
+from aden.ledger.sqlite_checkpoint import KEEP_BYTES, LOG_BYTES, Checkpoints, reaches
+from aden.ledger.sqlite_file import BACKSTOP_BYTES, PAGE_BYTES
 
 MIB = 2**20
 THREAD = "aden-ledger-log"
@@ -53,7 +53,7 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 def _emptied(ledger: SqliteLedger) -> bool:
     """Whether it is; else the next write looks at it again."""
-    if _log(ledger.path) < LOG_BYTES:
+    if not reaches(f"{ledger.path}-wal", LOG_BYTES):
         return True
     time.sleep(0.1)
     ledger.settle(Settlement("nothing"))
@@ -109,6 +109,35 @@ def test_the_threads_last_write_is_the_first_of_the_new_log(
     assert version == 1
 
 
+def test_a_log_is_written_again_from_its_beginning(sqlite: SqliteLedger, path: Path) -> None:
+    """Its file keeps its place on the disk; what an older log left behind is not counted."""
+    log = f"{path}-wal"
+    assert not reaches(log, 64 * 1024)
+    _write(sqlite, LOG_BYTES // MIB + 2)
+    _until(lambda: _emptied(sqlite))
+    length = _log(path)
+    assert length > LOG_BYTES
+    assert reaches(log, 0)
+    assert not reaches(log, MIB // 2)
+
+    _write(sqlite, 2)
+
+    assert reaches(log, 2 * MIB)
+    assert not reaches(log, 4 * MIB)
+    assert _log(path) == length
+
+
+def test_a_log_that_has_grown_huge_is_cut(sqlite: SqliteLedger, path: Path) -> None:
+    """The disk gets back what a pause of the thread has cost."""
+    assert sqlite._store._checkpoints.pause(5)
+    _write(sqlite, KEEP_BYTES // MIB + 2)
+    assert _log(path) > KEEP_BYTES
+    sqlite._store._checkpoints.go_on()
+
+    _until(lambda: _emptied(sqlite))
+    assert _log(path) < LOG_BYTES
+
+
 def test_where_no_thread_can_be_started_the_log_stays_bounded(path: Path) -> None:
     """A call empties it, later: a stack of 64 TiB cannot be had."""
     program = f"""{WRITES}
@@ -125,7 +154,7 @@ print(os.stat(sys.argv[1] + "-wal").st_size, flush=True)
     told, log = finished(python(program, path)).split("\n", 1)
 
     assert told == "no thread"
-    assert int(log) < BACKSTOP_PAGES * 4120 + 4 * MIB
+    assert int(log) < BACKSTOP_BYTES // PAGE_BYTES * (PAGE_BYTES + 24) + 4 * MIB
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
