@@ -341,7 +341,9 @@ class Meter:
 
     def estimate(self, call: Call, model: str) -> Estimate:
         """What the call is taken to use if it goes to *model*."""
-        typical = self.reserver.typical_output(f"{call.request.provider}/{model}")
         upper = self.estimator.upper(call.conversation, call.request)
         likely = call.request.likely_output_tokens
-        return Estimate(upper, typical or COLD_OUTPUT_TOKENS if likely is None else likely)
+        if likely is None:
+            typical = self.reserver.typical_output(f"{call.request.provider}/{model}")
+            likely = typical or COLD_OUTPUT_TOKENS
+        return Estimate(upper, likely)

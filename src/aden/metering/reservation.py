@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aden.budgets import gate
@@ -19,8 +20,21 @@ if TYPE_CHECKING:
     from aden.metering.meter import Meter
 
 
-TYPICAL_FOR_S = 0.25
+TYPICAL_FOR_S = 10.0
+"""How old a figure of other processes' answers may be before a request waits for a newer one."""
+LEARNED_FOR_S = 0.25
+"""The same where this process has settled an answer since."""
 MODELS_MAX = 256
+
+
+@dataclass(slots=True)
+class _Typical:
+    """A typical output as the ledger gave it."""
+
+    tokens: int | None
+    read_at: float
+    until: float
+    """So long it is taken as it is (both monotonic seconds)."""
 
 
 class Reserver:
@@ -28,7 +42,7 @@ class Reserver:
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
-        self._typical: dict[str, tuple[float, int | None]] = {}
+        self._typical: dict[str, _Typical] = {}
         self.outage = Outage()
         self.fill = Fill(meter.ledger)
         self.repeats = Repeats(meter.settler.report)
@@ -40,13 +54,27 @@ class Reserver:
 
     def typical_output(self, model: str) -> int | None:
         """The ledger's figure, or one that it gave lately: it may have to read a file for it."""
-        now = time.monotonic()
         known = self._typical.get(model)
-        if known is None or now - known[0] > TYPICAL_FOR_S:
-            if len(self._typical) > MODELS_MAX:
-                self._typical.clear()
-            known = self._typical[model] = now, self._meter.ledger.typical_output(model)
-        return known[1]
+        if known is None or time.monotonic() > known.until:
+            known = self._read_typical(model)
+        return known.tokens
+
+    def learned(self, output: tuple[str, int] | None) -> None:
+        """The ledger was told of a model's output: read it now, not before the next request."""
+        if output is None or (known := self._typical.get(output[0])) is None:
+            return
+        if time.monotonic() > known.read_at + LEARNED_FOR_S:
+            self._read_typical(output[0])
+        else:
+            known.until = known.read_at + LEARNED_FOR_S
+
+    def _read_typical(self, model: str) -> _Typical:
+        if len(self._typical) > MODELS_MAX:
+            self._typical.clear()
+        now = time.monotonic()
+        read = _Typical(self._meter.ledger.typical_output(model), now, now + TYPICAL_FOR_S)
+        self._typical[model] = read
+        return read
 
     def hold_back(self, call: Call) -> None:
         """It waits before it is sent: should its process die meanwhile, its hold is released."""

@@ -147,8 +147,10 @@ class Settler:
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
-        meter.ledger.settle(Settlement(call.id, charges, record, _output(call)))
+        output = _output(call)
+        meter.ledger.settle(Settlement(call.id, charges, record, output))
         meter.reserver.settled(call, charges)
+        meter.reserver.learned(output)
         if (session := call.session) is not None:
             session.saw(record)
         if call.plan is not None:
