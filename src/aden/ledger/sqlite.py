@@ -35,13 +35,14 @@ from aden.ledger.protocol import (
 )
 from aden.ledger.rules import percentile_of
 from aden.ledger.sqlite_file import is_busy
-from aden.ledger.sqlite_store import RETRY_S, Store
+from aden.ledger.sqlite_store import Store
 from aden.ledger.sqlite_transaction import Work
 
 T = TypeVar("T")
 
 PAGE = 500
 """How many lines of the journal are read, or budgets trued up, in one transaction."""
+ASK_AGAIN_S = 0.001
 BUSY_DEADLINE_S = 0.5
 """How long a busy file is asked again before the caller is told that it cannot be had."""
 
@@ -217,7 +218,7 @@ class SqliteLedger:
                 patience = patience or _Patience(self._store, self.url)
                 patience.bear(error)
             reads = False  # it wanted to write after all
-            time.sleep(RETRY_S)
+            time.sleep(ASK_AGAIN_S)
 
 
 class _Patience:

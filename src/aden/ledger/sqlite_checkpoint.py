@@ -96,8 +96,11 @@ class Checkpoints:
                 was_busy, frames, moved = _checkpoint(connection, "PASSIVE")
                 if was_busy:  # another process is at it
                     return False
-                if (moved == frames or frames > insist_at) and self._begin_anew(connection):
-                    return True
+                if moved == frames or frames > insist_at:
+                    # What came meanwhile, too: others wait while `_begin_anew` moves the rest.
+                    _checkpoint(connection, "PASSIVE")
+                    if self._begin_anew(connection):
+                        return True
                 time.sleep(TRY_AGAIN_S)
             return False
         finally:
