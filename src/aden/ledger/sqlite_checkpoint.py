@@ -77,7 +77,7 @@ class Checkpoints:
         emptied = False
         try:
             # What ails the file, the calls are told; the log waits.
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, OSError):
                 emptied = self._empty_log()
         finally:
             if not emptied:
