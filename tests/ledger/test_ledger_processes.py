@@ -1,8 +1,11 @@
 """One SQLite file, many processes: no overspend, no under-grant, nothing lost, no stalled loop."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -272,6 +275,31 @@ def test_a_lock_that_never_ends_is_an_outage(sqlite: SqliteLedger, path: Path) -
 
     assert sqlite.flush(2)
     assert figures(sqlite) == (7, 0, 0)
+
+
+def test_a_queue_that_moves_is_waited_for_longer_than_an_outage(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """Somebody else has the file for longer than an outage is borne, and is at work."""
+    begun = threading.Event()
+
+    def work() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA cache_size = 1")  # so that the log grows before the end
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("CREATE TABLE somebody_elses (page)")
+            begun.set()
+            for _ in range(40):
+                other.execute("INSERT INTO somebody_elses VALUES (zeroblob(100000))")
+                time.sleep(0.02)
+            other.execute("COMMIT")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert begun.wait(5)
+    granted(sqlite.reserve(ask("a", line(amount=30))))
+    worker.join()
+    assert figures(sqlite) == (0, 0, 30)
 
 
 async def test_a_reserve_that_waits_can_be_cancelled_without_a_leak(

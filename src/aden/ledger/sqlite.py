@@ -44,7 +44,9 @@ PAGE = 500
 """How many lines of the journal are read, or budgets trued up, in one transaction."""
 ASK_AGAIN_S = 0.001
 BUSY_DEADLINE_S = 0.5
-"""How long a busy file is asked again before the caller is told that it cannot be had."""
+"""How long a busy file is asked again, while nobody has a turn."""
+QUEUE_DEADLINE_S = 2.0
+"""How long, while others have theirs: a caller on the line would rather wait than be refused."""
 
 
 class SqliteLedger:
@@ -222,12 +224,12 @@ class SqliteLedger:
 
 
 class _Patience:
-    """With a busy file, up to the deadline."""
+    """With a busy file, up to a deadline."""
 
     def __init__(self, store: Store, url: str) -> None:
         self._store = store
         self._url = url
-        self._deadline = time.monotonic() + BUSY_DEADLINE_S
+        self._began = time.monotonic()
         self._progress: tuple[int, ...] | None = None
 
     def bear(self, error: Exception) -> None:
@@ -241,10 +243,13 @@ class _Patience:
             raise LedgerUnavailable(f"{self._url}: {error}") from error
         if self._progress is None:
             self._progress = self._store.progress()
-        if time.monotonic() <= self._deadline:
+        waited_s = time.monotonic() - self._began
+        if waited_s <= BUSY_DEADLINE_S:
             return
         if self._store.progress() != self._progress:
-            why = f"{self._url}: no turn within {BUSY_DEADLINE_S:g} s, others are at work"
+            if waited_s <= QUEUE_DEADLINE_S:
+                return
+            why = f"{self._url}: no turn within {QUEUE_DEADLINE_S:g} s, others are at work"
             raise LedgerSaturated(why) from error
         raise LedgerUnavailable(f"{self._url}: {error}") from error
 
