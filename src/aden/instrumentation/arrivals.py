@@ -23,6 +23,9 @@ LIKELY_EVENT_BYTES = 250
 TLS_EVENT_BYTES = 29
 """More of each event on the wire: its HTTP chunk's size and the TLS record around it (RFC 8446)."""
 LOOK_BYTES = 262_144
+PEER_AT_PIECE = 3
+"""When to ask what the peer is: after the first token, which waits for nothing; when the stream is
+cut, its socket may be closed."""
 FULL_BYTES = 16_384
 """From here on small packets may fill a receive buffer, and more waits at the provider's side."""
 
@@ -33,6 +36,7 @@ class Arrivals:
     """Counts a stream's events as their bytes come in, ahead of whoever reads them."""
 
     def __init__(self, response: Any) -> None:
+        self._pieces = 0
         self._events = 0
         self._bytes = 0
         self._opening = (0, 0)
@@ -43,21 +47,24 @@ class Arrivals:
         self._looked_at: float | None = None
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
         self._connection = response.extensions.get("network_stream")
-        self._is_secret = _is_tls(self._connection)
-        self._on_the_way_s = _on_the_way_s(self._connection)  # now: cancelled, it is closed first
+        self._is_secret = True
+        self._on_the_way_s = ON_THE_WAY_S
         self._protocol = _protocol_under(response.stream)
         if not response.is_closed and not response.headers.get("content-encoding"):
             response.stream = _Counted(response.stream, self)
 
     def saw(self, data: bytes) -> None:
         """The transport has read a piece of the body."""
-        if not self._bytes:
-            self._first_at = time.perf_counter()
+        self._pieces += 1
         self._bytes += len(data)
         self._events += data.count(_EVENT)
         self._done = self._done or _DONE in data
-        if not self._opening[0]:
+        if self._pieces == 1:
+            self._first_at = time.perf_counter()
             self._opening = self._events, self._bytes
+        elif self._pieces == PEER_AT_PIECE:
+            self._is_secret = _is_tls(self._connection)
+            self._on_the_way_s = _on_the_way_s(self._connection)
 
     @property
     def made(self) -> int:

@@ -1,5 +1,6 @@
 """What a plugin (an LLM, a TTS, an STT) says of itself: its provider and where that is."""
 
+import functools
 import sys
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,11 @@ _SPEAKS = {"livekit.plugins.anthropic.llm": "anthropic"}
 
 def address_of(plugin: Any) -> tuple[str | None, int | None]:
     """Host and port, where a plugin's name for its provider is the host of its base URL."""
-    label = str(plugin.provider or "")
+    return _address(str(plugin.provider or ""))
+
+
+@functools.lru_cache(maxsize=256)
+def _address(label: str) -> tuple[str | None, int | None]:
     if "." not in label and ":" not in label and label != "localhost":
         return None, None
     try:
