@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import wrapt
 
@@ -32,6 +32,18 @@ FULL_BYTES = 16_384
 _EVENT, _DONE = b"data:", b"data: [DONE]"
 
 
+class Peer(NamedTuple):
+    """Who sends a stream."""
+
+    is_secret: bool
+    """Whether what waits in the socket cannot be read there."""
+    goes_on_s: float
+    """For how long it goes on after this end was closed."""
+
+
+UNKNOWN = Peer(True, ON_THE_WAY_S)
+
+
 class Arrivals:
     """Counts a stream's events as their bytes come in, ahead of whoever reads them."""
 
@@ -47,8 +59,7 @@ class Arrivals:
         self._looked_at: float | None = None
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
         self._connection = response.extensions.get("network_stream")
-        self._is_secret = True
-        self._on_the_way_s = ON_THE_WAY_S
+        self._peer = UNKNOWN
         self._protocol = _protocol_under(response.stream)
         if not response.is_closed and not response.headers.get("content-encoding"):
             response.stream = _Counted(response.stream, self)
@@ -63,8 +74,7 @@ class Arrivals:
             self._first_at = time.perf_counter()
             self._opening = self._events, self._bytes
         elif self._pieces == PEER_AT_PIECE:
-            self._is_secret = _is_tls(self._connection)
-            self._on_the_way_s = _on_the_way_s(self._connection)
+            self._peer = _peer_of(self._connection)
 
     @property
     def made(self) -> int:
@@ -76,7 +86,7 @@ class Arrivals:
         made = max(self._events, self._made)
         if self._done or self._looked_at is None:
             return made
-        return made + math.ceil(self._rate * self._on_the_way_s)
+        return made + math.ceil(self._rate * self._peer.goes_on_s)
 
     def look(self) -> None:
         """Note what waits in the socket now. Never waits."""
@@ -102,13 +112,15 @@ class Arrivals:
 
     def _note(self, descriptor: int | None) -> None:
         now = time.perf_counter()
+        if self._peer is UNKNOWN:
+            self._peer = _peer_of(self._connection)
         before, since = self._made, self._looked_at
         if since is None:
             before, since = 0, self._first_at or now
         received = _undecoded(self._protocol)
         self._done = self._done or _DONE in received
         held_up = _unread(descriptor)
-        if self._is_secret:
+        if self._peer.is_secret:
             waiting = round(len(held_up) / (self._event_bytes + TLS_EVENT_BYTES))
         else:
             waiting = held_up.count(_EVENT)
@@ -183,6 +195,10 @@ def _descriptor(connection: Any) -> int | None:
     except Exception:
         return None
     return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
+
+
+def _peer_of(connection: Any) -> Peer:
+    return Peer(_is_tls(connection), _on_the_way_s(connection))
 
 
 _TCP_MIN_RTT = struct.Struct("148xI")
