@@ -256,16 +256,12 @@ def lines(
 
 def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
     budget, amount = match.budget, chosen.holds(match.budget)
-    return Line(
-        budget=match.key,
-        window=budget.span,
-        limit=budget.limit.amount,
-        amount=amount,
-        at_risk=amount if chosen.at_risk is chosen.amounts else chosen.risks(budget),
-        below=_next_step(match, chosen, quotes) if match.ladder else None,
-        enforce=policy.enforces(budget),
-        soft=budget.beyond != "cancel" and _goes_on(match, chosen),
-    )
+    at_risk = amount if chosen.at_risk is chosen.amounts else chosen.risks(budget)
+    below = _next_step(match, chosen, quotes) if match.ladder else None
+    enforce = policy.enforces(budget)
+    soft = budget.beyond != "cancel" and _goes_on(match, chosen)
+    # By position: by name it takes a third longer, for each of a caller's budgets.
+    return Line(match.key, budget.span, budget.limit.amount, amount, at_risk, below, enforce, soft)
 
 
 def counts(budget: Budget, price_source: str) -> bool:

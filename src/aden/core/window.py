@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, get_args
@@ -96,6 +96,8 @@ class Window:
 
     period: str = "total"
     timezone: str = "UTC"
+    rolling: Rolling | None = field(init=False, repr=False, compare=False)
+    """How it rolls; None for a window with fixed ends."""
 
     def __post_init__(self) -> None:
         if not is_period(self.period):
@@ -107,11 +109,7 @@ class Window:
             allowed = "an IANA time zone such as Europe/Berlin"
             allowed += did_you_mean(self.timezone, available_timezones())
             raise ConfigurationError("timezone", self.timezone, allowed) from None
-
-    @property
-    def rolling(self) -> Rolling | None:
-        """How it rolls; None for a window with fixed ends."""
-        return _rolling(self.period)
+        object.__setattr__(self, "rolling", _rolling(self.period))
 
     def at(self, now: float) -> Span:
         """The window that contains the unix second *now*; of a rolling one, the slice."""

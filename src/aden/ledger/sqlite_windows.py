@@ -1,5 +1,6 @@
 """What the windows of a SQLite ledger hold: read in one look, changed in one step."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -128,19 +129,18 @@ def _keep_until(
 ) -> None:
     """Note when a window may be forgotten."""
     until = forget_at(window_id, now, unconfirmed=unconfirmed)
-    if until is None:
-        return
-    db.execute(
-        "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
-        " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
-        " WHERE excluded.until > until",
-        (budget, window_id, until),
-    )
+    if until is not None:
+        db.execute(
+            "INSERT INTO balance_age (budget, window_id, until) VALUES (?, ?, ?)"
+            " ON CONFLICT (budget, window_id) DO UPDATE SET until = excluded.until"
+            " WHERE excluded.until > until",
+            (budget, window_id, until),
+        )
     if window_id.startswith("rolling:"):  # some are forgotten soon, and then booked in again
         return
     if len(db.ages) >= AGES_MAX:
         db.ages.clear()
-    db.ages[budget, window_id] = until
+    db.ages[budget, window_id] = math.inf if until is None else until
 
 
 def add(
