@@ -10,6 +10,7 @@ from typing import Protocol
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from aden.telemetry import names
+from aden.telemetry.later import hand_over
 from aden.telemetry.quiet import quietly
 
 
@@ -65,6 +66,7 @@ def _told(
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
         found: list[Observation] = []
+        hand_over()
         if (source := _source) is not None:
             quietly(lambda: found.extend(tell(source)))
         return found

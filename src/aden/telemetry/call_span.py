@@ -3,9 +3,10 @@
 import time
 import timeit
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from aden.core.record import CallRecord
@@ -18,15 +19,12 @@ from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
 from aden.telemetry.spans import Answer
 
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-
 
 class CallSpan:
     """The span of one call; inside another instrumentation's inference, that one's."""
 
     span: Span = trace.INVALID_SPAN
-    context: "Context | None" = None
+    context: Context | None = None
 
     def __init__(self, call: object, since: float | None = None) -> None:
         """*since*: the Unix second at which it begins, where that is over already."""
@@ -161,16 +159,19 @@ class CallSpan:
         labels = {**self._labels}
         if record.response_model is not None:
             labels[names.RESPONSE_MODEL] = record.response_model
+        # Points wait: of the context they need no more than who the span is.
+        span = trace.NonRecordingSpan(self.span.get_span_context())
+        context = trace.set_span_in_context(span, Context())
         if ttfc is not None:
             for each in self._instruments:
-                each.first_chunk(ttfc, labels, self.context)
-        labels |= answer.labels
+                each.first_chunk(ttfc, labels, context)
+        labels = {**labels, **answer.labels}
         if failure is not None:
             labels[names.ERROR_TYPE] = failure
         usage = record.usage
         tokens = (usage.input_tokens, usage.output_tokens)
         for each in self._instruments:
-            each.finished(seconds, labels, tokens, self.context)
+            each.finished(seconds, labels, tokens, context)
 
 
 def error_type(error: BaseException) -> str:

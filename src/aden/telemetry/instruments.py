@@ -16,6 +16,7 @@ from aden.core.request import Request
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, start_attributes
 from aden.telemetry.budget_gauge import show_budgets
+from aden.telemetry.later import hand_over, put
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -72,12 +73,13 @@ class Instruments:
             explicit_bucket_boundaries_advisory=LEDGER_BUCKETS,
         )
         show_budgets(meter)
+        hand_over()  # to the instruments before these
 
     def first_chunk(
         self, seconds: float, attributes: Mapping[str, Value], context: "Context | None"
     ) -> None:
         """A stream began."""
-        self._first_chunk.record(seconds, attributes, context)
+        put(self._first_chunk.record, seconds, attributes, context)
 
     def finished(
         self,
@@ -87,10 +89,10 @@ class Instruments:
         context: "Context | None",
     ) -> None:
         """An operation ended; *tokens* of input and output, None where nobody counted."""
-        self._duration.record(seconds, attributes, context)
+        put(self._duration.record, seconds, attributes, context)
         for kind, count in zip(("input", "output"), tokens, strict=True):
             if count is not None:
-                self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind}, context)
+                put(self._tokens.record, count, {**attributes, names.TOKEN_TYPE: kind}, context)
 
     def operation(self, record: CallRecord, name: str) -> None:
         """An operation whose span is a framework's, by the conventions."""
@@ -112,9 +114,10 @@ class Instruments:
                 names.REQUEST_MODEL: record.model,
                 names.USAGE_ESTIMATED: record.usage.estimated,
             }
-            self._cost.add(to_usd(record.cost), labels)
+            put(self._cost.add, to_usd(record.cost), labels)
         if observed := record.observed:
-            self._observed.add(
+            put(
+                self._observed.add,
                 record.repeats,
                 {
                     names.OBSERVED_ACTION: observed.action,
@@ -122,7 +125,8 @@ class Instruments:
                 },
             )
         decision = record.decision
-        self._decisions.add(
+        put(
+            self._decisions.add,
             record.repeats,
             {
                 names.DECISION_ACTION: decision.action,
@@ -133,8 +137,9 @@ class Instruments:
 
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """The ledger was asked for a reservation."""
-        self._reserve.record(seconds, {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome})
+        labels = {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome}
+        put(self._reserve.record, seconds, labels)
 
     def failed(self, leg: str) -> None:
         """A leg of the gate could not be evaluated."""
-        self._failures.add(1, {"aden.gate.leg": leg})
+        put(self._failures.add, 1, {"aden.gate.leg": leg})
