@@ -1,7 +1,10 @@
 """Who is asking, and whose word counts."""
 
 import asyncio
+import enum
 import threading
+import uuid
+from typing import Any
 
 from aden import Attribution, attribution
 from aden.core.attribution import current_attribution, from_metadata
@@ -44,3 +47,21 @@ def test_a_request_s_metadata_is_read_as_existing_users_write_it() -> None:
     assert from_metadata(metadata) == Attribution(agent="hotel", tags=("a", "b"))
     assert from_metadata({"tags": ["x", 3, ""]}).tags == ("x",)
     assert from_metadata({"tags": 5, "agent": ""}) == Attribution()
+
+
+class Customer(str, enum.Enum):  # noqa: UP042 - its ``str()`` is not its value
+    """A program's own list of customers."""
+
+    ACME = "acme"
+
+
+def test_a_label_stands_for_its_text() -> None:
+    """An id is what a program has: a number, a UUID, an Enum; 0 is one too."""
+    number = uuid.UUID(int=7)
+    labels: Any = {"user_id": 0, "session_id": number, "tags": [3, "vip"]}
+    with attribution(customer_id=Customer.ACME, **labels) as who:
+        assert who == Attribution(
+            customer_id="acme", user_id="0", session_id=str(number), tags=("3", "vip")
+        )
+    labels = {"tenant_id": ["a"], "tags": "vip"}
+    assert Attribution(**labels) == Attribution(tenant_id="['a']", tags=("vip",))

@@ -75,10 +75,7 @@ class Policy:
         if self.mode == "off" or not (self.budgets or self.own):
             return ()
         asking = (request.provider, request.model, attribution)
-        try:
-            found = self._matched.get(asking)
-        except TypeError:  # somebody gave a list where a text belongs; it is matched as a text
-            return self._match(request, attribution)
+        found = self._matched.get(asking)
         if found is None:
             if len(self._matched) >= MAX_REMEMBERED:
                 self._matched.clear()

@@ -8,7 +8,11 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """On whose account a request is made. A field is None where nobody said."""
+    """On whose account a request is made. A field is None where nobody said.
+
+    Labels are texts, by which budgets and the journal tell them apart: an id of another type (a
+    number, a UUID, an Enum of texts) stands for its text.
+    """
 
     agent: str | None = None
     tenant_id: str | None = None
@@ -22,6 +26,15 @@ class Attribution:
     participant_id: str | None = None
     """Whom the agent speaks with, by a digest of the identity, which may be a telephone number."""
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in FIELDS:
+            label = getattr(self, name)
+            if label is not None and type(label) is not str:
+                object.__setattr__(self, name, _as_text(label))
+        if self.tags:
+            tags = (self.tags,) if isinstance(self.tags, str) else self.tags
+            object.__setattr__(self, "tags", tuple(_as_text(tag) for tag in tags))
 
     def over(self, other: "Attribution") -> "Attribution":
         """This attribution, its gaps filled from *other*; tags of both."""
@@ -43,6 +56,11 @@ class Attribution:
         if self.tags:
             labels["tags"] = list(self.tags)
         return labels
+
+
+def _as_text(label: object) -> str:
+    """A label's text; of an Enum of texts that is its value."""
+    return str.__str__(label) if isinstance(label, str) else str(label)
 
 
 FIELDS = tuple(field.name for field in fields(Attribution) if field.name != "tags")
