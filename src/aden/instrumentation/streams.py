@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -52,7 +51,6 @@ class StreamMeter:
         self._feed = feed
         self._owns = owns
         self._ended = False
-        self._pid = os.getpid()
         quote = call.quote
         self._extend_at = quote.output_tokens if quote else NEVER
         bound = quote is not None and quote.bound is not None
@@ -190,7 +188,7 @@ class StreamMeter:
 
         In a forked child the stream is the parent's, which settles it.
         """
-        if not self._ended and os.getpid() == self._pid:
+        if not self._ended and not self._call.is_copy:
             if self._arrivals is not None:
                 self._arrivals.look()
             self._meter.dispatcher.soon(lambda: self.end("abandoned"))

@@ -56,6 +56,7 @@ class Call:
         place: At which point of an agent's work it is made.
         session: The job that it is a part of, which has a bill; None outside of one.
         params: The request's own parameters, as the hook may read them.
+        pid: The process that made it.
         model: The model that is sent: the asked one until something degrades it.
         lane: By which wrapper the request came.
         observed: What would have been decided if nothing were only observed; None where nothing is.
@@ -80,6 +81,7 @@ class Call:
         "observed",
         "outcome",
         "params",
+        "pid",
         "place",
         "plan",
         "policy",
@@ -106,6 +108,7 @@ class Call:
         asking: Asking = NOBODY_ASKING,
     ) -> None:
         self.id = os.urandom(16).hex()
+        self.pid = os.getpid()
         self.request = request
         self.params = params
         self.attribution = attribution
@@ -143,9 +146,14 @@ class Call:
         return self.lane.component if task == "text" else COMPONENTS[task]
 
     @property
+    def is_copy(self) -> bool:
+        """True in a forked child of the process that made it, which goes on with it."""
+        return self.pid != os.getpid()
+
+    @property
     def joinable(self) -> bool:
         """True while the request is on its way: a wrapper met now is a part of this call."""
-        return self.state == "sent"
+        return self.state == "sent" and not self.is_copy
 
     @property
     def at_work(self) -> bool:

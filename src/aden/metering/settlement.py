@@ -42,6 +42,8 @@ class Settler:
 
     def settle(self, call: Call, error: BaseException | None) -> None:
         """Book the call once, however often and from wherever this is called."""
+        if call.is_copy:  # the parent's to settle; its lock may be held for ever here
+            return
         with call.lock:
             if call.state == "settled":
                 return
@@ -55,6 +57,8 @@ class Settler:
 
     def withdraw(self, call: Call) -> None:
         """Nothing was sent and nobody needs to know: release what is held, keep no record."""
+        if call.is_copy:
+            return
         with call.lock:
             if call.state == "settled":
                 return
