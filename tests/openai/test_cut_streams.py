@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,56 @@ def test_what_waits_unread_is_made_and_so_it_is_booked(
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
     assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+
+
+def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
+    slow_server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The SDK's stream refers to itself: who just stops reading leaves it to the collector."""
+    house = instrumented()
+    with openai.OpenAI(base_url=slow_server.base_url, api_key="k", max_retries=0) as client:
+        for chunk in client.chat.completions.create(**LONG):
+            assert chunk
+            break
+        slow_server.stopping.wait(0.3)
+        gc.collect()
+        assert slow_server.wait_idle()
+    record, _ = house.one_call()
+    (item,) = slow_server.bill.items
+    assert item.output_tokens > 10
+    assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+
+
+@pytest.mark.parametrize("cap", [30, 400])
+def test_a_stream_that_was_never_begun_is_booked_as_reserved(
+    cap: int, slow_server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Nothing closes its connection, the collector neither: the provider makes all of it."""
+    house = instrumented()
+    with openai.OpenAI(base_url=slow_server.base_url, api_key="k", max_retries=0) as client:
+        stream = client.chat.completions.create(**LONG, max_tokens=cap)
+        del stream
+        gc.collect()
+        record, _ = house.one_call()
+        assert slow_server.wait_idle(10)
+    (item,) = slow_server.bill.items
+    assert record.usage.output_tokens == item.output_tokens == cap
+
+
+def test_an_answer_that_came_whole_is_booked_as_it_came_though_nobody_read_it(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Its end stands in the socket, so it is no longer being made."""
+    house = instrumented()
+    request = LONG | {"messages": [{"role": "user", "content": "Say hello in 20 tokens."}]}
+    with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+        stream = client.chat.completions.create(**request)
+        assert server.wait_idle()
+        del stream
+        gc.collect()
+        record, _ = house.one_call()
+    (item,) = server.bill.items
+    assert item.output_tokens <= (record.usage.output_tokens or 0) <= item.output_tokens + 4
 
 
 def test_a_distant_provider_is_taken_to_go_on_for_a_round_trip() -> None:

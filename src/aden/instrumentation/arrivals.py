@@ -88,6 +88,11 @@ class Arrivals:
             return made
         return made + math.ceil(self._rate * self._peer.goes_on_s)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the provider, as far as is known, is still at it: nobody has hung up."""
+        return not self._done and _descriptor(self._connection) is not None
+
     def look(self) -> None:
         """Note what waits in the socket now. Never waits."""
         self._note(_descriptor(self._connection))
@@ -98,6 +103,9 @@ class Arrivals:
 
         The provider goes on meanwhile, so a second descriptor looks once more when it is closed.
         """
+        if self._done:
+            yield
+            return
         first = _descriptor(self._connection)
         self._note(first)
         second = None
@@ -111,6 +119,8 @@ class Arrivals:
                 os.close(second)
 
     def _note(self, descriptor: int | None) -> None:
+        if descriptor is None and self._looked_at is not None:
+            return  # closed: what waited there was counted before
         now = time.perf_counter()
         if self._peer is UNKNOWN:
             self._peer = _peer_of(self._connection)
@@ -118,8 +128,8 @@ class Arrivals:
         if since is None:
             before, since = 0, self._first_at or now
         received = _undecoded(self._protocol)
-        self._done = self._done or _DONE in received
         held_up = _unread(descriptor)
+        self._done = self._done or _DONE in received or _DONE in held_up
         if self._peer.is_secret:
             waiting = round(len(held_up) / (self._event_bytes + TLS_EVENT_BYTES))
         else:
@@ -153,6 +163,16 @@ class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return _CountedPieces(self.__wrapped__.__aiter__(), self._self_arrivals)
+
+    def close(self) -> None:
+        """Whoever closes it, the garbage collector too, which may come here before our own."""
+        with self._self_arrivals.closing():
+            self.__wrapped__.close()
+
+    async def aclose(self) -> None:
+        """`close`, awaiting."""
+        with self._self_arrivals.closing():
+            await self.__wrapped__.aclose()
 
 
 class _CountedPieces:

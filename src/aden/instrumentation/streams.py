@@ -191,7 +191,13 @@ class StreamMeter:
         if not self._ended and not self._call.is_copy:
             if self._arrivals is not None:
                 self._arrivals.look()
-            self._meter.dispatcher.soon(lambda: self.end("abandoned"))
+            self._meter.dispatcher.soon(self._forgotten)
+
+    def _forgotten(self) -> None:
+        """A stream that was dropped before it was begun is closed by nobody: all of it is made."""
+        arrivals = self._arrivals
+        self._attempt.silent = not self._chunks and arrivals is not None and arrivals.goes_on
+        self.end("abandoned")
 
 
 class MeteredIterator:
