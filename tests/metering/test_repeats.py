@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aden import Budget, attribution
+from aden import Budget, RequestCancelledError, attribution, priced
+from aden.budgets.policy import make_policy
 from aden.core.request import Request
 from aden.core.window import Window
 from aden.errors import RefusalDetails
@@ -23,8 +25,14 @@ from aden.metering.repeats import Repeated, Repeats, _asks_no_less
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aden.testing import OpenAIServer
     from house import House
 
+ASKED: Any = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "Say hello"}],
+    "max_tokens": 40,
+}
 REQUEST = Request("openai", "gpt-4o", input_chars=400, max_output_tokens=40)
 TOTAL = Window("total")
 DETAILS = RefusalDetails("no", "exhausted")
@@ -68,6 +76,34 @@ def test_towards_its_end_one_request_asks_and_the_others_need_not(
     repeats = Repeats(print)
     refuse(repeats, planned(), 0.8)
     assert [repeats.alike(planned()) is None for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("mode", ["observe", "off"])
+def test_a_refusal_ends_with_the_mode_that_enforced_it(
+    mode: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The budgets are the same, and refuse nothing any more: the very next request is sent."""
+    house = instrumented(budgets=[Budget("all", 0)])
+    create = openai.OpenAI(base_url=server.base_url, api_key="k").chat.completions.create
+    for _ in range(3):
+        with pytest.raises(RequestCancelledError):
+            create(**ASKED)
+    changed = make_policy([Budget("all", 0)], mode=mode)  # type: ignore[arg-type]
+    house.meter.policy = lambda: changed
+    assert create(**ASKED)
+
+
+def test_a_refusal_is_not_that_of_a_request_with_a_price_of_its_own(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """What costs nothing fits an exhausted budget, also right after the same request at a price."""
+    instrumented(budgets=[Budget("all", 0)])
+    create = openai.OpenAI(base_url=server.base_url, api_key="k").chat.completions.create
+    for _ in range(3):
+        with pytest.raises(RequestCancelledError):
+            create(**ASKED)
+    with priced():
+        assert create(**ASKED)
 
 
 def test_a_window_that_ends_sooner_ends_it(planned: Callable[[], Call]) -> None:

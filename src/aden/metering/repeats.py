@@ -188,7 +188,8 @@ def _holds(found: Remembered) -> bool:
 def _identity(call: Call) -> Hashable:
     """By which requests are told apart before they are compared."""
     request = call.request
-    return call.policy.version, request.model, request.input_chars, call.attribution
+    policy = call.policy.version, call.policy.mode
+    return policy, call.prices, request.model, request.input_chars, call.attribution
 
 
 def _scope(call: Call) -> Hashable:
