@@ -105,6 +105,18 @@ def test_the_table_is_what_a_person_asks_for(url: str, capsys: pytest.CaptureFix
     assert ["last", "hour", "$0.750000"] in lines
 
 
+def test_a_label_cannot_write_lines_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes from a request's metadata, so from anybody."""
+    forged = a_call(time.time() - 5, customer="a\ntotal\x1b[2J")
+    url = write_ledger(tmp_path / "ledger.db", [forged])
+    assert main(["spend", "--ledger", url, "--by", "customer"]) == 0
+    out = capsys.readouterr().out
+    assert "a\ufffdtotal\ufffd[2J " in out
+    assert "\x1b" not in out
+
+
 def test_people_read_cancel_and_programs_the_value_of_the_attribute(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def table(made: Report, unconfirmed: int | None) -> str:
 
 
 def _line(key: str, sums: Sums) -> str:
+    key = "".join(char if char.isprintable() else "�" for char in key)  # labels are anybody's
     shown = key if len(key) <= 31 else key[:30] + "…"
     return (
         f"{shown:<32}{sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
