@@ -51,7 +51,7 @@ def _attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]
 
 def _count(prompt: Any) -> int:
     """How many prompts there are: each is continued."""
-    several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
+    several = isinstance(prompt, list | tuple) and prompt and not isinstance(prompt[0], int)
     return len(prompt) if several else 1
 
 

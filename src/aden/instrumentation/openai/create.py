@@ -1,6 +1,6 @@
 """The wrappers around a billing method of the SDK: admit, send, read, settle."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.measured import measured_here
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
+from aden.instrumentation.openai.concrete import concrete
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.parameters import text
@@ -32,7 +33,7 @@ def create(endpoint: Endpoint) -> Wrapper:
         meter = active_meter()
         if meter is None or args:  # the SDK takes keywords only and says so itself
             return wrapped(*args, **kwargs)
-        return perform(meter, endpoint, resource._client, wrapped, _concrete(kwargs))
+        return perform(meter, endpoint, resource._client, wrapped, concrete(kwargs))
 
     return wrapper
 
@@ -46,7 +47,7 @@ def async_create(endpoint: Endpoint) -> Wrapper:
         meter = active_meter()
         if meter is None or args:
             return await wrapped(*args, **kwargs)
-        return await aperform(meter, endpoint, resource._client, wrapped, _concrete(kwargs))
+        return await aperform(meter, endpoint, resource._client, wrapped, concrete(kwargs))
 
     return wrapper
 
@@ -283,16 +284,3 @@ def _joined(
         request = with_most(request, endpoint, kwargs)
     model = call.model if request.model == call.request.model else request.model
     return Sending(meter, call, request.to(model))
-
-
-def _concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A copy in which all can be read twice; an iterator would be spent by measuring it."""
-    return {name: _concrete_value(name, value) for name, value in kwargs.items()}
-
-
-def _concrete_value(name: str, value: Any) -> Any:
-    if name not in ("messages", "tools") or isinstance(value, list | tuple | str | Mapping):
-        return value
-    if isinstance(value, Iterable) and not hasattr(value, "model_dump"):
-        return list(value)
-    return value

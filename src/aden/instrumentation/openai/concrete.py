@@ -1,0 +1,32 @@
+"""Parameters of which the SDK makes lists, made lists before they are measured.
+
+It takes any iterable there: an iterator would be spent by measuring it, and what is neither a list
+nor a tuple would not be measured.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import is_
+from typing import Any
+
+from aden.instrumentation.openai.parameters import is_model
+
+_LISTS = ("messages", "tools")
+
+
+def concrete(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which all can be read twice; what can already is the caller's own."""
+    return {name: _listed(value) if name in _LISTS else value for name, value in kwargs.items()}
+
+
+def _listed(value: Any) -> Any:
+    """*value* as a list, and so what is in it, down to the parts of a message."""
+    if type(value) is dict or isinstance(value, Mapping):  # the first is what nearly all are
+        content = value.get("content")
+        listed = content if type(content) is str else _listed(content)
+        return value if listed is content else {**value, "content": listed}
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_model(value):
+        return value
+    if not isinstance(value, list | tuple):
+        return [_listed(each) for each in value]
+    items = [_listed(each) for each in value]
+    return value if all(map(is_, items, value)) else items
