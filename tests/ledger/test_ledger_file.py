@@ -152,11 +152,15 @@ def test_a_closed_ledger_opens_again_for_a_late_settlement(sqlite: SqliteLedger)
     assert figures(sqlite) == (7, 0, 0)
 
 
-def test_a_deleted_file_is_not_written_to_any_more(sqlite: SqliteLedger, path: Path) -> None:
-    """Who runs already and who starts now have to share one file."""
+def test_a_deleted_file_is_not_written_to_any_more(
+    sqlite: SqliteLedger, path: Path, complaints: Callable[[], list[str]]
+) -> None:
+    """Who runs already and who starts now have to share one file. What is lost is said, once."""
     sqlite.settle(charged("a", 7))
     remove(path)
     sqlite.settle(charged("c", 1))
+    (said,) = complaints()
+    assert f"{path} was deleted or replaced" in said
 
     other = SqliteLedger(path)
     assert figures(other) == figures(sqlite) == (1, 0, 0)
