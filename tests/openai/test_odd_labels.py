@@ -55,3 +55,18 @@ def test_a_budget_for_a_customer_meets_the_one_that_is_named_by_an_enum(
     create = make_client("sync", server).chat.completions.create
     with attribution(customer_id=Customer.ACME), pytest.raises(RequestCancelledError):
         create(**REQUEST)
+
+
+async def test_an_async_function_that_is_decorated_meets_its_customer_s_budget(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """What it awaits is inside the block."""
+    instrumented(budgets=[Budget("acme", "0", scope={"customer": "acme"})])
+
+    @attribution(customer_id="acme")
+    async def answer() -> Any:
+        async with make_client("async", server) as client:
+            return await client.chat.completions.create(**REQUEST)
+
+    with pytest.raises(RequestCancelledError):
+        await answer()

@@ -1,9 +1,10 @@
 """Who is asking: the labels by which budgets match and spend is shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+
+from aden.core.block import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ def current_attribution() -> Attribution:
     return _current.get()
 
 
-@contextmanager
 def attribution(
     *,
     agent: str | None = None,
@@ -84,8 +84,10 @@ def attribution(
     user_id: str | None = None,
     context_id: str | None = None,
     tags: Sequence[str] = (),
-) -> Iterator[Attribution]:
+) -> Block[Attribution]:
     """Attribute every request made inside the block; inner blocks add to and override outer ones.
+
+    It decorates functions as well, sync and async.
 
     Example:
         ``with aden.attribution(customer_id="acme", tags=["trial"]): …``
@@ -94,12 +96,7 @@ def attribution(
     inner = Attribution(
         agent, tenant_id, customer_id, feature, session_id, user_id, context_id, tags=labels
     )
-    merged = inner.over(_current.get())
-    token = _current.set(merged)
-    try:
-        yield merged
-    finally:
-        _current.reset(token)
+    return Block(_current, inner.over)
 
 
 def from_metadata(metadata: Mapping[str, object]) -> Attribution:

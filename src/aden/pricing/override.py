@@ -1,9 +1,8 @@
 """A price for the calls of one block, above everything else."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
+from aden.core.block import Block
 from aden.core.money import Amount
 from aden.pricing.book import PriceBook
 from aden.pricing.price import Price
@@ -28,21 +27,18 @@ Prices = PriceBook | FixedPrice
 _override: ContextVar[FixedPrice | None] = ContextVar("aden_price", default=None)
 
 
-@contextmanager
-def priced(**rates: Amount) -> Iterator[None]:
+def priced(**rates: Amount) -> Block[FixedPrice | None]:
     """Calls that begin inside the block cost this, whatever the model: rates as in ADEN_PRICES.
 
     ``with aden.priced(input_per_1m="0.10", output_per_1m="0.40"):``; without rates they are free.
+    It decorates functions as well, sync and async.
 
     Raises:
         ConfigurationError: A rate has no such name, or is no amount of US dollars.
     """
     known_keys("priced", rates, tuple(RATE_KEYS))
-    token = _override.set(FixedPrice(Price(read_rates(rates, "priced"), "override")))
-    try:
-        yield
-    finally:
-        _override.reset(token)
+    price = FixedPrice(Price(read_rates(rates, "priced"), "override"))
+    return Block(_override, lambda _: price)
 
 
 def price_in_force() -> FixedPrice | None:
