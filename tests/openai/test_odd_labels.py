@@ -57,6 +57,17 @@ def test_a_budget_for_a_customer_meets_the_one_that_is_named_by_an_enum(
         create(**REQUEST)
 
 
+def test_a_number_in_a_request_s_metadata_is_a_label_too(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The provider takes texts only, so it is not sent; the budget is asked all the same."""
+    instrumented(budgets=[Budget("each", "0", scope={"customer": ANY})])
+    create = make_client("sync", server).chat.completions.create
+    with pytest.raises(RequestCancelledError) as refused:
+        create(**REQUEST, extra_body={"metadata": {"customer_id": 42}})
+    assert refused.value.scope == "customer=42"
+
+
 async def test_an_async_function_that_is_decorated_meets_its_customer_s_budget(
     server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:

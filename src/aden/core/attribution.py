@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from typing import Any
 
 from aden.core.block import Block
 
@@ -103,12 +104,17 @@ def from_metadata(metadata: Mapping[str, object]) -> Attribution:
     """Read the attribution that existing Aden users write into a request's own metadata."""
     if not metadata:
         return NOBODY
-    labels = {
-        name: value for name in FIELDS if isinstance(value := metadata.get(name), str) and value
+    labels: dict[str, Any] = {
+        name: value for name in FIELDS if _is_label(value := metadata.get(name))
     }
     tags = metadata.get("tags")
     if isinstance(tags, str):
         tags = [tag.strip() for tag in tags.split(",")]
     if not isinstance(tags, list | tuple):
         tags = ()
-    return Attribution(**labels, tags=tuple(tag for tag in tags if isinstance(tag, str) and tag))
+    return Attribution(**labels, tags=tuple(tag for tag in tags if _is_label(tag)))
+
+
+def _is_label(value: object) -> bool:
+    """A text, or a number as JSON has ids; other values say something else."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
