@@ -115,7 +115,9 @@ REQUESTS = (
     Odd("omitted", _said(max_tokens=omit, tools=omit, stream=omit, extra_body=None)),
     Odd("odd numbers", _said(max_tokens="many", n=-3, stop=5, seed=[1], temperature="hot")),
     Odd("odd options", _said(service_tier={"a": 1}, stream_options=5, metadata=["x"], tools={})),
-    Odd("an odd body", _said(extra_body={"metadata": 5, "messages": [], "model": "other"})),
+    Odd(
+        "an odd body", _said(extra_body={"metadata": 5, "messages": [], "model": "other"}), "other"
+    ),
     Odd("odd headers", _said(extra_headers={"x-a": "b"}, extra_query={"q": "1"}, timeout=3.0)),
     Odd("a body that is no mapping", _said(extra_body=[1])),
     Odd("an unknown parameter", _said(unheard_of=1)),

@@ -14,7 +14,7 @@ from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.concrete import concrete
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
-from aden.instrumentation.openai.parameters import text
+from aden.instrumentation.openai.parameters import as_sent, text
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.taking import take_response
 from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
@@ -117,7 +117,7 @@ exhausted stops the next answer of its LLM."""
 def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Request:
     """The request; where it is too odd to be measured, its model alone, for that is gated too."""
     try:
-        return endpoint.describe(kwargs, client)
+        return endpoint.describe(as_sent(kwargs, client), client)
     except Exception:
         meter.cannot("description", "a request could not be measured", trace=True)
         return Request(

@@ -28,6 +28,9 @@ _TEXT = (
 )
 _ELSEWHERE = ("previous_response_id", "conversation")
 """Parameters by which the provider adds what it has stored."""
+_DEARER = ("n", "best_of", "model", "service_tier", "web_search_options", "modalities", "audio")
+_BILLED = frozenset((*_CONVERSATION, *_TEXT, *_ELSEWHERE, *_DEARER))
+"""What may make a request dearer, where it is hidden in ``extra_body``."""
 _MEDIA = frozenset(("file", "file_id", "file_url", "file_data", "image_file", "video_url", "audio"))
 _OUR_TOOLS = ("function", "custom", "local_shell", "apply_patch", "computer_use_preview")
 """Tools that the caller carries out; all others run at the provider's, at prices of their own."""
@@ -113,8 +116,7 @@ def _boundless(asked: Mapping[str, Any], endpoint: Endpoint, model: str) -> str 
         if isinstance(kind, str) and kind not in _OUR_TOOLS:
             return f"the tool {kind}"
     body = asked.get("extra_body")
-    hidden = (*endpoint.caps, "n", "model", "tools", "service_tier", *_CONVERSATION)
     for name in body if isinstance(body, Mapping) else ():
-        if name in hidden:
+        if name in endpoint.caps or name in _BILLED:
             return f"extra_body.{name}"
     return None

@@ -63,10 +63,27 @@ def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if is_given(value)}
 
 
+_APART = ("metadata", "stream")
+"""What is read apart, and what the SDK does not look for there."""
+
+
+def as_sent(kwargs: Mapping[str, Any], client: Any) -> Mapping[str, Any]:
+    """The parameters as the provider reads them: the SDK lays ``extra_body`` over the others."""
+    body = kwargs.get("extra_body")
+    if not isinstance(body, Mapping) or not body:
+        return kwargs
+    named = {"model"} if hasattr(client, "_azure_deployment") else ()  # Azure reads it in the URL
+    over = {name: value for name, value in body.items() if name not in _APART and name not in named}
+    return {**kwargs, **over}
+
+
 def ask_for(sent: dict[str, Any], model: str) -> None:
     """Name the decided model, where it is another one; else it stays the caller's own object."""
     if is_given(asked := sent.get("model")) and model != (text(asked) or ""):
         sent["model"] = model
+    body: Any = sent.get("extra_body")
+    if is_given(asked := get(body, "model")) and model != (text(asked) or ""):
+        sent["extra_body"] = {**body, "model": model}
 
 
 def reads_bytes(sent: Mapping[str, Any]) -> bool:
