@@ -27,10 +27,18 @@ TOKENS = Budget("tokens", limit=tokens(1000), window="rolling 1h")
 OLD = Budget("monthly", "5", window="month")
 
 
-def spend(ledger: SqliteLedger, budget: Budget, amount: int, *, settle: bool = True) -> str:
+def spend(
+    ledger: SqliteLedger,
+    budget: Budget,
+    amount: int,
+    *,
+    settle: bool = True,
+    at_risk: int | None = None,
+) -> str:
     """One call of a budget; gives its operation."""
     operation = f"call-{next(_numbers)}"
-    line = Line(budget.id, budget.span, budget.limit.amount, amount, amount)
+    risked = amount if at_risk is None else at_risk
+    line = Line(budget.id, budget.span, budget.limit.amount, amount, risked)
     grant = ledger.reserve(Ask(operation, (Option((line,)),)))
     assert isinstance(grant, Grant)
     if settle:
@@ -212,13 +220,17 @@ def test_what_a_dead_process_left_is_confirmed(
     clock = FixedClock(1_800_000_000)
     ledger = SqliteLedger(tmp_path / "ledger.db", clock)
     ledger.describe({CALLS.id: note_of(CALLS).to_json()})
-    operation = spend(ledger, CALLS, 2 * NANO, settle=False)
+    operation = spend(ledger, CALLS, 3 * NANO, settle=False, at_risk=2 * NANO)
+    url = f"sqlite://{tmp_path}/ledger.db"
+    assert main(["budgets", "holds", "--ledger", url]) == 0
+    assert "calls $3.000000" in capsys.readouterr().out
     clock.advance(3600)
     spend(ledger, CALLS, 0)
-    url = f"sqlite://{tmp_path}/ledger.db"
 
     assert main(["budgets", "holds", "--ledger", url]) == 0
-    assert f"{operation}  unconfirmed" in capsys.readouterr().out
+    line = capsys.readouterr().out
+    assert f"{operation}  unconfirmed" in line
+    assert "calls $2.000000" in line  # what was booked, not what was held
     assert main(["spend", "--ledger", url]) == 0
     assert "unconfirmed  $2.000000" in capsys.readouterr().out
     order = ["confirm", operation, "--amount", "calls=1.25", "--why", "invoice", "--ledger", url]
@@ -226,6 +238,25 @@ def test_what_a_dead_process_left_is_confirmed(
     (row,) = shown("show", "--ledger", url)
     assert (row["settled"], row["unconfirmed"]) == (1.25, 0.0)
     assert main(["budgets", *order]) == 1  # there is nothing left to confirm
+    ledger.close()
+
+
+@pytest.mark.parametrize("amounts", [["call=1.25"], ["calls=1.25", "calls=1"]])
+def test_an_amount_of_a_budget_that_the_call_does_not_count_against_confirms_nothing(
+    amounts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is confirmed cannot be corrected any more, so a slip of the pen is told before."""
+    clock = FixedClock(1_800_000_000)
+    ledger = SqliteLedger(tmp_path / "ledger.db", clock)
+    ledger.describe({CALLS.id: note_of(CALLS).to_json()})
+    operation = spend(ledger, CALLS, 2 * NANO, settle=False)
+    clock.advance(3600)
+    words = [word for amount in amounts for word in ("--amount", amount)]
+    url = f"sqlite://{tmp_path}/ledger.db"
+    assert main(["budgets", "confirm", operation, *words, "--why", "x", "--ledger", url]) == 2
+    assert "a budget that it counts against, once: calls" in capsys.readouterr().err
+    (held,) = ledger.holds()
+    assert held.state == "unconfirmed"
     ledger.close()
 
 

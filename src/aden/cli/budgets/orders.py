@@ -7,7 +7,7 @@ from aden.budgets.note import Note
 from aden.cli.budgets.state import known_key, notes_of, standings
 from aden.core.limit import Limit, requests, seconds, tokens
 from aden.core.money import parse_usd
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 from aden.ledger import Ledger
 from aden.ledger.operator import Confirm, Freeze, Order, Raise, Reset
 
@@ -44,11 +44,16 @@ def _raised(ledger: Ledger, chosen: argparse.Namespace, note: Note | None) -> in
 
 
 def _confirm(ledger: Ledger, chosen: argparse.Namespace, signed: dict[str, str]) -> Order:
-    amounts = {}
+    booked = [held for held in ledger.holds() if held.operation == chosen.operation]
+    keys = [hold.budget for held in booked for hold in held.holds]
+    amounts: dict[str, int] = {}
     for each in chosen.amount or ():
         budget, equals, text = each.rpartition("=")
         if not equals:
             raise ConfigurationError("--amount", each, "BUDGET=AMOUNT")
+        if booked and (budget not in keys or budget in amounts):
+            allowed = f"a budget that it counts against, once: {', '.join(keys)}"
+            raise ConfigurationError("--amount", each, allowed + did_you_mean(budget, keys))
         amounts[budget] = _amount(ledger, budget, text).amount
     return Confirm(chosen.operation, amounts, **signed)
 

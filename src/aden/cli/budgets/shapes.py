@@ -90,10 +90,13 @@ def holds_table(found: Sequence[Held], notes: Mapping[str, Note]) -> str:
         return "nothing is held or unconfirmed"
     lines = []
     for held in found:
+        is_open = held.state == "open"
+        amounts = [hold.amount for hold in held.holds] if is_open else held.at_risk
         what = ", ".join(
-            f"{hold.budget} {show(notes, hold.budget, hold.amount)}" for hold in held.holds
+            f"{hold.budget} {show(notes, hold.budget, amount)}"
+            for hold, amount in zip(held.holds, amounts, strict=True)
         )
-        until = "lease to" if held.state == "open" else "kept to"
+        until = "lease to" if is_open else "kept to"
         lines.append(f"{held.operation}  {held.state:<11} {until} {moment(held.until)}  {what}")
     return "\n".join(lines)
 
