@@ -1,5 +1,6 @@
 """A degrade target that cannot take the request is skipped, or falls back once."""
 
+import re
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -169,3 +170,21 @@ def _settled(calls: RecordingEmitter) -> list[aden.CallRecord]:
     runtime = current_runtime()
     assert runtime is not None
     return list(calls.records)
+
+
+def test_a_hook_s_dearer_model_is_refused_by_what_it_may_cost_itself(server: OpenAIServer) -> None:
+    """Not by the asked model's cost, which would have fitted."""
+    aden.instrument(
+        budgets=[Budget("b", "0.002")],
+        ledger="memory:",
+        before_request=lambda params, context: aden.BeforeRequestResult.degrade("o1", "smarter"),
+    )
+    try:
+        client = openai.OpenAI(base_url=server.base_url, api_key="k")
+        with pytest.raises(aden.RequestCancelledError) as refused:
+            client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, max_tokens=50)
+    finally:
+        aden.uninstrument()
+    may_cost = re.search(r"may cost \$([\d.]+)", str(refused.value))
+    assert may_cost is not None
+    assert float(may_cost[1]) > 50 * 60 / 1e6

@@ -65,8 +65,8 @@ def second_ask(
     return None if fits else Ask(operation, (Option(needed),))
 
 
-def refused(refusal: Refusal, plan: Plan) -> Decision:
-    """A ledger's refusal as a Decision."""
+def refused(refusal: Refusal, plan: Plan, options: Sequence[Option] = ()) -> Decision:
+    """A ledger's refusal as a Decision. *options*: what was asked, where it was not the plan."""
     match = _match_of(plan, refusal.budget)
     balance = balances_of(refusal)[match.key]
     budget, show = match.budget, match.budget.limit.show
@@ -79,19 +79,19 @@ def refused(refusal: Refusal, plan: Plan) -> Decision:
     else:
         why = f"is exhausted: {show(balance.spent)} spent"
     message = f"budget {budget.id!r} {why} of {show(balance.limit(budget.limit.amount))}"
-    message += _asking(plan, match)
+    message += _asking(options or (plan.ask.options if plan.ask else ()), match)
     return Decision(
         "block", refusal.reason, "ledger", message, budget.id, retry_after_ms=refusal.retry_after_ms
     )
 
 
-def _asking(plan: Plan, match: Match) -> str:
+def _asking(options: Sequence[Option], match: Match) -> str:
     """What the request may cost of a budget in its cheapest form, for people."""
     limit = match.budget.limit
-    if plan.ask is None or limit.unit == "requests":
+    if limit.unit == "requests":
         return ""
-    lines = (line for option in plan.ask.options for line in option.lines)
-    least = min(line.amount for line in lines if line.budget == match.key)
+    lines = (line for option in options for line in option.lines)
+    least = min((line.amount for line in lines if line.budget == match.key), default=0)
     if not least:
         return ""
     verb = "cost" if limit.unit == "usd" else "use"

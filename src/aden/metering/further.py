@@ -120,12 +120,12 @@ def answered(call: Call, further: Further) -> Decision | None:
     if outcome is further.before:  # the ledger did not answer; `Meter.ledger_failed` has decided
         return call.hook if call.hook is not None and call.hook.action == "block" else None
     if isinstance(outcome, Refusal):
-        return gate.refused(outcome, call.plan)
+        return gate.refused(outcome, call.plan, further.ask.options[:-1])
     assert isinstance(outcome, Grant)
     if outcome.option < len(further.quotes):
         call.quote = further.quotes[outcome.option]
         return None
-    return gate.refused(_short(outcome, further.ask), call.plan)
+    return gate.refused(_short(outcome, further.ask), call.plan, further.ask.options[:-1])
 
 
 def bound_to_fit(call: Call) -> bool:

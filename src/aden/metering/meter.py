@@ -195,11 +195,11 @@ class Meter:
             return None
         return gate.second_ask(call.id, call.plan, call.policy, call.outcome, call.quote)
 
-    def readjusted(self, call: Call) -> None:
+    def readjusted(self, call: Call, ask: Ask) -> None:
         """The second reserve was answered: its refusal is the decision."""
         assert call.plan is not None
         if isinstance(call.outcome, Refusal):
-            call.decision = gate.refused(call.outcome, call.plan)
+            call.decision = gate.refused(call.outcome, call.plan, ask.options)
         elif call.hook is not None and call.hook.action == "block":  # the ledger failed meanwhile
             call.decision = call.hook
 

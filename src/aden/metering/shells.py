@@ -30,7 +30,7 @@ def admit(meter: Meter, call: Call) -> None:
         _open_and_decide(meter, call)
         if ask := meter.adjust(call):
             _reserve(meter, call, ask)
-            meter.readjusted(call)
+            meter.readjusted(call, ask)
         meter.admit(call)
         if call.delay_s:
             time.sleep(call.delay_s)
@@ -51,7 +51,7 @@ async def aadmit(meter: Meter, call: Call) -> None:
         _open_and_decide(meter, call)
         if ask := meter.adjust(call):
             await _areserve(meter, call, ask)
-            meter.readjusted(call)
+            meter.readjusted(call, ask)
         meter.admit(call)
         if call.delay_s:
             if call.lane.delayed is not None:
