@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import gc
 import socket
+import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 
 from aden.instrumentation import arrivals
+from aden.ledger.sqlite import SqliteLedger
 from aden.testing import OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from house import House
 
@@ -82,6 +87,33 @@ def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
     assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+
+
+@pytest.mark.parametrize("read", [0, 2])
+def test_what_waits_unread_is_booked_where_the_process_ends(
+    read: int, slow_server: OpenAIServer, tmp_path: Path
+) -> None:
+    """It keeps its stream to the last. What is made while it winds down, nobody sees."""
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    arguments = (slow_server.base_url, f"sqlite://{ledger.path}", str(read))
+    program = textwrap.dedent("""
+        import sys, time, aden, openai
+        base_url, ledger, read = sys.argv[1:]
+        aden.instrument(budgets=[aden.Budget("all", "100")], ledger=ledger)
+        client = openai.OpenAI(base_url=base_url, api_key="k", max_retries=0)
+        asked = [{"role": "user", "content": "Tell me something in 400 tokens."}]
+        stream = client.chat.completions.create(model="gpt-4o", messages=asked, stream=True)
+        for _ in range(int(read)):
+            next(stream)
+        time.sleep(0.4)
+    """)
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True, timeout=60)
+    assert slow_server.wait_idle()
+    (record,) = ledger.journal()
+    (item,) = slow_server.bill.items
+    ledger.close()
+    assert record.stream_end == "abandoned"
+    assert 20 <= (record.usage.output_tokens or 0) <= item.output_tokens + 4
 
 
 @pytest.mark.parametrize("cap", [30, 400])

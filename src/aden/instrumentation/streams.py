@@ -62,6 +62,7 @@ class StreamMeter:
         self.over = False
         """True from when no budget bears more of it."""
         meter.dispatcher.ready()  # `dropped` may not start a thread
+        call.ahead = self._look_ahead
 
     @property
     def call_as_sent(self) -> tuple[Meter, Call, Request]:
@@ -107,9 +108,7 @@ class StreamMeter:
         attempt = self._attempt
         if attempt.deltas <= self._grow_at:
             return None
-        if self._arrivals is not None:
-            self._arrivals.look()
-        self._left()
+        self._look_ahead()
         seen = output_tokens(attempt.deltas, attempt.size) + attempt.unread
         return -(-seen // attempt.request.choices)
 
@@ -152,11 +151,17 @@ class StreamMeter:
         if self._arrivals is not None:
             self._attempt.left_unread(max(0, self._arrivals.made - self._chunks))
 
+    def _look_ahead(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.look()
+        self._left()
+
     def end(self, how: str, error: BaseException | None = None) -> None:
         """The answer is over: complete, abandoned, cancelled or broken."""
         if self._ended:
             return
         self._ended = True
+        self._call.ahead = None  # which refers to us
         if self._attempt.failure is not None:
             how = "error"
         elif how == "abandoned" and self._attempt.over:

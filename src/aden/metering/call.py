@@ -1,5 +1,6 @@
 """The Call: one request to a provider, from its first sight to its settlement."""
 
+import contextlib
 import os
 import threading
 import time
@@ -52,6 +53,7 @@ class Call:
     """The state of one call. What is done with it, and in which order, `Meter` knows.
 
     Attributes:
+        ahead: Notes what the provider has made beyond what was read; None where nobody can tell.
         content: What was said, where that is captured.
         place: At which point of an agent's work it is made.
         session: The job that it is a part of, which has a bill; None outside of one.
@@ -65,6 +67,7 @@ class Call:
 
     __slots__ = (
         "__weakref__",
+        "ahead",
         "attempts",
         "attribution",
         "content",
@@ -138,6 +141,7 @@ class Call:
         self.stream_end: str | None = None
         self.error: BaseException | None = None
         self.content: Content | None = None
+        self.ahead: Callable[[], object] | None = None
 
     @property
     def component(self) -> Component:
@@ -170,6 +174,13 @@ class Call:
     def delay_s(self) -> float:
         """Seconds by which the decision delays the request."""
         return 0.0 if self.lane.waited else self.decision.delay_ms / 1000
+
+    def left_open(self) -> None:
+        """The process ends before it: note what its provider has made until now. Never raises."""
+        self.stream_end = self.stream_end or "abandoned"
+        if self.ahead is not None and not self.is_copy:
+            with contextlib.suppress(Exception):
+                self.ahead()
 
     def attempt(self, request: Request) -> Attempt:
         """Begin one sending of the request."""

@@ -273,7 +273,7 @@ class Meter:
     def settle_all(self) -> None:
         """The process ends: what is still open will not be read to its end. Never raises."""
         for call in list(self.on_their_way):
-            call.stream_end = call.stream_end or "abandoned"
+            call.left_open()
             self._settle_now(call)
 
     def _settle_now(self, call: Call, error: BaseException | None = None) -> None:
