@@ -45,7 +45,9 @@ def test_a_request_s_metadata_is_read_as_existing_users_write_it() -> None:
     """Strings, numbers, and tags as a list or with commas; anything else is ignored."""
     metadata = {"agent": "hotel", "user_id": True, "tags": "a, b", "other": object()}
     assert from_metadata(metadata) == Attribution(agent="hotel", tags=("a", "b"))
-    assert from_metadata({"customer_id": 7, "tenant_id": {}}) == Attribution(customer_id="7")
+    assert from_metadata({"customer_id": 7, "tenant_id": {}, "agent": 10**9999}) == Attribution(
+        customer_id="7"
+    )
     assert from_metadata({"tags": ["x", 3, "", None]}).tags == ("x", "3")
     assert from_metadata({"tags": 5, "agent": ""}) == Attribution()
 

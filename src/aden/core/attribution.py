@@ -117,4 +117,6 @@ def from_metadata(metadata: Mapping[str, object]) -> Attribution:
 
 def _is_label(value: object) -> bool:
     """A text, or a number as JSON has ids; other values say something else."""
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    if isinstance(value, str):
+        return bool(value)
+    return type(value) is int and abs(value) < 1 << 64  # beyond some size Python writes no number
