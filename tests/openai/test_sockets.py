@@ -26,12 +26,11 @@ from socket_talk import (
 
 import aden
 from aden import BeforeRequestResult, Budget, RequestCancelledError
-from aden.testing import Drop, ErrorEvent, Fail, Status
+from aden.testing import Drop, ErrorEvent, Fail, OpenAIServer, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aden.testing import OpenAIServer
     from house import House
 
 
@@ -390,3 +389,24 @@ def _spans(house: House) -> list[Any]:
 
 def _without_ids(value: Any) -> str:
     return OURS_ALONE.sub("", json.dumps(value, default=str))
+
+
+def test_what_waits_on_a_connection_is_booked_where_the_process_ends(
+    instrumented: Callable[..., House],
+) -> None:
+    """By the rate so far, as where the program closes it."""
+    with OpenAIServer(ttft_ms=1, token_interval_ms=10) as slow:
+        house = instrumented()
+        client = openai.OpenAI(
+            base_url=slow.base_url, websocket_base_url=slow.websocket_base_url, api_key="k"
+        )
+        with client.responses.connect() as connection:
+            connection.response.create(model="gpt-4o", input="Tell me something in 400 tokens.")
+            deltas = 0
+            while deltas < 10:
+                deltas += connection.recv().type == "response.output_text.delta"
+            time.sleep(0.3)
+            house.meter.settle_all()
+        (record,) = house.settled()
+    assert record.stream_end == "abandoned"
+    assert (record.usage.output_tokens or 0) > 2 * deltas

@@ -27,6 +27,9 @@ class OpenResponse:
     metered: StreamMeter
     _read_at: float = field(default_factory=time.perf_counter)
 
+    def __post_init__(self) -> None:
+        self.call.ahead = self.left
+
     def hear(self, event: Any) -> None:
         """The program reads an event of it."""
         self.metered.chunk(event)
