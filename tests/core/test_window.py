@@ -18,6 +18,8 @@ ZONES = [
     "America/Havana",  # goes back from 1:00 to 0:00: midnight comes twice
     "Asia/Kolkata",  # half an hour off
     "Pacific/Apia",  # left out 2011-12-30 altogether
+    "Australia/Lord_Howe",  # summer time is half an hour
+    "Pacific/Chatham",  # goes back from 3:45 to 2:45
 ]
 MOMENTS = st.floats(0, 4_000_000_000) | st.integers(0, 4_000_000_000).map(float)
 CALENDAR = [period for period in PERIODS if period not in ("total", "session")]
@@ -32,6 +34,8 @@ def unix(text: str, zone: str = "Europe/Berlin", fold: int = 0) -> float:
 @example(unix("2018-11-04T01:30", "America/Sao_Paulo"), "day", "America/Sao_Paulo")
 @example(unix("2026-11-01T00:30", "America/Havana", fold=1), "day", "America/Havana")
 @example(unix("2026-10-25T02:30", fold=1), "hour", "Europe/Berlin")
+@example(unix("2026-04-05T01:45", "Australia/Lord_Howe", fold=1), "hour", "Australia/Lord_Howe")
+@example(unix("2026-04-05T02:50", "Pacific/Chatham", fold=1), "hour", "Pacific/Chatham")
 def test_windows_tile_time(now: float, period: Period, zone: str) -> None:
     """A window holds its moment, up to its end; there the next one begins: no gap, no overlap."""
     window = Window(period, zone)

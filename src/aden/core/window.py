@@ -139,16 +139,16 @@ _ENDLESS = {period: Span(period, None) for period in ("total", "session")}
 def _calendar_span(period: str, timezone: str, minute: int) -> Span:
     """The span that contains a minute since 1970, within which none begins: worked out once."""
     local = datetime.fromtimestamp(minute * 60, ZoneInfo(timezone))
+    if period == "hour":  # a repeated hour at the end of summer time is an hour of its own
+        offset = round((local.utcoffset() or timedelta()).total_seconds())
+        begin = (minute * 60 + offset) // 3600 * 3600 - offset
+        return Span(f"hour:{begin}", begin + 3600.0)
     start = _start(period, local)
     end = _start(period, _beyond(period, start))
-    if period == "hour":  # a repeated hour at the end of summer time is an hour of its own
-        return Span(f"hour:{int(start.timestamp())}", start.timestamp() + 3600)
     return Span(f"{period}:{start.date().isoformat()}", end.timestamp())
 
 
 def _start(period: str, local: datetime) -> datetime:
-    if period == "hour":
-        return local.replace(minute=0, second=0, microsecond=0)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if period == "week":
         return day - timedelta(days=day.weekday())
@@ -159,5 +159,5 @@ def _start(period: str, local: datetime) -> datetime:
 
 def _beyond(period: str, start: datetime) -> datetime:
     """Some moment in the next period (wall-clock arithmetic, so it follows summer time)."""
-    days = {"hour": 1 / 24, "day": 1, "week": 7, "month": 32}[period]
+    days = {"day": 1, "week": 7, "month": 32}[period]
     return start + timedelta(days=days)
