@@ -156,11 +156,8 @@ class Store:
             if identity(self._path) == self._identity:
                 return self._connection
             self._disconnect()  # deleted or replaced: everybody else uses the new file
-            logger.error(
-                "aden: %s was deleted or replaced: budgets go by what the file there now knows of"
-                " spend",
-                self._path,
-            )
+            what = "budgets go by what the file there now knows of spend"
+            logger.error("aden: %s was deleted or replaced: %s", self._path, what)
         try:
             self._connection = connect(self._path)
         except OSError as error:
