@@ -63,16 +63,17 @@ class InputEstimator:
         tokens = usage.input_tokens or 0
         if request.input_chars <= 0 or tokens <= 0 or request.unseen_input:
             return
+        reported = _Reported(
+            request.input_chars,
+            request.input_extra_tokens,
+            tokens,
+            request.model,
+            usage.cached_tokens,
+            sent_at,
+        )
         with self._lock:
             for key in (conversation, conversation[:2]):
-                self._reports[key] = _Reported(
-                    request.input_chars,
-                    request.input_extra_tokens,
-                    tokens,
-                    request.model,
-                    usage.cached_tokens,
-                    sent_at,
-                )
+                self._reports[key] = reported
                 self._reports.move_to_end(key)
             while len(self._reports) > MAX_CONVERSATIONS:
                 self._reports.popitem(last=False)

@@ -42,6 +42,7 @@ class Reserver:
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
+        self._system = meter.ledger.url.partition(":")[0].replace("rediss", "redis")
         self._typical: dict[str, _Typical] = {}
         self.outage = Outage()
         self.fill = Fill(meter.ledger)
@@ -160,8 +161,7 @@ class Reserver:
         call.hook = Decision("block", "unavailable", "ledger", message, budget_id)
 
     def _timed(self, asked_at: float, outcome: str) -> None:
-        system = self._meter.ledger.url.partition(":")[0].replace("rediss", "redis")
-        self._meter.telemetry.reserved(time.monotonic() - asked_at, system, outcome)
+        self._meter.telemetry.reserved(time.monotonic() - asked_at, self._system, outcome)
 
     def settled(self, call: Call, charges: Sequence[Charge]) -> None:
         """The ledger has been told what a call came to."""
