@@ -19,6 +19,7 @@ from aden.instrumentation.livekit import (
     speech_at_start,
     stt,
     tts,
+    user_turn,
     who,
 )
 from aden.instrumentation.patches import Patch, has
@@ -90,6 +91,17 @@ FEATURES = (
             (f"{_VOICE}.speech_handle", "SpeechHandle._wait_for_scheduled"),
             (f"{_VOICE}.speech_handle", "SpeechHandle._error"),
             ("livekit.agents.job", "JobContext._primary_agent_session"),
+        ),
+    ),
+    Feature(
+        "refusals before an answer",
+        "a request of on_user_turn_completed that is refused leaves the caller in silence",
+        (
+            Patch(
+                f"{_VOICE}.agent_activity",
+                "AgentActivity._user_turn_completed_task",
+                user_turn.completed,
+            ),
         ),
     ),
     Feature(

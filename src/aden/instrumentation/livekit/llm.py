@@ -21,7 +21,7 @@ from aden.instrumentation.livekit.llm_figures import correct, tell_failed
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
-from aden.instrumentation.livekit.turn import current_turn, meant
+from aden.instrumentation.livekit.turn import current_turn, meant, told
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.measuring import IMAGE_TOKENS, MESSAGE_FRAMING_TOKENS
 from aden.instrumentation.openai.most import with_most
@@ -69,7 +69,8 @@ async def main_task(
     except RequestCancelledError as refusal:
         meter.settle(call, refusal)
         if above is None:
-            await meant(refusal)
+            await meant()
+            told(refusal, stream._llm)
         else:
             above.refusals[id(stream._llm)] = refusal
         # Recoverable: preemptive generation makes up to four refusals of one user turn, and the

@@ -15,7 +15,8 @@ from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
-from aden.instrumentation.livekit.turn import Turn, current_turn
+from aden.instrumentation.livekit.refusal import refusal_in
+from aden.instrumentation.livekit.turn import Turn, current_turn, is_told, refused_ahead
 from aden.instrumentation.livekit.who import context_variable
 
 
@@ -53,11 +54,13 @@ def _answering(node: Callable[..., Any], turn: Turn) -> Callable[..., Awaitable[
 
     async def llm_node(chat_ctx: Any, tools: Any, model_settings: Any) -> Any:
         try:
+            if (error := refused_ahead()) is not None:
+                raise error
             answer = node(chat_ctx, tools, model_settings)
             if asyncio.iscoroutine(answer):
                 answer = await answer
-        except RequestCancelledError as refusal:
-            return await _heard(turn, refusal, chat_ctx)
+        except Exception as error:
+            return _instead(turn, error, chat_ctx)
         return _chunks(answer, turn, chat_ctx) if hasattr(answer, "__aiter__") else answer
 
     return llm_node
@@ -67,12 +70,31 @@ async def _chunks(answer: Any, turn: Turn, chat_ctx: Any) -> AsyncIterator[Any]:
     try:
         async for chunk in answer:
             yield chunk
-    except RequestCancelledError as refusal:
-        if text := await _heard(turn, refusal, chat_ctx):
+    except Exception as error:
+        async for text in _instead(turn, error, chat_ctx):
             yield text
     finally:
         if hasattr(answer, "aclose"):
             await answer.aclose()
+
+
+async def _instead(turn: Turn, error: Exception, chat_ctx: Any) -> AsyncIterator[str]:
+    """What the agent answers where its node failed by a refusal.
+
+    Raises:
+        Exception: The node's own error, if it is not the refusal itself; so LiveKit logs it.
+    """
+    refusal = refusal_in(error)
+    if refusal is None:
+        raise error
+    try:
+        text = await _heard(turn, refusal, chat_ctx)
+    except RequestCancelledError:
+        raise error from error.__cause__
+    if text:
+        yield text
+    if error is not refusal:
+        raise error
 
 
 async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> str:
@@ -81,7 +103,7 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
     if meter is None or turn.activity is None or turn.handle is None:
         raise refusal
     await turn.scheduled()
-    if turn.told is not refusal:
+    if not is_told(refusal, turn.activity.llm):
         _tell(turn, refusal)
     refused = RefusedTurn(refusal, turn.activity.session, turn.activity.agent)
     try:
@@ -94,8 +116,7 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
 
 
 def _tell(turn: Turn, refusal: RequestCancelledError) -> None:
-    """The ``error`` event of a request that no `LLMStream` made."""
-    turn.told = refusal
+    """The ``error`` event of a request that no stream of the agent's LLM made."""
     llm, module = turn.activity.llm, sys.modules["livekit.agents.llm.llm"]
     event = module.LLMError(timestamp=time.time(), label=llm.label, error=refusal, recoverable=True)
     llm.emit("error", event)

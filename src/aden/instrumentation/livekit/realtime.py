@@ -23,7 +23,7 @@ from aden.instrumentation.livekit.plugin import address_of, provider_name, shows
 from aden.instrumentation.livekit.realtime_ahead import LIKELY_SPEECH_TOKENS, Ahead
 from aden.instrumentation.livekit.realtime_caller import Caller
 from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
-from aden.instrumentation.livekit.realtime_refusal import nothing, refusal_class
+from aden.instrumentation.livekit.realtime_refusal import ahead_of_reply, nothing, refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
 from aden.instrumentation.openai.parameters import get
@@ -126,6 +126,8 @@ class Talk:
     def _reply(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if active_meter() is None or self._caller.is_told:
             return send(*args, **kwargs)
+        if (refusal := ahead_of_reply()) is not None:
+            return self._gate.refuse(refusal)
         if (call := passed()) is not None:
             return self._admitted(call, lambda: send(*args, **kwargs))
         try:

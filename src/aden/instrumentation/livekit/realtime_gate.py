@@ -78,6 +78,13 @@ class Gate:
         answer.add_done_callback(lambda each: each.cancelled() and task.cancel())
         return answer
 
+    def refuse(self, refusal: RequestCancelledError) -> "asyncio.Future[Any]":
+        """The future of a reply that need not be decided any more."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_exception(refusal)
+        self._refused(refusal)
+        return answer
+
     def leave(self, why: str) -> None:
         """What waits is not sent, and fails with LiveKit's own error."""
         for task, answer in list(self._waiting.items()):

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aden.errors import RefusalDetails, RequestCancelledError
+from aden.instrumentation.livekit.refusal import refusal_in
+from aden.instrumentation.livekit.turn import refused_ahead
 
 
 @functools.cache
@@ -30,6 +32,13 @@ def refusal_class() -> type[RequestCancelledError]:
 def remake(details: RefusalDetails) -> RequestCancelledError:
     """Unpickle a refusal."""
     return refusal_class()(details)
+
+
+def ahead_of_reply() -> RequestCancelledError | None:
+    """The refusal of what the reply that is asked for here needs."""
+    error = refused_ahead()
+    refusal = None if error is None else refusal_in(error)
+    return None if refusal is None else refusal_class()(refusal.details)
 
 
 async def nothing() -> AsyncIterator[Any]:

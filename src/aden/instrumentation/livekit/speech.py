@@ -1,13 +1,12 @@
 """What hearing and speaking share: when it may be refused, how it is described, what is billed."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from aden.core.place import NOWHERE
 from aden.core.request import Request, Task
 from aden.core.usage import Usage
 from aden.instrumentation.livekit.plugin import address_of, provider_name
-from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, causes, refusal_class
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 
@@ -70,7 +69,7 @@ def never_billed(error: BaseException) -> bool:
         type(each).__name__ in _NEVER_SENT
         or type(each) is RuntimeError
         or _status(each) in range(400, 600)
-        for each in _causes(error)
+        for each in causes(error)
     )
 
 
@@ -79,13 +78,3 @@ def _status(error: BaseException) -> int:
         if isinstance(status := getattr(error, name, None), int):
             return status
     return 0
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was raised from; SDKs and plugins wrap the transport's own."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return
-        yield seen
-        seen = seen.__cause__ or seen.__context__

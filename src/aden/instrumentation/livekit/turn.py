@@ -10,6 +10,7 @@ import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aden.errors import RequestCancelledError
 
@@ -29,9 +30,6 @@ class Turn:
     """The speech that it becomes; None where this LiveKit does not tell."""
     activity: Any
     """The agent at work; None where this LiveKit does not tell."""
-    told: RequestCancelledError | None = None
-    """The refusal of which the session's ``error`` event has told."""
-
     filler: "asyncio.Task[None] | None" = None
 
     async def scheduled(self) -> None:
@@ -65,8 +63,45 @@ current_turn: ContextVar[Turn | None] = ContextVar("aden_livekit_turn", default=
 """The turn whose answer is being made here; None outside of an ``llm_node``."""
 
 
-async def meant(refusal: RequestCancelledError) -> None:
-    """Wait until the refused answer is the one that counts; the caller of this tells of it."""
+_told: "WeakKeyDictionary[RequestCancelledError, Any]" = WeakKeyDictionary()
+"""By which LLM's ``error`` event a refusal was told of; a session hears only its agent's."""
+
+
+async def meant() -> None:
+    """Wait until the answer that was refused is the one that counts."""
     if (turn := current_turn.get()) is not None:
         await turn.scheduled()
-        turn.told = refusal
+
+
+def told(refusal: RequestCancelledError, llm: Any) -> None:
+    """An ``error`` event of *llm* is about to tell of it."""
+    _told[refusal] = llm
+
+
+def is_told(refusal: RequestCancelledError, llm: Any) -> bool:
+    """Whether one has."""
+    return _told.get(refusal) is llm
+
+
+class _Ahead:
+    """An error for the one answer that is made after it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error: Exception | None = error
+
+
+_ahead: ContextVar[_Ahead | None] = ContextVar("aden_refused_ahead", default=None)
+
+
+def refuse_ahead(error: Exception) -> None:
+    """What an answer needs was refused: the answer that is begun in this context fails by it."""
+    _ahead.set(_Ahead(error))
+
+
+def refused_ahead() -> Exception | None:
+    """By what the answer that is made here is to fail; taken once."""
+    ahead = _ahead.get()
+    if ahead is None:
+        return None
+    error, ahead.error = ahead.error, None
+    return error
