@@ -1,17 +1,19 @@
 """Each request of a LiveKit job says whose it is and where it was made: on spans and in records."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from caller import Microphone, Speaker
 from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, JobContext, JobExecutorType, JobProcess
 from livekit.agents.ipc.mock_room import create_mock_room
 from livekit.agents.testing import fake_job_context
 from livekit.agents.voice.room_io import RoomOptions
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, OpenAI
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from speech_provider import Ear, SpeechProvider, Voice
@@ -21,7 +23,9 @@ from aden.core.money import NanoUSD
 from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
 from aden.core.usage import Usage
+from aden.instrumentation.livekit.job import _Process
 from aden.instrumentation.livekit.who import who_asks
+from aden.livekit import session_budget
 from aden.testing import OpenAIServer
 
 IDS = ("job.id", "room.id", "participant.id", "turn.id", "speech.id")
@@ -210,6 +214,56 @@ async def test_jobs_in_threads_of_one_process_are_told_apart(lane: Lane) -> None
     assert {record.place.job_id for record in records} == set(ids)
     assert all(record.attribution.session_id == record.place.job_id for record in records)
     assert len({record.place.speech_id for record in records}) == len(records) == 6
+
+
+async def test_a_thread_that_knows_no_context_asks_for_the_job_of_its_process(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """``run_in_executor`` copies none; LiveKit runs one job in a process, but many in threads."""
+    sdk = OpenAI(base_url=provider.base_url, api_key="sk-test")
+
+    def ask_plainly() -> None:
+        sdk.embeddings.create(model="text-embedding-3-small", input="breakfast")
+
+    loop = asyncio.get_running_loop()
+    with lane.instrumented(), fake_job_context(job_id="AJ_thread") as job:
+        await loop.run_in_executor(None, ask_plainly)
+        with in_a_process_of_its_own(job, "AJ_process") as own:
+            budget = session_budget(own, "0.50")
+            await loop.run_in_executor(None, ask_plainly)
+            spent, told = budget.spent, budget.bill.total.calls
+        nobody, ours = lane.records
+        assert (nobody.place, nobody.attribution.session_id) == (NOWHERE, None)
+        assert (ours.place.job_id, ours.attribution.session_id) == ("AJ_process", "AJ_process")
+        assert (round(spent * 1e9), told) == (ours.cost, 1)
+
+
+@contextmanager
+def in_a_process_of_its_own(job: JobContext, job_id: str) -> Iterator[JobContext]:
+    """A job context as LiveKit makes one in a job process."""
+    info = replace(job._info, job=copy_of(job.job, job_id))
+    process = JobProcess(
+        executor_type=JobExecutorType.PROCESS, user_arguments=None, http_proxy=None
+    )
+    try:
+        yield JobContext(
+            proc=process,
+            info=info,
+            room=job.room,
+            on_connect=lambda: None,
+            on_shutdown=lambda _: None,
+            inference_executor=job.inference_executor,
+        )
+    finally:
+        _Process.job = None
+
+
+def copy_of(job: Any, job_id: str) -> Any:
+    """The same job by another id."""
+    other = type(job)()
+    other.CopyFrom(job)
+    other.id = job_id
+    return other
 
 
 async def test_no_metric_is_counted_by_an_id(lane: Lane) -> None:

@@ -226,6 +226,11 @@ FEATURES = (
         ),
     ),
     Feature(
+        "the job of a process",
+        "requests in threads that do not copy LiveKit's context are nobody's",
+        (Patch("livekit.agents.job", "JobContext.__init__", job.made),),
+    ),
+    Feature(
         "the end of a job",
         "no bill is told; async emitters are asked at the process's end, with a loop of their own",
         (Patch("livekit.agents.job", "JobContext._on_cleanup", job.cleanup),),

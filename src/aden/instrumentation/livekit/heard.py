@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from aden.budgets.heard import DEFAULT_MESSAGE, Heard, Line, check_message, check_on_refusal
 from aden.errors import ConfigurationError, RequestCancelledError
+from aden.instrumentation.livekit.job import current_job
 from aden.instrumentation.livekit.turn import current_turn
 from aden.metering.meter import Meter
 
@@ -190,7 +190,6 @@ def _close(session: Any, speech: Any) -> None:
         return
     _closing.add(session)
     speech.add_done_callback(lambda _speech: session.shutdown())
-    job_module = sys.modules.get("livekit.agents.job")
-    context: Any = job_module.get_job_context(required=False) if job_module else None
+    context = current_job()
     if context is not None and context._primary_agent_session is session:
         session.once("close", lambda _event: context.shutdown(reason="aden: refused"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +19,30 @@ EMITTERS_S = 2.0
 BILL_S = 2.0
 """How long a job's end waits until its bill is told."""
 _making = threading.Lock()
+
+
+class _Process:
+    job: Any = None
+    """The job for which LiveKit has made this process; None where it may run several."""
+
+
+def made(wrapped: Callable[..., None], context: Any, args: Any, kwargs: Any) -> None:
+    """Wrapper of ``JobContext.__init__``: a process that is made for a job runs no other."""
+    wrapped(*args, **kwargs)
+    kind = getattr(getattr(context, "proc", None), "executor_type", None)
+    if getattr(kind, "name", None) == "PROCESS":
+        _Process.job = context
+
+
+def current_job() -> Any:
+    """The ``JobContext`` of what runs here; None outside of a job.
+
+    LiveKit's own variable is not there in a thread of an executor, nor in one of the program's.
+    """
+    jobs = sys.modules.get("livekit.agents.job")
+    if jobs is None:
+        return None
+    return jobs.get_job_context(required=False) or _Process.job
 
 
 def session_of(context: Any) -> Session:

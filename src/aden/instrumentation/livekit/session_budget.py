@@ -8,7 +8,7 @@ from aden.budgets.budget import Budget, OwnBudget
 from aden.budgets.ladder import one_of
 from aden.budgets.scope import ANY, shown
 from aden.errors import ConfigurationError
-from aden.instrumentation.livekit.job import session_of, text
+from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.instrumentation.livekit.who import participant_of, pseudonym
 from aden.metering.session import Session
 
@@ -110,7 +110,7 @@ def _context(given: Any) -> Any:
     sessions = sys.modules.get("livekit.agents.voice.agent_session")
     if sessions is None or not isinstance(given, sessions.AgentSession):
         raise ConfigurationError("ctx", given, "a JobContext or an AgentSession of LiveKit")
-    context = jobs.get_job_context(required=False) if jobs is not None else None
+    context = current_job()
     if context is None:
         said = "an AgentSession outside of a job"
         raise ConfigurationError("ctx", said, "a JobContext, or an AgentSession in a job")

@@ -15,7 +15,7 @@ from typing import Any
 from aden.core.attribution import NOBODY
 from aden.core.place import NOWHERE
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.livekit.job import session_of, text
+from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.metering.asking import NOBODY_ASKING, Asking
 
 _session: ContextVar[Any] = ContextVar("aden_livekit_session", default=None)
@@ -39,10 +39,7 @@ def who_asks() -> Asking:
 
     Outside of a job nobody is known, but a session there still has agents and speech.
     """
-    job_module = sys.modules.get("livekit.agents.job")
-    if job_module is None:
-        return NOBODY_ASKING
-    context = job_module.get_job_context(required=False)
+    context = current_job()
     activity = context_variable("_AgentActivityContextVar")
     speech = context_variable("_SpeechHandleContextVar")
     session = current_session() or _primary_session(context)
