@@ -17,10 +17,13 @@ class Asking:
     session: Session | None = None
     """The job whose calls have budgets of their own, and one bill."""
 
+    speaks: bool = False
+    """Whether it is a part of what an agent is saying: refused, it would be silence."""
+
     @property
-    def in_job(self) -> bool:
-        """Whether a voice agent's job is on."""
-        return self.session is not None
+    def in_session(self) -> bool:
+        """Whether a voice agent's session is on, in a job or without one."""
+        return self.place != NOWHERE
 
 
 NOBODY_ASKING = Asking()

@@ -94,6 +94,11 @@ FEATURES = (
         ),
     ),
     Feature(
+        "requests while the agent speaks",
+        "what a tts_node asks an LLM may be refused, and the caller hears nothing",
+        (Patch(f"{_VOICE}.generation", "_tts_inference_task", tts.node),),
+    ),
+    Feature(
         "refusals before an answer",
         "a request of on_user_turn_completed that is refused leaves the caller in silence",
         (

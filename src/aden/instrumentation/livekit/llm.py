@@ -126,8 +126,11 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
         above = stream_above()
         waited = above is not None and above.call.delay_s > 0
-        lane = Lane(refusal_class(), BUSY_WAIT_MS, delayed=_filler(meter), waited=waited)
-        call = meter.begin(request, _Params(request, kwargs), lane)
+        asking = meter.asking()
+        lane = Lane(
+            refusal_class(), BUSY_WAIT_MS, asking.speaks, delayed=_filler(meter), waited=waited
+        )
+        call = meter.begin(request, _Params(request, kwargs), lane, asking)
     except Exception:
         meter.cannot("gate", "an LLM stream could not be described", trace=True)
         return None

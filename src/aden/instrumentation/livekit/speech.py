@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from aden.core.place import NOWHERE
 from aden.core.request import Request, Task
 from aden.core.usage import Usage
 from aden.instrumentation.livekit.plugin import address_of, provider_name
@@ -28,7 +27,7 @@ _NEVER_SENT = (
 def begin(meter: Meter, request: Request, *, observed: bool = False) -> Call:
     """First sight of it. In a job or a session it is never refused: that is silence on a call."""
     asking = meter.asking()
-    lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=observed or asking.place != NOWHERE)
+    lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=observed or asking.in_session)
     return meter.begin(request, {"model": request.model, "stream": request.stream}, lane, asking)
 
 

@@ -17,6 +17,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
 from aden.instrumentation.livekit.untold import tell_tts
+from aden.instrumentation.livekit.who import in_speech
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry import names
@@ -74,6 +75,18 @@ async def main_task(
         speaking.settle(error)
         raise
     speaking.settle()
+
+
+async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, kwargs: Any) -> Any:
+    """Wrapper of ``voice.generation._tts_inference_task``, which asks an agent's ``tts_node``.
+
+    What that asks besides, such as a translation, is a part of what is said.
+    """
+    token = in_speech.set(True)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        in_speech.reset(token)
 
 
 async def monitor(

@@ -18,6 +18,8 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.metering.asking import NOBODY_ASKING, Asking
 
+in_speech: ContextVar[bool] = ContextVar("aden_in_speech", default=False)
+"""True inside an agent's ``tts_node``."""
 _session: ContextVar[Any] = ContextVar("aden_livekit_session", default=None)
 
 
@@ -56,11 +58,11 @@ def who_asks() -> Asking:
         speech_id=text(speech, "id"),
     )
     if whole is None:
-        return Asking(NOBODY, place)
+        return Asking(NOBODY, place, speaks=in_speech.get())
     account = whole.attribution
     if account.participant_id is None and (identity := text(participant, "identity")) is not None:
         account = replace(account, participant_id=pseudonym(identity))
-    return Asking(account, place, whole)
+    return Asking(account, place, whole, in_speech.get())
 
 
 def current_session() -> Any:

@@ -102,7 +102,8 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
         request = with_most(request, endpoint, kwargs)
     if request.task == "transcript":
         measured_here()
-    lane = Lane(refusal_class(), observed=asking.in_job and request.task in _HEARD)
+    spoken = asking.speaks or (asking.in_session and request.task in _HEARD)
+    lane = Lane(refusal_class(), observed=spoken)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:
         quietly(lambda: endpoint.ask(call, kwargs))
@@ -110,7 +111,7 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
 
 
 _HEARD = ("speech", "transcript")
-"""What a caller would hear as silence. In a job a running turn's speech is not refused: what is
+"""What a caller would hear as silence. In a session a running turn's speech is not refused: what is
 exhausted stops the next answer of its LLM."""
 
 
