@@ -174,6 +174,19 @@ FEATURES = (
         ),
     ),
     Feature(
+        "who listens anew",
+        "an agent that is switched to from outside of its session listens for nobody",
+        (
+            Patch(f"{_VOICE}.agent_activity", "AgentActivity._start_session", who.agent_start),
+            Patch(
+                f"{_VOICE}.audio_recognition",
+                "AudioRecognition._update_stt",
+                who.stt_start,
+                ("AudioRecognition._session",),
+            ),
+        ),
+    ),
+    Feature(
         "speech of TTS plugins",
         "metered where a plugin uses the openai SDK",
         (

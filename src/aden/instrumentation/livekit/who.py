@@ -36,6 +36,29 @@ async def session_start(
         _session.reset(token)
 
 
+async def agent_start(
+    wrapped: Callable[..., Awaitable[Any]], activity: Any, args: Any, kwargs: Any
+) -> Any:
+    """Wrapper of ``AgentActivity._start_session``: an agent listens for its session.
+
+    A program may switch agents from anywhere: an event's handler, another session of the job.
+    """
+    token = _session.set(activity.session)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        _session.reset(token)
+
+
+def stt_start(wrapped: Callable[..., Any], recognition: Any, args: Any, kwargs: Any) -> Any:
+    """Wrapper of ``AudioRecognition._update_stt``, by which a session begins to listen anew."""
+    token = _session.set(recognition._session)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        _session.reset(token)
+
+
 def who_asks() -> Asking:
     """On whose account, and at which point of a call, a request is made at this moment.
 
