@@ -40,9 +40,10 @@ class Sendings:
         self._began = time.perf_counter()
         try:
             await self._run()
-        except RequestCancelledError:  # of a stream below
-            raise
         except Exception as error:
+            if (refusal := _refusal_behind(error)) is not None:
+                # Of a stream below, or of a further sending: there is nothing to try again.
+                raise refusal from refusal.__cause__
             if attempt := self._own():
                 unheard = attempt.first_chunk_at is None
                 if unheard and never_billed(error):
@@ -82,6 +83,13 @@ class Sendings:
         except Exception:
             self._meter.cannot("reader", "a chunk could not be read", trace=True)
         self._send(chunk)
+
+
+def _refusal_behind(error: BaseException | None) -> RequestCancelledError | None:
+    """The refusal that a plugin passes on, or has made an error of its own of."""
+    while error is not None and not isinstance(error, RequestCancelledError):
+        error = error.__cause__
+    return error
 
 
 def takes_a_model(stream: Any) -> bool:
