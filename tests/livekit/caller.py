@@ -83,6 +83,10 @@ class Caller(stt.STT[Any]):
         self._utterances.put_nowait(_event(kind.FINAL_TRANSCRIPT, final))
         self._utterances.put_nowait(stt.SpeechEvent(type=kind.END_OF_SPEECH))
 
+    def write(self, text: str) -> None:
+        """Be heard without a sound of it: LiveKit does not wait for the end of speech."""
+        self._utterances.put_nowait(_event(stt.SpeechEventType.FINAL_TRANSCRIPT, text))
+
 
 class _Recognition(stt.RecognizeStream):
     def __init__(

@@ -18,17 +18,44 @@ async def completed(
     wrapped: Callable[..., Awaitable[None]], activity: Any, args: Any, kwargs: Any
 ) -> None:
     """Wrapper of ``AgentActivity._user_turn_completed_task``, which asks the agent's hook."""
-    agent = activity.agent
-    if active_meter() is not None and not isinstance(vars(agent).get(_HOOK), _Hook):
-        setattr(agent, _HOOK, _Hook(getattr(agent, _HOOK)))
-    await wrapped(*args, **kwargs)
+    if active_meter() is None:
+        await wrapped(*args, **kwargs)
+        return
+    hook = _Hook.of(activity.agent)
+    hook.turns += 1
+    try:
+        await wrapped(*args, **kwargs)
+    finally:
+        hook.turns -= 1
+        hook.take_out()
 
 
 class _Hook:
-    """An agent's own hook, in front of which we stand."""
+    """An agent's own hook, in front of which we stand while turns are completed."""
 
-    def __init__(self, own: Callable[..., Awaitable[None]]) -> None:
-        self._own = own
+    def __init__(self, agent: Any) -> None:
+        self.turns = 0
+        self._agent = agent
+        self._set = vars(agent).get(_HOOK)
+        """The program's own, where it has put one on the object."""
+        self._own: Callable[..., Awaitable[None]] = getattr(agent, _HOOK)
+
+    @classmethod
+    def of(cls, agent: Any) -> "_Hook":
+        """That of *agent*, put in if need be."""
+        found = vars(agent).get(_HOOK)
+        if not isinstance(found, cls):
+            found = cls(agent)
+            setattr(agent, _HOOK, found)
+        return found
+
+    def take_out(self) -> None:
+        """Leave the agent as it was, once no turn needs it."""
+        if self.turns or vars(self._agent).get(_HOOK) is not self:
+            return
+        delattr(self._agent, _HOOK)
+        if self._set is not None:
+            setattr(self._agent, _HOOK, self._set)
 
     async def __call__(self, turn_ctx: Any, *args: Any, **kwargs: Any) -> None:
         try:
