@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
+from aden.ledger.memory import MemoryLedger
 from aden.metering import reservation
 from aden.metering.reservation import LEARNED_FOR_S, TYPICAL_FOR_S, Reserver
 
 MODEL = "openai/m"
 
 
-class _Ledger:
+class _Ledger(MemoryLedger):
     """Counts how often it is asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reads = 0
 
     def typical_output(self, model: str) -> int:

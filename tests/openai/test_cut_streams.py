@@ -68,7 +68,7 @@ def test_what_waits_unread_is_made_and_so_it_is_booked(
     record, _ = house.one_call()
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
-    assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+    assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
 
 
 def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
@@ -86,7 +86,7 @@ def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
     record, _ = house.one_call()
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
-    assert record.usage.output_tokens in (item.output_tokens, item.output_tokens + 1)
+    assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
 
 
 @pytest.mark.parametrize("read", [0, 2])
