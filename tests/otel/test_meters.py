@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, InMemoryMetr
 
 from aden.otel.meters import OwnMeters, OwnReader
 from aden.otel.parts import parts_of
+from aden.telemetry.later import Points
 from aden.testing import OpenAIServer
 from otlp_sink import OTLPSink
 
@@ -37,6 +38,17 @@ class Reader(InMemoryMetricReader):
         return {
             name: getattr(each, "value", getattr(each, "sum", 0)) for name, each in points.items()
         }
+
+
+class Ended(Reader):
+    """Notes what a counter had come to when its provider ended."""
+
+    last: float | None = None
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """The provider ends."""
+        self.last = self.counted()["counter"]
+        super().shutdown(timeout_millis, **kwargs)
 
 
 def made(reader: Reader) -> MeterProvider:
@@ -98,6 +110,17 @@ def test_a_name_that_is_not_allowed_is_refused_where_it_is_given() -> None:
     meters.fill(partial(made, Reader()))
     with pytest.raises(Exception, match="1 & 2"):
         meters.get_meter("app").create_counter("1 & 2")
+
+
+def test_points_that_wait_are_recorded_where_they_were_counted() -> None:
+    """An application that ends the provider ends nothing that it had counted before."""
+    meters, first = OwnMeters(), Ended()
+    meters.fill(lambda: MeterProvider([first], shutdown_on_exit=False))
+    points, counter = Points(), meters.get_meter("app").create_counter("counter")
+    for _ in range(3):
+        points.put(lambda amount, *_: counter.add(amount), 1, {})
+    meters.shutdown()
+    assert first.last == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -174,6 +197,40 @@ if __name__ == "__main__":
     for child in children:
         child.join()
 """
+
+
+BESIDE = """
+import openai, os, sys, aden
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+
+metrics.set_meter_provider(MeterProvider())
+aden.instrument(server_url=sys.argv[2], api_key="k", budgets=[], ledger="memory:")
+if (child := os.fork()) == 0:
+    client = openai.OpenAI(base_url=sys.argv[1], api_key="k")
+    for _ in range(3):
+        client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Hi"}])
+    aden.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_counts_beside_a_provider_that_nobody_collects(
+    server: OpenAIServer,
+) -> None:
+    """The application's provider has no reader; an Aden server gets the figures all the same."""
+    with OTLPSink() as sink:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "ADEN_"))}
+        subprocess.run(
+            [sys.executable, "-c", BESIDE, server.base_url, sink.url],
+            env=clean | {"ADEN_FLUSH_TIMEOUT": "60"},
+            check=True,
+            capture_output=True,
+            timeout=90,
+        )
+        assert sink.total("aden.client.decisions") == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

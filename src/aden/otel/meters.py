@@ -17,6 +17,8 @@ from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+from aden.telemetry.later import hand_over
+
 Make = Callable[[], MeterProvider]
 Scope = tuple[Any, ...]
 T = TypeVar("T")
@@ -42,6 +44,8 @@ class OwnMeters(metrics.MeterProvider):
 
         What was recorded before is handed out. None: nothing is recorded any more.
         """
+        if self._sdk is not None:
+            hand_over()  # while it records on what it was counted for
         with self._lock:
             old, self._sdk, self._make = self._sdk, None, make
         if old is not None:

@@ -31,6 +31,7 @@ from aden.otel.parts import sends_to
 from aden.otel.sampler import KeptSpans, sampler_named
 from aden.otel.slots import LogSlot, SpanSlot
 from aden.otel.span_processor import BudgetSpanProcessor
+from aden.telemetry.later import hand_over
 from aden.telemetry.telemetry import CountedIn
 
 _WITHOUT_LIVEKITS = View(
@@ -89,6 +90,7 @@ class Providers:
     def begin_flush(self) -> Background:
         """Start to export what is queued; what was begun and is stuck is not begun again."""
         if self._flushing is None or not self._flushing.running:
+            hand_over()  # a provider that is not the SDK's may never ask for it
             parts = [part for slot in self._slots() for part in slot.now]
             each = (self.tracer, self.meter, self.beside, self.logger, *parts)
             flushes = (getattr(one, "force_flush", None) for one in each)

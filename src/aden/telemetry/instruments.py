@@ -16,7 +16,7 @@ from aden.core.request import Request
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, start_attributes
 from aden.telemetry.budget_gauge import show_budgets
-from aden.telemetry.later import hand_over, put
+from aden.telemetry.later import Points, hand_over
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -31,6 +31,7 @@ class Instruments:
     """The instruments of one meter."""
 
     def __init__(self, meter: Meter) -> None:
+        self._put = Points().put
         self._duration = meter.create_histogram(
             names.METRIC_DURATION,
             unit="s",
@@ -79,7 +80,7 @@ class Instruments:
         self, seconds: float, attributes: Mapping[str, Value], context: "Context | None"
     ) -> None:
         """A stream began."""
-        put(self._first_chunk.record, seconds, attributes, context)
+        self._put(self._first_chunk.record, seconds, attributes, context)
 
     def finished(
         self,
@@ -89,10 +90,12 @@ class Instruments:
         context: "Context | None",
     ) -> None:
         """An operation ended; *tokens* of input and output, None where nobody counted."""
-        put(self._duration.record, seconds, attributes, context)
+        self._put(self._duration.record, seconds, attributes, context)
         for kind, count in zip(("input", "output"), tokens, strict=True):
             if count is not None:
-                put(self._tokens.record, count, {**attributes, names.TOKEN_TYPE: kind}, context)
+                self._put(
+                    self._tokens.record, count, {**attributes, names.TOKEN_TYPE: kind}, context
+                )
 
     def operation(self, record: CallRecord, name: str) -> None:
         """An operation whose span is a framework's, by the conventions."""
@@ -114,9 +117,9 @@ class Instruments:
                 names.REQUEST_MODEL: record.model,
                 names.USAGE_ESTIMATED: record.usage.estimated,
             }
-            put(self._cost.add, to_usd(record.cost), labels)
+            self._put(self._cost.add, to_usd(record.cost), labels)
         if observed := record.observed:
-            put(
+            self._put(
                 self._observed.add,
                 record.repeats,
                 {
@@ -125,7 +128,7 @@ class Instruments:
                 },
             )
         decision = record.decision
-        put(
+        self._put(
             self._decisions.add,
             record.repeats,
             {
@@ -138,8 +141,8 @@ class Instruments:
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """The ledger was asked for a reservation."""
         labels = {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome}
-        put(self._reserve.record, seconds, labels)
+        self._put(self._reserve.record, seconds, labels)
 
     def failed(self, leg: str) -> None:
         """A leg of the gate could not be evaluated."""
-        put(self._failures.add, 1, {"aden.gate.leg": leg})
+        self._put(self._failures.add, 1, {"aden.gate.leg": leg})

@@ -6,6 +6,7 @@ collected with it; `budget_gauge` does this.
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,39 +27,63 @@ Record = Callable[[float, "Mapping[str, Value]", "Context | None"], None]
 
 _points: deque[tuple[Record, float, Mapping[str, Value], "Context | None"]] = deque()
 """Of the process: it outlives an uninstrument, so nothing is lost by one."""
-_is_collected = False
-"""Whether whoever collects is there: some providers are made when a process first counts."""
+_collections = 1
+"""How often what waits was handed over."""
+_turn = threading.RLock()
+"""Whoever collects waits for what another hands over just then: it may be for their instruments."""
+TURN_S = 1.0
+"""So long at most, since an instrument that is not ours may do anything."""
 
 
-def put(
-    record: Record, amount: float, labels: Mapping[str, Value], context: "Context | None" = None
-) -> None:
-    """Have a point recorded; *labels* are not to be changed any more."""
-    global _is_collected  # noqa: PLW0603 - as the queue, it is the process's
-    if _is_collected and len(_points) < POINTS_MAX:
-        _points.append((record, amount, labels, context))
-        return
-    record(amount, labels, context)
-    _is_collected = True
+class Points:
+    """The points of one meter's instruments."""
+
+    def __init__(self) -> None:
+        self._recorded_after = 0
+
+    def put(
+        self,
+        record: Record,
+        amount: float,
+        labels: Mapping[str, Value],
+        context: "Context | None" = None,
+    ) -> None:
+        """Have a point recorded; *labels* are not to be changed any more.
+
+        The first after each collection is recorded at once: some providers are made, and with them
+        whoever collects, when a process first counts.
+        """
+        if self._recorded_after == _collections and len(_points) < POINTS_MAX:
+            _points.append((record, amount, labels, context))
+            return
+        after = _collections
+        record(amount, labels, context)
+        self._recorded_after = after
 
 
 def hand_over() -> None:
     """Record all that waits."""
-    global _is_collected  # noqa: PLW0603 - as above
-    _is_collected = False
-    for _ in range(len(_points)):
-        try:
-            record, amount, labels, context = _points.popleft()
-        except IndexError:  # somebody else collects as well
-            return
-        quietly(partial(record, amount, labels, context))
+    global _collections  # noqa: PLW0603 - as the queue, it is the process's
+    turn, is_mine = _turn, _turn.acquire(timeout=TURN_S)
+    try:
+        _collections += 1
+        for _ in range(len(_points)):
+            try:
+                record, amount, labels, context = _points.popleft()
+            except IndexError:  # somebody else did not wait
+                return
+            quietly(partial(record, amount, labels, context))
+    finally:
+        if is_mine:
+            turn.release()
 
 
 def _forget() -> None:
     """In a forked child: what waits in the parent, it records itself."""
-    global _is_collected  # noqa: PLW0603 - as above
+    global _collections, _turn  # noqa: PLW0603 - as above
     _points.clear()
-    _is_collected = False
+    _collections += 1
+    _turn = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
