@@ -1,5 +1,6 @@
 """Where a policy comes from: code, else a file, else an Aden server."""
 
+import contextlib
 import logging
 import os
 import platform
@@ -18,9 +19,10 @@ from aden.control.kept_policy import PolicyDrawer
 from aden.control.server import Server
 from aden.control.server_policy import ServerPolicy
 from aden.core.record import AlertEvent
+from aden.errors import ConfigurationError
 from aden.ledger import Ledger
 from aden.metering.meter import Meter
-from aden.options import MeterOptions
+from aden.options import MeterOptions, check_server
 from aden.otel.losses import Losses
 from aden.pricing import PriceBook
 from aden.settings import Settings
@@ -128,3 +130,15 @@ def speak_with(control: ControlAgent, meter: Meter, losses: Losses) -> None:
             then = "let through" if meter.options.fail_open else "refused"
             why = control.state.last_error or f"no answer within {FIRST_POLICY_S:g} s"
             logger.error("aden: requests are %s: %s (%s)", then, missing.message, why)
+
+
+def server_in_the_environment() -> tuple[str | None, str | None]:
+    """Where telemetry may go although some other setting is wrong."""
+    url, key = (
+        os.environ.get("ADEN_API_URL", "").strip(),
+        os.environ.get("ADEN_API_KEY", "").strip(),
+    )
+    with contextlib.suppress(ConfigurationError):
+        check_server(url, key, "ADEN_API_URL")
+        return url or None, key or None
+    return None, None

@@ -33,7 +33,13 @@ from aden.options import MeterOptions, check_server
 from aden.otel.arguments import OTelArguments
 from aden.otel.exit import arm
 from aden.otel.providers import Providers, no_export, set_up
-from aden.policy_sources import agent_name, control_agent, own_policy, speak_with
+from aden.policy_sources import (
+    agent_name,
+    control_agent,
+    own_policy,
+    server_in_the_environment,
+    speak_with,
+)
 from aden.precedence import content_options, gate_options, hook
 from aden.pricing import PriceBook
 from aden.pricing.user_prices import load_prices
@@ -60,29 +66,34 @@ class Runtime:
     otel: OTelArguments = field(default_factory=OTelArguments)
     pid: int = field(default_factory=os.getpid)
     ledger_doubt: str | None = None
-    _said_lost: bool = False
+    _said_lost: set[str] = field(default_factory=set)
     _ended: bool = False
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Hand out what is still held: settlements, emitters, telemetry; bounded. Never raises."""
         limit = self.flush_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit
+        dispatcher = self.meter.dispatcher
         with contextlib.suppress(Exception):
             self.meter.reserver.repeats.report()
-            # What destructors queued has to be settled before there is something to hand out.
-            self.meter.dispatcher.flush(limit)
+            # What destructors queued has to be settled before there is something to hand out; an
+            # emitter that hangs leaves time for it all the same.
+            told = dispatcher.flush(limit / 2)
             telemetry = self.providers.begin_flush()  # meanwhile, what does not depend on it
-            self.meter.ledger.flush(max(0.0, deadline - time.monotonic()))
-            self.meter.dispatcher.flush(max(0.0, deadline - time.monotonic()))
+            self.meter.ledger.flush(_until(deadline))
+            told = told and dispatcher.flush(_until(deadline) / 2)
             if self.control is not None:
-                self.control.flush(deadline - time.monotonic())
-            if not telemetry.wait(deadline) and not self._said_lost:
-                self._said_lost = True
-                logger.warning(
-                    "aden: telemetry was not taken within %g s and may be lost; what was spent is "
-                    "in the ledger",
-                    limit,
-                )
+                self.control.flush(_until(deadline))
+            if not telemetry.wait(deadline):
+                self._say_lost(f"telemetry was not taken within {limit:g} s and may be lost")
+            if not told and not dispatcher.flush(_until(deadline)):
+                what = f"emit_metric or on_alert was not done within {limit:g} s"
+                self._say_lost(f"{what}, and what waits for it may be lost")
+
+    def _say_lost(self, what: str) -> None:
+        if what not in self._said_lost:
+            self._said_lost.add(what)
+            logger.warning("aden: %s; what was spent is in the ledger", what)
 
     def subject(self) -> Subject:
         """What the doctor looks at."""
@@ -106,6 +117,10 @@ class Runtime:
         self.flush()
         with contextlib.suppress(Exception):
             self.providers.give_up()
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 _lock = threading.Lock()
@@ -142,25 +157,13 @@ def start_misconfigured(error: ConfigurationError) -> None:
     fail_open = says_yes(os.environ.get("ADEN_FAIL_OPEN", ""))
     with _lock:
         refusal = Decision("block", "misconfigured", "settings", str(error))
-        providers = _providers(*_server_in_the_environment(), OTelArguments())
+        providers = _providers(*server_in_the_environment(), OTelArguments())
         ledger = open_ledger("memory:")
         nothing = Policy(missing=refusal)
         telemetry = _telemetry(OTelArguments(), providers, ContentOptions())
         meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), GateOptions(fail_open))
         _runtime = Runtime(MeterOptions(), meter, providers)
         _put_in_force(_runtime, doctor=says_yes(os.environ.get("ADEN_DOCTOR", "")))
-
-
-def _server_in_the_environment() -> tuple[str | None, str | None]:
-    """Where telemetry may go although some other setting is wrong."""
-    url, key = (
-        os.environ.get("ADEN_API_URL", "").strip(),
-        os.environ.get("ADEN_API_KEY", "").strip(),
-    )
-    with contextlib.suppress(ConfigurationError):
-        check_server(url, key, "ADEN_API_URL")
-        return url or None, key or None
-    return None, None
 
 
 def start_quietly(options: MeterOptions) -> None:

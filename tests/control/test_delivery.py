@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import openai
 import pytest
 from control_kit import KEY, budget, document, record, until
 
+import aden
 from aden.control.agent import ControlAgent
 from aden.control.outbox import MAX_EVENTS
 from aden.core.attribution import Attribution
@@ -246,3 +248,29 @@ def test_a_process_that_ends_at_once_has_told_everything(
     assert len(control.books.of_kind("metric")) == 1
     assert "secret" not in json.dumps(control.books.events)
     assert KEY not in json.dumps(control.books.events)
+
+
+def test_an_emitter_that_hangs_keeps_nothing_from_the_server(
+    control: ControlServer, server: OpenAIServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a flush cannot hand out is said, and it is not the telemetry."""
+    go_on = threading.Event()
+    with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
+        aden.instrument(
+            server_url=control.url,
+            api_key=control.key,
+            ledger="memory:",
+            budgets=[],
+            emit_metric=lambda _record: go_on.wait(60),
+        )
+        client.embeddings.create(model="text-embedding-3-small", input="Hi")
+        aden.flush(4)
+    sent = control.books.of_kind("metric")
+    go_on.set()
+    aden.uninstrument()
+    assert len(sent) == 1
+    said = [each.getMessage() for each in caplog.records if " within " in each.getMessage()]
+    assert said == [
+        "aden: emit_metric or on_alert was not done within 4 s, and what waits for it may be lost;"
+        " what was spent is in the ledger"
+    ]

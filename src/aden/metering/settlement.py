@@ -174,7 +174,7 @@ class Settler:
         self._standing_alerts(call)
 
     def _hand_out(self, record: CallRecord) -> None:
-        for emitter in (self._meter.emit_metric, self._meter.tell_server):
+        for emitter in (self._meter.tell_server, self._meter.emit_metric):
             self._meter.dispatcher.put(emitter, record)
 
     def _settle_hold(self, call: Call, error: BaseException | None) -> None:
