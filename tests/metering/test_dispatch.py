@@ -28,6 +28,27 @@ def test_events_come_in_the_order_in_which_they_were_put() -> None:
     assert got == list(range(200))
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_whatever_an_emitter_raises_others_are_told_after_it(
+    error: BaseException, complaints: Callable[[], list[str]]
+) -> None:
+    """The thread goes on: it also settles what was let go, and tells of alerts."""
+    got: list[int] = []
+    dispatcher = Dispatcher()
+
+    def leave(_event: int) -> None:
+        raise error
+
+    async def leave_later(_event: int) -> None:
+        raise error
+
+    for emitter in (leave, got.append, leave_later, got.append):
+        dispatcher.put(emitter, 1)
+    assert dispatcher.flush(5)
+    assert got == [1, 1]
+    assert len(complaints()) == 2
+
+
 def test_a_full_queue_drops_counts_and_says_so_once(complaints: Callable[[], list[str]]) -> None:
     """An emitter that hangs must not eat the memory."""
     gate, hangs = threading.Event(), threading.Event()

@@ -109,7 +109,7 @@ class Dispatcher:
         while True:
             try:
                 self._next()()
-            except Exception:
+            except BaseException:  # also SystemExit, by which the thread would end unseen
                 logger.exception("aden: work on the emitters' thread failed")
 
     def _next(self) -> Callable[[], object]:
@@ -148,7 +148,7 @@ class Dispatcher:
                 loop.call_soon_threadsafe(self._take_home, result, owner or emitter)
             else:
                 asyncio.run(_bounded(result))
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in an emitter is no end of this process
             self._blame(owner or emitter, error)
 
     def _take_home(self, result: Awaitable[object], owner: object) -> None:
