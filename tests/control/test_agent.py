@@ -142,6 +142,17 @@ def test_whatever_a_server_answers_the_last_good_policy_stays(
     assert KEY not in repr(agent.state)
 
 
+def test_a_server_that_lives_in_the_last_year_that_there_is_has_no_clock(
+    control: ControlServer, started: Start
+) -> None:
+    """Its months have no end; its policy counts all the same."""
+    agent = started(control)
+    ten = json.dumps(document(budget(limit=10))).encode()
+    control.always(POLICY, Reply(200, ten, {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}))
+    until(lambda: agent.policy().budgets[0].limit.amount == 10 * 10**9)
+    assert agent.state.skew_s < 60
+
+
 def test_a_server_that_never_answers_holds_up_nothing(
     control: ControlServer, started: Start
 ) -> None:
@@ -183,6 +194,7 @@ def test_before_the_first_answer_the_policy_of_the_disk_holds(
         '{"format": 1, "at": "now", "body": "{}"}',
         '{"format": 1, "at": 1.0, "body": "no json"}',
         '{"format": 1, "at": 1.0, "body": "{\\"budgets\\": 5}"}',
+        '{"format": 1, "body": "{}", "at": ' + "9" * 400 + "}",
         "[" * 100_000,
         "\x00" * 20_000_000,
     ],

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import MAXYEAR
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -184,7 +185,8 @@ def _words(error: Exception) -> str:
 
 def _date(text: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp() if text else None
+        at = parsedate_to_datetime(text) if text else None
+        return at.timestamp() if at is not None and at.year < MAXYEAR else None  # months end in it
     except (ValueError, OverflowError):
         return None
 

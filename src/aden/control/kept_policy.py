@@ -55,12 +55,12 @@ class PolicyDrawer:
             body, at = kept["body"], kept["at"]
             if not isinstance(body, str) or not isinstance(at, int | float):
                 raise ValueError("it has other fields")
+            return KeptPolicy(body, min(float(at), time.time()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             logger.warning("aden: the policy kept in %s cannot be read: %r", path, error)
             return None
-        return KeptPolicy(body, min(float(at), time.time()))
 
     def write(self, kept: KeptPolicy) -> None:
         """Replace what lies there, at once and whole.
