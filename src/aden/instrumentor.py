@@ -31,6 +31,13 @@ class AdenInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         else:
             super().instrument(**kwargs)
 
+    def uninstrument(self, **kwargs: Any) -> None:
+        """Take everything back, whichever way it came into the process."""
+        if self._is_instrumented_by_opentelemetry:
+            super().uninstrument(**kwargs)
+        else:  # where OpenTelemetry would warn and do nothing
+            self._uninstrument(**kwargs)
+
     def _instrument(self, **kwargs: Any) -> None:
         from aden.face import merge_options
         from aden.otel.arguments import OTelArguments

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import aden
+from aden.instrumentation.active import active_meter
 
 PUBLIC = [
     "ANY",
@@ -80,3 +81,11 @@ def test_no_file_outgrows_350_lines() -> None:
     """A file over 350 lines is two files."""
     for path in Path(aden.__file__).parent.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 350, path
+
+
+def test_what_one_way_put_into_a_process_another_takes_out() -> None:
+    """They end in the same place."""
+    aden.instrument(ledger="memory:", budgets=[])
+    assert active_meter() is not None
+    aden.AdenInstrumentor().uninstrument()
+    assert active_meter() is None
