@@ -112,7 +112,7 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('[[rule]]\naction = "alert"\nscope = {customer = "*"}', "not ANY"),
         (CIRCLE, "a chain of models that ends"),
         ('mode = "later"', "later"),
-        ("[[budget]]\nlimit_usd = 1", "id"),
+        ("[[budget]]\nlimit_usd = 1", "expected a name of its own"),
         ('[[budget]]\nid = "b"', "limit_usd"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nlimit_tokens = 5', "limit_tokens"),
         ('[[budget]]\nid = "b"\nlimit_requests = 1.5', "budget b: limit in requests=1.5"),
@@ -132,7 +132,14 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
             '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "alert", leve = "info"}]',
             "did you mean level?",
         ),
-        ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "degrade", at = 3}]', "to"),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "degrade", at = 3}]',
+            "budget b: ladder: degrade: to=None is not valid: expected a model",
+        ),
+        (
+            '[[rule]]\naction = "throttle"',
+            "rule 1: throttle: delay_ms=None is not valid: expected milliseconds",
+        ),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\n[[budget]]\nid = "b"\nlimit_usd = 1', "once"),
     ],
 )

@@ -37,6 +37,13 @@ def test_another_url_is_a_wrong_setting(url: str) -> None:
         open_ledger(url)
 
 
+@pytest.mark.parametrize("url", ["/var/lib/a.db", "sqlite:/var/lib/a.db", "sqlite://var/lib/a.db"])
+def test_who_names_a_path_is_told_its_url(url: str) -> None:
+    """Three slashes are easily miscounted."""
+    with pytest.raises(ConfigurationError, match=r"did you mean sqlite:///var/lib/a\.db\?"):
+        open_ledger(url)
+
+
 def test_a_files_url_may_bound_its_journal(path: Path) -> None:
     """By number and age; the defaults are 100,000 calls and 400 days."""
     for query, keep in (("", Keep(100_000, 400 * DAY_S)), ("?journal=5", Keep(5, 400 * DAY_S))):

@@ -48,6 +48,8 @@ _LADDER: Mapping[str, _Kind] = {
     "degrade": (Degrade, ("at", "to", "providers")),
     "throttle": (Throttle, ("at", "delay_ms")),
 }
+_REQUIRED = {"at": "per cent of the limit", "to": "a model", "delay_ms": "milliseconds to wait"}
+"""What steps cannot do without, where they have it."""
 _RULES: Mapping[str, _Kind] = {**_LADDER, "block": (Block, ("message",))}
 
 
@@ -117,7 +119,7 @@ def _budget(table: Mapping[str, Any]) -> Budget:
     name = f"budget {table.get('id', '?')}"
     _known_keys(name, table, _BUDGET_KEYS)
     if "id" not in table:
-        raise ConfigurationError(f"{name}: id", None, "a value")
+        raise ConfigurationError(f"{name}: id", None, "a name of its own, such as id = 'calls'")
     limits = [key for key in table if key.startswith("limit_")]
     if len(limits) != 1:
         allowed = "one of " + ", ".join(("limit_usd", *_LIMITS))
@@ -179,6 +181,9 @@ def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
     try:
         return step(**{key: entry[key] for key in keys if key in entry})
     except TypeError:
+        for key, allowed in _REQUIRED.items():
+            if key in keys and key not in entry:
+                raise ConfigurationError(f"{name}: {action}: {key}", None, allowed) from None
         raise ConfigurationError(name, entry, ", ".join(keys)) from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error.setting}", error.value, error.allowed) from None

@@ -34,13 +34,19 @@ def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
     elif is_redis(url):
         ledger = _open_redis(url)
     else:
-        raise ConfigurationError("ledger", shown(url), ALLOWED)
+        raise ConfigurationError("ledger", shown(url), ALLOWED + _meant(url))
     try:
         check_reach(ledger, required_reach)
     except ConfigurationError:
         ledger.close()
         raise
     return ledger
+
+
+def _meant(url: str) -> str:
+    """A path was given, or a URL of one with other slashes: how the same is written."""
+    path = url.removeprefix("sqlite:").lstrip("/")
+    return f"; did you mean sqlite:///{path}?" if url.startswith(("/", "sqlite:")) else ""
 
 
 def check_reach(ledger: Ledger, required: Reach) -> None:
