@@ -1,6 +1,8 @@
 """LiveKit: ``WorkerOptions(prewarm_fnc=aden.livekit.prewarm)``, and the budget of one call."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aden.budgets.allowance import OnLedgerDown
@@ -32,6 +34,9 @@ __all__ = [
     "session_bill",
     "session_budget",
 ]
+
+
+logger = logging.getLogger("aden")
 
 
 def prewarm(process: object = None) -> None:
@@ -121,7 +126,20 @@ def session_budget(
         refusal_message=refusal_message,
         **given,
     )
-    return session_in(ctx).add(own_budget(ctx, budget, by, participant), meter)
+    own = own_budget(ctx, budget, by, participant)
+    if by != "job" and meter.ledger.reach == "process":
+        _say_alone(by)
+    return session_in(ctx).add(own, meter)
+
+
+@cache
+def _say_alone(by: Holder) -> None:
+    """Once a process."""
+    logger.warning(
+        "aden: a session budget by %s counts in this process alone: its ledger is memory:; name one"
+        " that processes share in ADEN_LEDGER, such as sqlite:///var/lib/aden/ledger.db",
+        by,
+    )
 
 
 def session_bill(ctx: "JobContext | AgentSession[Any]") -> SessionBill:

@@ -170,3 +170,15 @@ async def test_a_session_of_many_turns_keeps_the_latest_and_the_whole_sum(
     bill = aden.livekit.session_bill(context)
     assert (bill.total.calls, bill.cost) == (10_000, 30_000)
     assert list(bill.turns) == [f"speech_{turn}" for turn in range(10_000 - 256, 10_000)]
+
+
+async def test_a_room_s_budget_in_a_ledger_that_no_other_process_sees_says_so_once(
+    context: JobContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job process lives for one call: there would be nothing to share."""
+    aden.livekit._say_alone.cache_clear()
+    aden.livekit.session_budget(context, 1, id="mine")
+    assert "in this process alone" not in caplog.text
+    for name in ("a", "b"):
+        aden.livekit.session_budget(context, 1, by="room", id=name)
+    assert caplog.text.count("a session budget by room counts in this process alone") == 1
