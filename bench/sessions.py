@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=20)
     parser.add_argument("--turns", type=int, default=10_000, help="of all jobs in threads")
     arguments = parser.parse_args()
-    print(f"{'':<22}{'turns':>7}{'refused':>9}{'mixed up':>10}{'difference':>12}", end="")
+    print(f"{'':<22}{'turns':>7}{'unanswered':>18}{'mixed up':>10}{'difference':>12}", end="")
     print(f"{'ours p99':>11}{'most':>8}", end="")
     print(f"{'stall p99':>12}{'most':>8}{'memory, MB':>14}")
     threads, processes = arguments.threads, arguments.processes
@@ -179,9 +180,9 @@ def _row(name: str, kind: str, jobs: int, turns: int, with_: str) -> None:
         memory = done.stdout.split()[-2:]
         late, ours = _read(place, "late-*"), _read(place, "ours-*")
         billed = provider.end()
-        refused, mixed, difference = _compare(ledger, billed) if with_ else ("", "", "")
+        unanswered, mixed, difference = _compare(ledger, billed) if with_ else ("", "", "")
         print(
-            f"{name:<22}{jobs * turns:>7}{refused:>9}{mixed:>10}{difference:>12}"
+            f"{name:<22}{jobs * turns:>7}{unanswered:>18}{mixed:>10}{difference:>12}"
             f"{_p99(ours):>11}{_most(ours):>8}{_p99(late):>12}{_most(late):>8}"
             f"{' → '.join(memory) if kind == 'thread' else '':>14}",
             flush=True,
@@ -201,7 +202,7 @@ def _most(ordered: list[float]) -> str:
 
 
 def _compare(ledger: str, billed: int) -> tuple[str, str, str]:
-    """Refused calls; answers on a wrong account; nano-dollars between journal and bill."""
+    """Calls without an answer and why; answers on a wrong account; nano-dollars off the bill."""
     from aden.ledger import open_ledger
 
     book = open_ledger(ledger)
@@ -213,7 +214,13 @@ def _compare(ledger: str, billed: int) -> tuple[str, str, str]:
         for record in answered
     )
     difference = sum(record.cost for record in journal) - billed
-    return str(len(journal) - len(answered)), str(wrong), str(difference)
+    ended = Counter(
+        record.decision.reason or record.error_type or "cancelled"
+        for record in journal
+        if record.usage.output_tokens is None
+    )
+    without = ", ".join(f"{count} {why}" for why, count in ended.items()) or "0"
+    return without, str(wrong), str(difference)
 
 
 class Provider:

@@ -35,7 +35,7 @@ from aden.ledger.protocol import (
 )
 from aden.ledger.rules import percentile_of
 from aden.ledger.sqlite_file import is_busy
-from aden.ledger.sqlite_store import Store
+from aden.ledger.sqlite_store import TURN_S, Store
 from aden.ledger.sqlite_transaction import Work
 
 T = TypeVar("T")
@@ -43,6 +43,9 @@ T = TypeVar("T")
 PAGE = 500
 """How many lines of the journal are read, or budgets trued up, in one transaction."""
 ASK_AGAIN_S = 0.001
+QUEUE_TURN_S = 0.1
+"""How long the thread that waits stands in line behind this process's other threads: who only looks
+in now and then has no turn where fifty share an interpreter."""
 BUSY_DEADLINE_S = 0.5
 """How long a busy file is asked again, while nobody has a turn."""
 QUEUE_DEADLINE_S = 2.0
@@ -85,7 +88,7 @@ class SqliteLedger:
         except (sqlite3.Error, OverflowError) as error:
             patience = _Patience(self._store, self.url)
             patience.bear(error)
-        answer = self._thread().submit(self._now, work, patience=patience)
+        answer = self._thread().submit(self._now, work, patience=patience, turn_s=QUEUE_TURN_S)
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
@@ -211,11 +214,12 @@ class SqliteLedger:
         reads: bool = False,
         ahead: bool = False,
         patience: "_Patience | None" = None,
+        turn_s: float = TURN_S,
     ) -> T:
         """Run *work* here, asking a busy file again up to the deadline."""
         while True:
             try:
-                return self._store.transact(work, reads=reads, ahead=ahead)
+                return self._store.transact(work, reads=reads, ahead=ahead, turn_s=turn_s)
             except (sqlite3.Error, OverflowError) as error:
                 patience = patience or _Patience(self._store, self.url)
                 patience.bear(error)

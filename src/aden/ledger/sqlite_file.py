@@ -109,6 +109,15 @@ def identity(path: Path) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
+def log_state(path: Path) -> tuple[int, ...]:
+    """Changes when anybody writes to the log of the ledger at *path*."""
+    try:
+        log = os.stat(f"{path}-wal")
+    except OSError:
+        return ()
+    return (log.st_mtime_ns, log.st_size)
+
+
 def _make_private(path: Path) -> None:
     """The ledger tells who spent what: only its owner may read it.
 

@@ -23,6 +23,7 @@ from aden.ledger.sqlite_file import (
     identity,
     is_busy,
     lenient,
+    log_state,
 )
 from aden.ledger.sqlite_transaction import NotPlainError, Work, begin, book, book_apart
 
@@ -87,16 +88,22 @@ class Store:
             time.sleep(RETRY_S)
 
     def transact(
-        self, work: Work[T], *, reads: bool = False, inline: bool = False, ahead: bool = False
+        self,
+        work: Work[T],
+        *,
+        reads: bool = False,
+        inline: bool = False,
+        ahead: bool = False,
+        turn_s: float = TURN_S,
     ) -> T:
         """Run *work* in one transaction, after what was put off.
 
         Args:
             work: Is given the connection and the time.
             reads: It most likely only reads, and need not wait for writers.
-            inline: The caller is an event loop: leave a long backlog to the store's own thread, and
-                do not wait where another request has just waited in vain.
+            inline: The caller is an event loop: wait for no long backlog, and not in vain again.
             ahead: A request waits for it: leave looking after the files to what is done later.
+            turn_s: How long to wait for another thread of this process.
 
         Raises:
             sqlite3.Error: Busy for longer than about 4 ms, full, read-only, damaged …
@@ -105,7 +112,7 @@ class Store:
             raise busy("settlements that were put off come first")
         waits = not inline or time.monotonic() - self._was_busy_at > CALM_S
         try:
-            if not self._turn.acquire(timeout=TURN_S if waits else 0):
+            if not self._turn.acquire(timeout=turn_s if waits else 0):
                 raise busy("another thread of this process uses the ledger")
             try:
                 result = self._transact(work, reads, waits, ahead)
@@ -156,8 +163,7 @@ class Store:
             if identity(self._path) == self._identity:
                 return self._connection
             self._disconnect()  # deleted or replaced: everybody else uses the new file
-            what = "budgets go by what the file there now knows of spend"
-            logger.error("aden: %s was deleted or replaced: %s", self._path, what)
+            logger.error("aden: %s was deleted or replaced: budgets go by the new one", self._path)
         try:
             self._connection = connect(self._path)
         except OSError as error:
@@ -182,11 +188,7 @@ class Store:
 
     def progress(self) -> tuple[int, ...]:
         """Changes whenever anybody, here or in another process, has committed something."""
-        try:
-            log = os.stat(f"{self._path}-wal")
-        except OSError:
-            return (self._commits,)
-        return (self._commits, log.st_mtime_ns, log.st_size)
+        return (self._commits, *log_state(self._path))
 
     def soon(self, work: Work[None]) -> None:
         """Run *work* here if the file is free, else on the store's own thread. Never raises."""
