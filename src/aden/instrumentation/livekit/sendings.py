@@ -86,7 +86,11 @@ class Sendings:
 
 
 def _refusal_behind(error: BaseException | None) -> RequestCancelledError | None:
-    """The refusal that a plugin passes on, or has made an error of its own of."""
+    """The refusal that a plugin passes on, or has made an error of its own of.
+
+    By causes that are named alone, unlike `refusal.refusal_in`: where an adapter asks the next LLM
+    while it deals with the refusal of one before, that refusal is the context of each new error.
+    """
     while error is not None and not isinstance(error, RequestCancelledError):
         error = error.__cause__
     return error
