@@ -1,6 +1,8 @@
 """`aden.livekit.prewarm`: settings from the environment, and law 9: never an exception."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +123,27 @@ async def test_prewarm_again_changes_nothing(
     assert again.meter.dispatcher is first.meter.dispatcher
     assert len(home.journal()) == lane.asked == 2
     assert sum(record.cost for record in home.journal()) == lane.provider.bill.total_nano_usd
+
+
+def test_prewarm_takes_what_is_loaded_out_of_the_collectors_way_once(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """A full collection would stop a call; what comes after belongs to calls, and is looked at."""
+    environment.setenv("ADEN_LEDGER", "memory:")
+    program = """
+import gc, aden.livekit
+frozen = [gc.get_freeze_count()]
+for _ in range(2):
+    aden.livekit.prewarm()
+    frozen.append(gc.get_freeze_count())
+print(*frozen, len(gc.get_objects()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    before, first, second, looked_at = map(int, done.stdout.split()[-4:])
+    assert before == 0
+    assert first >= second > 10_000 > looked_at
 
 
 def test_a_job_process_with_a_wrong_setting_lives_and_refuses(
