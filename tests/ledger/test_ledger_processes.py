@@ -27,7 +27,7 @@ from ledger_kit import (
 )
 
 from aden.errors import LedgerUnavailable
-from aden.ledger import Settlement
+from aden.ledger import Grant, Settlement
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -317,3 +317,36 @@ async def test_a_reserve_that_waits_can_be_cancelled_without_a_leak(
 
     await asyncio.sleep(0.05)
     assert figures(sqlite) == (0, 0, 0)
+
+
+async def test_all_who_wait_have_the_next_turn_together(sqlite: SqliteLedger, path: Path) -> None:
+    """Sixty callers cost a few transactions, in the order in which they came."""
+    keeper = lock(path)
+    waiting = [
+        asyncio.create_task(sqlite.areserve(ask(f"{n}", line(amount=30)))) for n in range(60)
+    ]
+    await asyncio.sleep(0.03)
+    before = sqlite._store.progress()[0]
+    unlock(keeper)
+
+    answers = await asyncio.gather(*waiting)
+    assert [type(answer).__name__ for answer in answers] == ["Grant"] * 3 + ["Refusal"] * 57
+    assert sqlite._store.progress()[0] - before <= 4
+
+
+async def test_what_cannot_be_reserved_harms_nobody_who_waits_beside_it(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """A number that SQLite cannot keep: its own caller is told."""
+    keeper = lock(path)
+    asks = [ask("a", line(amount=30)), ask("odd", line(amount=2**70, limit=2**71))]
+    asks.append(ask("c", line(amount=30)))
+    waiting = [asyncio.create_task(sqlite.areserve(each)) for each in asks]
+    await asyncio.sleep(0.03)
+    unlock(keeper)
+
+    first, odd, last = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(odd, LedgerUnavailable)
+    assert isinstance(first, Grant)
+    assert isinstance(last, Grant)
+    assert figures(sqlite) == (0, 0, 60)

@@ -10,14 +10,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
-from aden.errors import LedgerSaturated, LedgerUnavailable
 from aden.ledger import sqlite_orders as orders
 from aden.ledger import sqlite_verbs as verbs
 from aden.ledger.journal import Keep, line_of, records_of
@@ -34,22 +33,14 @@ from aden.ledger.protocol import (
     Settlement,
 )
 from aden.ledger.rules import percentile_of
-from aden.ledger.sqlite_file import is_busy
-from aden.ledger.sqlite_store import TURN_S, Store
+from aden.ledger.sqlite_store import Store
 from aden.ledger.sqlite_transaction import Work
+from aden.ledger.sqlite_waiting import ASK_AGAIN_S, Patience, Queue
 
 T = TypeVar("T")
 
 PAGE = 500
 """How many lines of the journal are read, or budgets trued up, in one transaction."""
-ASK_AGAIN_S = 0.001
-QUEUE_TURN_S = 0.1
-"""How long the thread that waits stands in line behind this process's other threads: who only looks
-in now and then has no turn where fifty share an interpreter."""
-BUSY_DEADLINE_S = 0.5
-"""How long a busy file is asked again, while nobody has a turn."""
-QUEUE_DEADLINE_S = 2.0
-"""How long, while others have theirs: a caller on the line would rather wait than be refused."""
 
 
 class SqliteLedger:
@@ -73,8 +64,8 @@ class SqliteLedger:
         self.path = path
         self._keep = keep
         self._typical: dict[str, int | None] = {}
-        self._waiting: tuple[int, ThreadPoolExecutor] | None = None
         self._store = Store(path, clock)
+        self._renew_queue()
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
@@ -86,20 +77,24 @@ class SqliteLedger:
         try:
             return self._store.transact(work, inline=True, ahead=True)
         except (sqlite3.Error, OverflowError) as error:
-            patience = _Patience(self._store, self.url)
+            patience = Patience(self._store, self.url)
             patience.bear(error)
-        answer = self._thread().submit(self._now, work, patience=patience, turn_s=QUEUE_TURN_S)
+        answer = self._queue().put(work, patience)
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
             answer.add_done_callback(self._release)
             raise
 
-    def _thread(self) -> ThreadPoolExecutor:
-        """The thread that waits for a busy file; one, as the file is one. None survives a fork."""
-        if self._waiting is None or self._waiting[0] != os.getpid():
-            self._waiting = os.getpid(), ThreadPoolExecutor(1, "aden-ledger-wait")
-        return self._waiting[1]
+    def _queue(self) -> Queue[Grant | Refusal]:
+        """Whose requests wait for a busy file in this process: none survives a fork."""
+        if self._queue_of != os.getpid():
+            self._renew_queue()
+        return self._waiting
+
+    def _renew_queue(self) -> None:
+        self._waiting: Queue[Grant | Refusal] = Queue(self._store)
+        self._queue_of = os.getpid()
 
     def _release(self, answer: "Future[Grant | Refusal]") -> None:
         """Nobody waits any more for what a thread has reserved."""
@@ -202,60 +197,22 @@ class SqliteLedger:
 
     def close(self) -> None:
         """Flush and let go of the file."""
-        if self._waiting is not None and self._waiting[0] == os.getpid():
-            self._waiting[1].shutdown(wait=False)
-        self._waiting = None
+        if self._queue_of == os.getpid():
+            self._waiting.close()
+        self._renew_queue()
         self._store.close()
 
-    def _now(
-        self,
-        work: Work[T],
-        *,
-        reads: bool = False,
-        ahead: bool = False,
-        patience: "_Patience | None" = None,
-        turn_s: float = TURN_S,
-    ) -> T:
+    def _now(self, work: Work[T], *, reads: bool = False, ahead: bool = False) -> T:
         """Run *work* here, asking a busy file again up to the deadline."""
+        patience: Patience | None = None
         while True:
             try:
-                return self._store.transact(work, reads=reads, ahead=ahead, turn_s=turn_s)
+                return self._store.transact(work, reads=reads, ahead=ahead)
             except (sqlite3.Error, OverflowError) as error:
-                patience = patience or _Patience(self._store, self.url)
+                patience = patience or Patience(self._store, self.url)
                 patience.bear(error)
             reads = False  # it wanted to write after all
             time.sleep(ASK_AGAIN_S)
-
-
-class _Patience:
-    """With a busy file, up to a deadline."""
-
-    def __init__(self, store: Store, url: str) -> None:
-        self._store = store
-        self._url = url
-        self._began = time.monotonic()
-        self._progress: tuple[int, ...] | None = None
-
-    def bear(self, error: Exception) -> None:
-        """Return where another try is worth it.
-
-        Raises:
-            LedgerSaturated: Time is up, and meanwhile others had their turn: it is a queue.
-            LedgerUnavailable: It is not busy but broken, or nobody has a turn any more.
-        """
-        if not is_busy(error):
-            raise LedgerUnavailable(f"{self._url}: {error}") from error
-        if self._progress is None:
-            self._progress = self._store.progress()
-        waited_s = time.monotonic() - self._began
-        if waited_s <= BUSY_DEADLINE_S:
-            return
-        if self._store.progress() != self._progress:
-            if waited_s <= QUEUE_DEADLINE_S:
-                return
-            why = f"{self._url}: no turn within {QUEUE_DEADLINE_S:g} s, others are at work"
-            raise LedgerSaturated(why) from error
-        raise LedgerUnavailable(f"{self._url}: {error}") from error
 
 
 def remove(path: Path) -> None:
