@@ -164,11 +164,13 @@ async def test_a_realtime_model_is_not_asked_where_the_look_up_is_refused(lane: 
             session.output.audio = Earpiece()
             session.on("error", errors.append)
             await session.start(Librarian(lane))
-            session.input.audio = Microphone()
-            caller.write("Plan a day")
-            await until(lambda: errors)
-            await asyncio.sleep(0.2)
-            await session.aclose()
+            try:
+                session.input.audio = Microphone()
+                caller.write("Plan a day")
+                await until(lambda: errors)
+                await asyncio.sleep(0.2)
+            finally:
+                await session.aclose()
     (event,) = errors
     assert isinstance(event.error.error, RequestCancelledError)
     assert not lane.provider.bill.items

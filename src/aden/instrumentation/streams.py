@@ -1,10 +1,8 @@
 """Metering a stream that stays the SDK's own object: only its inner iterator is replaced."""
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from aden.budgets.bound import SLICE_TOKENS
@@ -139,13 +137,6 @@ class StreamMeter:
             self._meter.cannot("reader", "a stream's last chunk could not be made", trace=True)
             return None
 
-    @contextlib.contextmanager
-    def closing(self) -> Iterator[None]:
-        """Around the closing of its connection."""
-        arrivals = self._arrivals if self._attempt.outcome == "open" else None
-        with arrivals.closing() if arrivals is not None else contextlib.nullcontext():
-            yield
-
     def _left(self) -> None:
         """Note what the provider has made beyond what was read."""
         if self._arrivals is not None:
@@ -237,8 +228,7 @@ class MeteredIterator:
     def _cut(self) -> Any:
         last = self._stream.cut()
         try:
-            with self._stream.closing():
-                self._inner.close()  # type: ignore[attr-defined]
+            self._inner.close()  # type: ignore[attr-defined]
         finally:
             self._stream.end("budget")
         if last is None:
@@ -281,8 +271,7 @@ class AsyncMeteredIterator:
     async def _cut(self) -> Any:
         last = self._stream.cut()
         try:
-            with self._stream.closing():
-                await self._inner.aclose()  # type: ignore[attr-defined]
+            await self._inner.aclose()  # type: ignore[attr-defined]
         finally:
             self._stream.end("budget")
         if last is None:
@@ -315,9 +304,6 @@ def closing(wrapped: Callable[..., Any], stream: Any, args: Any, kwargs: Any) ->
 class Leavable(Protocol):
     """What is metered until its caller leaves it."""
 
-    def closing(self) -> AbstractContextManager[None]:
-        """Around the closing of its connection."""
-
     def end(self, how: str) -> None:
         """It is over."""
 
@@ -327,8 +313,7 @@ def leave(metered: Leavable, close: Callable[..., Any], args: Any, kwargs: Any) 
     if inspect.iscoroutinefunction(close):
         return _aleave(metered, close, args, kwargs)
     try:
-        with metered.closing():
-            return close(*args, **kwargs)
+        return close(*args, **kwargs)
     finally:
         metered.end("abandoned")
 
@@ -337,7 +322,6 @@ async def _aleave(
     metered: Leavable, close: Callable[..., Awaitable[Any]], args: Any, kwargs: Any
 ) -> Any:
     try:
-        with metered.closing():
-            return await close(*args, **kwargs)
+        return await close(*args, **kwargs)
     finally:
         metered.end("abandoned")

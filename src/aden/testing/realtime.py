@@ -53,6 +53,12 @@ class Conversation:
         found = (audio.get("input") or {}).get("turn_detection") or {}
         return bool(found) and found.get("create_response") is not False
 
+    @property
+    def notices_speech(self) -> bool:
+        """Whether the server finds out where speech begins and ends; else the client commits it."""
+        audio = self.settings.get("audio") or {}
+        return (audio.get("input") or {}).get("turn_detection", "server_vad") is not None
+
     def session(self) -> dict[str, object]:
         """Return the session object."""
         return {"type": "realtime", "id": self.session_id, "model": self.model, **self.settings}
@@ -74,14 +80,21 @@ class Conversation:
 
     def listen(self, audio: str) -> str | None:
         """Add a piece of what a microphone picks up; all of an utterance, where it ends."""
-        if set(audio) - {"A", "="}:
+        if not self.notices_speech:
+            self._said += audio
+        elif set(audio) - {"A", "="}:
             self.speaking = self.speaking or f"msg_{uuid.uuid4().hex}"
             self._said += audio
         elif self.speaking is not None:
-            said, self._said = self._said, ""
-            self.hear(said)
-            return said
+            return self.commit()
         return None
+
+    def commit(self) -> str:
+        """What was picked up is a turn."""
+        said, self._said = self._said, ""
+        if said:
+            self.hear(said)
+        return said
 
     @property
     def transcriber(self) -> str | None:

@@ -109,6 +109,8 @@ class _Realtime(Speaker):
             self._send({"type": "conversation.item.deleted", "item_id": event["item_id"]})
         elif kind == "input_audio_buffer.append":
             self._hear(event["audio"])
+        elif kind == "input_audio_buffer.commit":
+            self._talk.commit()
         elif kind == "response.cancel":
             self._cancel(event)
         elif kind == "response.create":

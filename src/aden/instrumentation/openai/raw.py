@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import wrapt
@@ -69,10 +68,6 @@ class RawMeter:
                 self._body += data
         except Exception:
             self._metered.unreadable("a piece of a body could not be read")
-
-    def closing(self) -> AbstractContextManager[None]:
-        """Around the closing of its connection."""
-        return self._metered.closing()
 
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""
