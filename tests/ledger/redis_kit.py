@@ -107,7 +107,7 @@ class RedisServer:
 
     def client(self) -> "redis.Redis":
         """A plain client, to look behind the ledger's back."""
-        return redis.Redis(port=self.port)
+        return redis.Redis(port=self.port, socket_timeout=30)
 
     def signal(self, number: int) -> None:
         """Send the server a signal: SIGSTOP makes it accept and never answer."""

@@ -1,6 +1,5 @@
 """Memory, SQLite and Redis, driven side by side by random steps: the same answers and balances."""
 
-import contextlib
 import sqlite3
 import tempfile
 from collections import Counter
@@ -28,6 +27,7 @@ class SqliteAndMemory(Ledgers):
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "ledger.db"
         super().__init__()
+        self.file = sqlite3.connect(self.path)
 
     def another(self) -> Ledger:
         """One more handle on the file."""
@@ -35,8 +35,7 @@ class SqliteAndMemory(Ledgers):
 
     def rows(self, query: str) -> dict[Key, tuple[int, ...]]:
         """What the file says: (budget, window) to the other columns, where any is not zero."""
-        with contextlib.closing(sqlite3.connect(self.path)) as file:
-            return {row[:2]: row[2:] for row in file.execute(query) if any(row[2:])}
+        return {row[:2]: row[2:] for row in self.file.execute(query) if any(row[2:])}
 
     def stored(self) -> dict[Key, tuple[int, ...]]:
         """The table of balances."""
@@ -53,6 +52,7 @@ class SqliteAndMemory(Ledgers):
     def teardown(self) -> None:
         """Let go of the file."""
         super().teardown()
+        self.file.close()
         self.directory.cleanup()
 
 
@@ -123,6 +123,10 @@ class RedisAndMemory(Ledgers):
         self.client.close()
 
 
+pytestmark = pytest.mark.timeout(600)
+"""Hypothesis takes what a timer raises for a failure, and goes on in pieces that it has broken."""
+
+
 @pytest.fixture(scope="module")
 def machines_server(redis_server: RedisServer) -> None:
     """Tell the machine which server to use."""
@@ -132,7 +136,7 @@ def machines_server(redis_server: RedisServer) -> None:
 TestSqliteAndMemory = SqliteAndMemory.TestCase
 TestRedisAndMemory = pytest.mark.usefixtures("machines_server")(RedisAndMemory.TestCase)
 TestSqliteAndMemory.settings = TestRedisAndMemory.settings = settings(
-    max_examples=200,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     phases=set(Phase) - {Phase.explain},  # it traces every line, for minutes

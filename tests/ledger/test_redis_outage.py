@@ -215,7 +215,7 @@ async def test_a_burst_of_two_thousand_tells_a_queue_from_an_outage(
     await ledger.areserve(ask("first", line(amount=1, limit=10**6)))
     client = own_server.client()
     if paused:
-        client.client_pause(1_500, all=True)
+        client.client_pause(5_000, all=True)
     started = time.monotonic()
     asked = (ledger.areserve(ask(f"{n}", line(amount=1, limit=10**6))) for n in range(2_000))
     answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -229,7 +229,7 @@ async def test_a_burst_of_two_thousand_tells_a_queue_from_an_outage(
         assert kinds[LedgerUnavailable] == 0
         assert kinds[Grant] > 0
     assert took < 10
-    await asyncio.to_thread(ledger.flush, 10)
+    await asyncio.to_thread(ledger.flush, 20)
     assert ledger._wire.pump.outage.is_on is False
     granted = sum(isinstance(answer, Grant) for answer in answers)
     assert await asyncio.to_thread(figures, ledger) == (0, 0, granted + 1)
