@@ -4,23 +4,20 @@ The order is the shells' (`shells`): plan, reserve, ask the async hook, open the
 adjust, admit, send, read, settle.
 """
 
-import contextlib
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
-from aden.budgets.hooks import Hook, InvalidHookResult, read_result
+from aden.budgets.hooks import Hook
 from aden.budgets.plan import Estimate, plan, takes, unbounded, unpriced
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
-from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.asking import NOBODY_ASKING, Asking, attribution_of
 from aden.metering.background import Background
@@ -30,16 +27,13 @@ from aden.metering.dispatch import AlertHandler, Dispatcher, Emitter
 from aden.metering.further import quote_for
 from aden.metering.gate_options import GateOptions
 from aden.metering.leases import LeaseKeeper
+from aden.metering.programs_hook import ProgramsHook
 from aden.metering.reservation import Reserver
 from aden.metering.settlement import Settler
 from aden.pricing import PriceBook
 from aden.telemetry.call_span import CallSpan
 from aden.telemetry.spans import NO_SPAN
 from aden.telemetry.telemetry import Telemetry
-
-SLOW_HOOK_S = 0.020
-
-_in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
 
 
 @dataclass(slots=True)
@@ -70,12 +64,14 @@ class Meter:
     reserver: Reserver = field(init=False)
     scopes: ScopeWatch = field(default_factory=ScopeWatch)
     settler: Settler = field(init=False)
+    hook: ProgramsHook = field(init=False)
     complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
         self.complaints = Complaints(self.telemetry, self.options.fail_open)
         self.leases = LeaseKeeper(self.ledger)
         self.settler = Settler(self)
+        self.hook = ProgramsHook(self, self.before_request, is_async=self.hook_is_async)
         self.reserver = Reserver(self)
 
     def begin(
@@ -128,10 +124,6 @@ class Meter:
         self.reserver.refuse_alike(call)
         return None if call.plan.block else call.plan.ask
 
-    def wants_async_hook(self, call: Call) -> bool:
-        """Whether the shell has to await the hook before the span opens."""
-        return self.hook_is_async and self._asks_hook(call)
-
     def open_span(self, call: Call, since: float | None = None) -> None:
         """Open our own span unless a framework has one; a span processor decides at its start.
 
@@ -150,8 +142,7 @@ class Meter:
                 return
             call.decided = True
             try:
-                if not self.hook_is_async and self._asks_hook(call):
-                    self._ask_sync_hook(call)
+                self.hook.ask(call)
                 call.decision = gate.decide(
                     call.plan, call.policy, call.outcome, call.hook or ALLOW
                 )
@@ -164,30 +155,6 @@ class Meter:
             except Exception:
                 self.cannot("gate", "the decision failed", trace=True)
                 call.decision = self._undecided(call)
-
-    def hook_answered(self, call: Call, answer: object) -> None:
-        """Note the hook's answer."""
-        try:
-            call.hook = read_result(answer)
-        except InvalidHookResult as error:
-            self.hook_failed(call, f"before_request answered wrongly: {error}")
-            return
-        if call.hook.action == "alert":
-            level = getattr(answer, "level", "warning")
-            self.settler.alert(call, level, call.hook.message or "")
-
-    def hook_raised(self, call: Call, error: BaseException) -> None:
-        """The hook raised: a refusal is an answer, anything else is a failure."""
-        if isinstance(error, RequestCancelledError):
-            call.hook = Decision("block", "hook", "hook", str(error))
-        else:
-            self.hook_failed(call, f"before_request raised {error!r}", trace=True)
-
-    def hook_failed(self, call: Call, why: str, *, trace: bool = False) -> None:
-        """The hook gave no usable answer: refuse, or go on without it."""
-        self.cannot("hook", why, trace=trace)
-        if not self.options.fail_open:
-            call.hook = Decision("block", "hook", "hook", why)
 
     def adjust(self, call: Call) -> Ask | None:
         """What to reserve once more, because the hook chose a model that the hold does not bear."""
@@ -283,33 +250,6 @@ class Meter:
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
         """Count a leg that could not be evaluated, and say so once a minute."""
         self.complaints.cannot(leg, why, trace=trace)
-
-    @contextlib.contextmanager
-    def inside_hook(self) -> Iterator[None]:
-        """Requests that the hook itself makes are gated, but the hook is not asked about them."""
-        token = _in_hook.set(True)
-        try:
-            yield
-        finally:
-            _in_hook.reset(token)
-
-    def _asks_hook(self, call: Call) -> bool:
-        blocked = call.hook is not None  # misconfigured or ledger down: there is nothing to ask
-        off = call.policy.mode == "off" or call.lane.observed or _in_hook.get()
-        return self.before_request is not None and not (off or blocked)
-
-    def _ask_sync_hook(self, call: Call) -> None:
-        assert self.before_request is not None
-        started = time.perf_counter()
-        try:
-            with self.inside_hook():
-                answer = self.before_request(call.params, call.hook_context())
-        except Exception as error:
-            self.hook_raised(call, error)
-            return
-        if (took := time.perf_counter() - started) > SLOW_HOOK_S:
-            self.complaints.slow_hook(took)
-        self.hook_answered(call, answer)
 
     def _choose_model(self, call: Call) -> None:
         assert call.plan is not None

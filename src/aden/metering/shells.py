@@ -7,8 +7,6 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable
-from typing import Any, cast
 
 from aden.core.request import Request
 from aden.errors import LedgerError, RequestCancelledError
@@ -25,7 +23,7 @@ def admit(meter: Meter, call: Call) -> None:
     try:
         if ask := meter.plan(call):
             _reserve(meter, call, ask)
-        if meter.wants_async_hook(call):
+        if meter.hook.is_awaited(call):
             _ask_hook_in_thread(meter, call)
         _open_and_decide(meter, call)
         if ask := meter.adjust(call):
@@ -46,7 +44,7 @@ async def aadmit(meter: Meter, call: Call) -> None:
     try:
         if ask := meter.plan(call):
             await _areserve(meter, call, ask)
-        if meter.wants_async_hook(call):
+        if meter.hook.is_awaited(call):
             await _ask_hook(meter, call)
         _open_and_decide(meter, call)
         if ask := meter.adjust(call):
@@ -163,20 +161,19 @@ def _waits(outcome: object, deadline: float) -> bool:
 
 
 async def _ask_hook(meter: Meter, call: Call) -> None:
-    assert meter.before_request is not None
     meter.reserver.hold_back(call)
     timeout_s = meter.options.hook_timeout_ms / 1000
     limit = asyncio.timeout(timeout_s)
     try:
-        with meter.inside_hook():
-            answer = cast("Awaitable[Any]", meter.before_request(call.params, call.hook_context()))
+        with meter.hook.asked():
+            answer = meter.hook.answer(call)
             async with limit:
-                meter.hook_answered(call, await answer)
+                meter.hook.answered(call, await answer)
     except Exception as error:
         if limit.expired():
-            meter.hook_failed(call, f"before_request took longer than {timeout_s * 1000:.0f} ms")
+            meter.hook.failed(call, f"before_request took longer than {timeout_s * 1000:.0f} ms")
         else:
-            meter.hook_raised(call, error)
+            meter.hook.raised(call, error)
 
 
 def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
@@ -187,7 +184,7 @@ def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
         try:
             asyncio.run(_ask_hook(meter, call))
         except asyncio.CancelledError as error:  # not ours: nobody can cancel this thread
-            meter.hook_raised(call, error)
+            meter.hook.raised(call, error)
         except BaseException as error:  # a thread would print it, and the hook count as asked
             raised.append(error)
 
