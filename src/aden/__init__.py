@@ -79,7 +79,7 @@ def __getattr__(name: str) -> object:
         globals()[name] = value
         return value
     if name == "__version__":
-        from aden.runtime import aden_version
+        from aden.version import aden_version
 
         return aden_version()
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add(commands)
     chosen = parser.parse_args(arguments)
     if chosen.version:
-        from aden.runtime import aden_version
+        from aden.version import aden_version
 
         print(aden_version())
         return 0
