@@ -41,3 +41,18 @@ def test_speech_counts_both_ways() -> None:
     usage = Usage(10, 20, audio_input_ms=1500, audio_output_ms=250)
     assert amounts(NanoUSD(7), usage).of("seconds") == 1750
     assert amounts(NanoUSD(7), Usage(10, 20)).of("seconds") == 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (Usage(session_ms=60_000), 60_000),
+        (Usage(audio_input_ms=1500, session_ms=60_000), 1500),
+        (Usage(audio_input_ms=0, session_ms=60_000), 0),
+    ],
+)
+def test_a_session_counts_by_its_time_where_nobody_tells_its_speech(
+    usage: Usage, counted: int
+) -> None:
+    """What was heard while a connection was open is not counted a second time by its time."""
+    assert amounts(NanoUSD(7), usage).of("seconds") == counted

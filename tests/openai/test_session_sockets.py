@@ -23,7 +23,7 @@ from socket_talk import (
 )
 
 import aden
-from aden import Budget, RequestCancelledError
+from aden import Budget, RequestCancelledError, seconds
 from aden.testing import Drop, Status
 
 if TYPE_CHECKING:
@@ -77,6 +77,24 @@ async def test_an_exhausted_budget_refuses_the_session(
     assert not server.bill.items
     record, _ = house.one_call()
     assert (record.attempts, record.decision.reason) == (0, "exhausted")
+
+
+async def test_a_session_fills_a_budget_of_seconds(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It holds its first minute, and is booked by the time that it ran."""
+    house = instrumented(budgets=[Budget("all", limit=seconds(62))])
+    lane = lane_to("sync", server)
+    async with lane.within(lane.client.live.connect()) as connection:
+        await begin(lane, connection)
+        assert house.balance().held == 60_000
+        await lane.get(connection.session.close())
+        await until(lane, connection, "session.closed")
+    await converse(lane)
+    with pytest.raises(RequestCancelledError, match=r"3\.0 seconds spent of 62\.0 seconds"):
+        await converse(lane)
+    await lane.close()
+    assert house.balance().spent == 3000
 
 
 async def test_a_budget_that_is_never_exceeded_takes_no_session(

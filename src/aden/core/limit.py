@@ -23,7 +23,7 @@ class Limit:
     """
 
     amount: int
-    """Nano-dollars, tokens, requests or milliseconds of speech: whole, as ledgers keep it."""
+    """Nano-dollars, tokens, requests or milliseconds: whole, as ledgers keep it."""
     unit: Unit = "usd"
 
     def show(self, amount: int) -> str:
@@ -48,7 +48,10 @@ def requests(count: int) -> Limit:
 
 
 def seconds(count: Amount) -> Limit:
-    """A limit of *count* seconds of speech, heard and spoken together; kept in milliseconds."""
+    """A limit of *count* seconds of speech, heard and spoken together; kept in milliseconds.
+
+    A session that bills by its time counts by that.
+    """
     allowed = f"seconds from 0 to {MAX_SECONDS}"
     exact = parse_decimal(count, "limit in seconds", allowed, Decimal(MAX_SECONDS))
     return Limit(int((exact * 1000).to_integral_value(ROUND_CEILING)), "seconds")
@@ -67,16 +70,18 @@ class Amounts:
     usd: NanoUSD
     tokens: int
     requests: int
-    speech_ms: int = 0
-    """Milliseconds of speech, heard and spoken."""
+    timed_ms: int = 0
+    """Milliseconds of speech, heard and spoken; else of the session."""
 
     def of(self, unit: Unit) -> int:
         """The amount in one unit, as a `Limit` keeps it."""
-        return self.speech_ms if unit == "seconds" else int(getattr(self, unit))
+        return self.timed_ms if unit == "seconds" else int(getattr(self, unit))
 
 
 def amounts(cost: NanoUSD, usage: Usage) -> Amounts:
     """What a request that is sent counts for."""
     tokens_used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    speech_ms = (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)
-    return Amounts(cost, tokens_used, 1, speech_ms)
+    timed_ms = (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)
+    if usage.audio_input_ms is None and usage.audio_output_ms is None:
+        timed_ms = usage.session_ms or 0  # the speech in it is a part of its time
+    return Amounts(cost, tokens_used, 1, timed_ms)

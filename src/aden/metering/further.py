@@ -159,7 +159,7 @@ def _owed(meter: "Meter", call: Call) -> Amounts:
 
 
 def _is_some(owed: Amounts) -> bool:
-    return bool(owed.usd or owed.tokens or owed.speech_ms)
+    return bool(owed.usd or owed.tokens or owed.timed_ms)
 
 
 def _with(owed: Amounts, plan: Plan, call: Call, chosen: Quote) -> tuple[Line, ...]:
