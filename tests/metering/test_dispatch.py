@@ -1,4 +1,4 @@
-"""The emitters' thread: bounded, in order, safe in destructors, at home after a fork."""
+"""The threads off a call's path: bounded, in order, safe in destructors, at home after a fork."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aden.core.record import AlertEvent
 from aden.metering import dispatch
 from aden.metering.dispatch import Dispatcher
 
@@ -32,7 +33,7 @@ def test_events_come_in_the_order_in_which_they_were_put() -> None:
 def test_whatever_an_emitter_raises_others_are_told_after_it(
     error: BaseException, complaints: Callable[[], list[str]]
 ) -> None:
-    """The thread goes on: it also settles what was let go, and tells of alerts."""
+    """The thread goes on."""
     got: list[int] = []
     dispatcher = Dispatcher()
 
@@ -84,7 +85,7 @@ def test_what_must_be_done_is_not_dropped_by_a_full_queue() -> None:
 
 
 def test_what_is_put_off_is_done_at_its_time_and_sooner_where_it_is_flushed() -> None:
-    """The earlier first; events that come meanwhile do not wait for it."""
+    """The earlier first; what comes meanwhile does not wait for it."""
     done: list[str] = []
     at_its_time = threading.Event()
     dispatcher = Dispatcher()
@@ -93,9 +94,50 @@ def test_what_is_put_off_is_done_at_its_time_and_sooner_where_it_is_flushed() ->
     dispatcher.later(at_its_time.set, soon)
     assert at_its_time.wait(30)
     assert time.monotonic() >= soon
-    dispatcher.put(done.append, "event")
+    dispatcher.soon(lambda: done.append("work"))
     assert dispatcher.flush(5)
-    assert done == ["event", "in an hour"]
+    assert done == ["work", "in an hour"]
+
+
+def test_an_emitter_that_hangs_holds_up_neither_our_own_work_nor_alerts() -> None:
+    """A stream that was dropped is settled, the server is told, and whoever is to know is told."""
+    gate, hangs = threading.Event(), threading.Event()
+    done: list[str] = []
+    dispatcher = Dispatcher()
+
+    def hang(_event: int) -> None:
+        hangs.set()
+        gate.wait(60)
+
+    dispatcher.put(hang, 0)
+    assert hangs.wait(60)
+    dispatcher.soon(lambda: done.append("settled"))
+    dispatcher.put(lambda _: done.append("server"), 0, ours=True)
+    dispatcher.put(lambda event: done.append(event.message), AlertEvent("info", "alert"))
+    assert not dispatcher.flush(2)
+    gate.set()
+    assert sorted(done) == ["alert", "server", "settled"]
+    assert dispatcher.flush(60)
+
+
+def test_an_alert_handler_that_hangs_holds_up_neither_our_own_work_nor_emitters() -> None:
+    """It is the user's code as well."""
+    gate, hangs = threading.Event(), threading.Event()
+    done: list[str] = []
+    dispatcher = Dispatcher()
+
+    def hang(_event: AlertEvent) -> None:
+        hangs.set()
+        gate.wait(60)
+
+    dispatcher.put(hang, AlertEvent("info", "alert"))
+    assert hangs.wait(60)
+    dispatcher.soon(lambda: done.append("settled"))
+    dispatcher.put(done.append, "event")
+    assert not dispatcher.flush(2)
+    gate.set()
+    assert sorted(done) == ["event", "settled"]
+    assert dispatcher.flush(60)
 
 
 def test_flush_gives_up_in_time() -> None:

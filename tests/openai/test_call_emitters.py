@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,11 +164,29 @@ def test_a_slow_emitter_holds_up_no_call(
     server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
     """It runs on a thread of its own."""
-    import threading
-
     gate = threading.Event()
     instrumented(emit_metric=lambda record: gate.wait(10))
     for _ in range(5):
         make_client("sync", server).chat.completions.create(**REQUEST)
     assert len(server.bill.items) == 5
+    gate.set()
+
+
+def test_an_emitter_that_hangs_holds_up_no_settlement_and_no_alert(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A stream that is dropped is booked, and the budget that it fills by that tells so."""
+    gate, alerted = threading.Event(), threading.Event()
+    budget = Budget("all", "0.01", ladder=[Alert(2)])
+    house = instrumented(
+        budgets=[budget],
+        emit_metric=lambda record: gate.wait(60),
+        on_alert=lambda event: alerted.set(),
+    )
+    chat = make_client("sync", server).chat.completions
+    chat.create(**REQUEST)  # which the emitter hangs on
+    next(chat.create(**STREAM))
+    gc.collect()
+    assert alerted.wait(30)
+    assert house.balance().held == 0
     gate.set()

@@ -48,7 +48,7 @@ class _Ended:
 class AlertWatch:
     """Looks at the budgets of a call soon after it has ended, and raises the alerts they crossed.
 
-    It reads the ledger on the emitters' thread, once for all calls that end within a quarter of a
+    It reads the ledger on a thread of ours, once for all calls that end within a quarter of a
     second. So it sees what all processes have settled, also where a burst was reserved before any
     call of it ended.
     """
@@ -112,7 +112,7 @@ class AlertWatch:
             message = step.message or f"budget {budget.name or budget.id!r} is {used:.0f} % used"
             event = AlertEvent(step.level, message, "", budget.id, used, ended.attribution)
             alert = ClaimedAlert(self._meter, balance, _threshold(step), self.note)
-            self._meter.dispatcher.call(alert, event, self._meter.on_alert, ended.home)
+            self._meter.dispatcher.put(alert, event, self._meter.on_alert, home=ended.home)
 
     def _unknown(self, match: Match, balance: Balance | None) -> list[Alert]:
         """The steps that may have to be raised: somebody is at the others, or has raised them."""
@@ -146,7 +146,7 @@ def _key(balance: Balance, threshold: int) -> _Key:
 
 
 class ClaimedAlert:
-    """Claims an alert on the emitters' thread, raises it if it was free, acknowledges it.
+    """Claims an alert on the alerts' thread, raises it if it was free, acknowledges it.
 
     Where this process dies in between, or an async ``on_alert`` is cut off, the next call over the
     threshold claims it again after the lease. An ``on_alert`` that raises has been told: the alert

@@ -174,8 +174,8 @@ class Settler:
         self._standing_alerts(call)
 
     def _hand_out(self, record: CallRecord) -> None:
-        for emitter in (self._meter.tell_server, self._meter.emit_metric):
-            self._meter.dispatcher.put(emitter, record)
+        self._meter.dispatcher.put(self._meter.tell_server, record, ours=True)
+        self._meter.dispatcher.put(self._meter.emit_metric, record)
 
     def _settle_hold(self, call: Call, error: BaseException | None) -> None:
         """Book what was held; the ledger ignores it where the call is booked already."""
