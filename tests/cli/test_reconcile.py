@@ -111,3 +111,16 @@ def test_a_missing_export_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     """By its path."""
     assert main(["reconcile", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_an_export_without_usage_is_no_proof_that_all_is_well(
+    rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a header alone, nor one above days on which nothing was used."""
+    export = tmp_path / "usage.csv"
+    head, *days = (line for line in OPENAI.splitlines() if ",p," not in line and "gpt" not in line)
+    export.write_text("\n".join((head, *days[:rows], "")))
+    url = write_ledger(tmp_path / "ledger.db", [a_call(NOON)])
+    assert main(["reconcile", str(export), "--ledger", url]) == 2
+    assert f"{export}' is not valid: expected a file with usage in it" in capsys.readouterr().err

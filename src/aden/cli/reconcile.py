@@ -75,7 +75,8 @@ def read_export(path: Path) -> dict[Key, Counts]:
     """The provider's counts.
 
     Raises:
-        ConfigurationError: The file cannot be read, lacks a column, or has a line that is no usage.
+        ConfigurationError: The file cannot be read, lacks a column, has a line that is no usage, or
+            nothing but its header.
     """
     counted: dict[Key, Counts] = {}
     try:
@@ -95,6 +96,9 @@ def read_export(path: Path) -> dict[Key, Counts]:
                     setattr(counts, name, getattr(counts, name) + amount)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError("usage export", str(path), f"a CSV file ({error})") from error
+    if not counted:
+        allowed = "a file with usage in it; this one has none, so there is nothing to compare"
+        raise ConfigurationError("usage export", str(path), allowed)
     return counted
 
 
@@ -141,8 +145,7 @@ def _count(text: str | None, name: str, where: str) -> int:
 
 def _first(export: Mapping[Key, Counts]) -> float:
     """Unix second at which the first day of the export begins."""
-    days = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day, _ in export]
-    return min(days).timestamp() if days else 0.0
+    return min(datetime.fromisoformat(day).replace(tzinfo=UTC) for day, _ in export).timestamp()
 
 
 def compare(export: Mapping[Key, Counts], records: Iterable[CallRecord]) -> list[Drift]:
