@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
+import os
 import socket
 import subprocess
 import sys
 import textwrap
+import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from wire import EVENTS, Body, WireServer, events
 
 from aden.instrumentation import arrivals
 from aden.ledger.sqlite import SqliteLedger
@@ -69,6 +74,45 @@ def test_what_waits_unread_is_made_and_so_it_is_booked(
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
     assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("read", [0, 2])
+def test_what_waits_unread_and_packed_is_estimated_by_its_size(
+    read: int, encoding: str, instrumented: Callable[..., House]
+) -> None:
+    """A proxy may compress; what nobody has unpacked was made all the same."""
+    house = instrumented()
+    pieces = packed([chunk_of(f" {word}") for word in range(400)], encoding)
+    with WireServer() as wire, openai.OpenAI(base_url=wire.base_url, api_key="k") as client:
+        wire.body = Body(tuple(pieces), EVENTS, encoding=encoding, chunked=True, every_s=0.005)
+        stream = client.chat.completions.create(**LONG)
+        for _ in range(read):
+            next(stream)
+        time.sleep(0.4)
+        sent = wire.sent
+        stream.close()
+        record, _ = house.one_call()
+    assert sent > 10
+    assert 0.8 * sent <= (record.usage.output_tokens or 0) <= 1.25 * wire.sent + 2
+
+
+def test_what_cannot_be_unpacked_fails_as_without_us_and_is_booked_by_what_was_read(
+    instrumented: Callable[..., House],
+) -> None:
+    """The error is the SDK's own."""
+    house = instrumented()
+    pieces = packed([chunk_of(" word") for _ in range(3)], "gzip")
+    pieces[1] = b"\xff" * len(pieces[1])
+    with WireServer() as wire, openai.OpenAI(base_url=wire.base_url, api_key="k") as client:
+        wire.body = Body(tuple(pieces), EVENTS, encoding="gzip", every_s=0.1)
+        stream = client.chat.completions.create(**LONG)
+        assert next(stream)
+        with pytest.raises(openai.APIConnectionError):
+            next(stream)
+        stream.close()
+    (record,) = house.settled()
+    assert record.usage.output_tokens == 1
 
 
 def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
@@ -154,6 +198,28 @@ def test_a_distant_provider_is_taken_to_go_on_for_a_round_trip() -> None:
     with here, there:
         assert arrivals._on_the_way_s(_Connection(here)) == arrivals.ON_THE_WAY_S
     assert arrivals._on_the_way_s(None) == arrivals.ON_THE_WAY_S
+
+
+def chunk_of(content: str) -> dict[str, Any]:
+    """A piece of an answer, as OpenAI sends it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}],
+        "obfuscation": base64.b64encode(os.urandom(6)).decode(),
+    }
+
+
+def packed(chunks: list[dict[str, Any]], encoding: str) -> list[bytes]:
+    """Each as an event in compressed form, which can be unpacked as soon as it is there."""
+    form = zlib.MAX_WBITS | (16 if encoding == "gzip" else 0)
+    packing = zlib.compressobj(wbits=form)
+    return [
+        packing.compress(events([chunk], done=False)) + packing.flush(zlib.Z_SYNC_FLUSH)
+        for chunk in chunks
+    ]
 
 
 class _Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,12 @@ class Body:
     """Its content type."""
     promised: int | None = None
     """The length that is promised; None where the connection's end is the body's."""
+    encoding: str | None = None
+    """Its content encoding, which the pieces have already."""
+    chunked: bool = False
+    """Whether each piece is a chunk of the transfer encoding, and no end is promised."""
+    every_s: float = 0
+    """Seconds before each piece."""
 
     @classmethod
     def of(cls, content: bytes, kind: str = JSON, size: int = 1 << 16) -> Self:
@@ -59,6 +66,8 @@ class WireServer:
     def __init__(self) -> None:
         self.body = Body((b"{}",))
         self.asked: list[Any] = []
+        self.sent = 0
+        """Pieces, of all answers."""
 
     def __enter__(self) -> Self:
         self._listener = _Listener(("127.0.0.1", 0), _Handler)
@@ -107,6 +116,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("connection", "close")
             if body.promised is not None:
                 self.send_header("content-length", str(body.promised))
+            if body.encoding is not None:
+                self.send_header("content-encoding", body.encoding)
+            if body.chunked:
+                self.send_header("transfer-encoding", "chunked")
             self.end_headers()
             for piece in body.pieces:
-                self.wfile.write(piece)
+                time.sleep(body.every_s)
+                framed = b"%x\r\n%s\r\n" % (len(piece), piece) if body.chunked else piece
+                self.wfile.write(framed)
+                wire.sent += 1

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
@@ -20,8 +21,12 @@ SHORTEST_S = 0.020
 
 LIKELY_EVENT_BYTES = 250
 """Of a stream that nobody has begun to read; a chunk of chat completions has 250 to 350."""
-TLS_EVENT_BYTES = 29
-"""More of each event on the wire: its HTTP chunk's size and the TLS record around it (RFC 8446)."""
+LIKELY_PACKED_BYTES = 25
+"""The same where each is compressed as it comes; what repeats in it takes hardly any place."""
+CHUNK_BYTES = 7
+"""More of each event on the wire: its HTTP chunk's size."""
+TLS_EVENT_BYTES = CHUNK_BYTES + 22
+"""The same under TLS: also the record around it (RFC 8446)."""
 LOOK_BYTES = 262_144
 PEER_AT_PIECE = 3
 """When to ask what the peer is: after the first token, which waits for nothing; when the stream is
@@ -61,13 +66,17 @@ class Arrivals:
         self._connection = response.extensions.get("network_stream")
         self._peer = UNKNOWN
         self._protocol = _protocol_under(response.stream)
-        if not response.is_closed and not response.headers.get("content-encoding"):
+        encoding = response.headers.get("content-encoding") or ""
+        self._unpack = None if encoding not in _PACKED else _Unpacking()
+        if not response.is_closed and (not encoding or self._unpack is not None):
             response.stream = _Counted(response.stream, self)
 
     def saw(self, data: bytes) -> None:
         """The transport has read a piece of the body."""
         self._pieces += 1
         self._bytes += len(data)
+        if self._unpack is not None:
+            data = self._unpack(data)
         self._events += data.count(_EVENT)
         self._done = self._done or _DONE in data
         if self._pieces == 1:
@@ -81,7 +90,8 @@ class Arrivals:
         """Events that the provider has made until it noticed that nobody listens any more.
 
         Those that were read are counted, and those that wait in the socket and behind it; under TLS
-        these are told by their size, and what is made during a round trip by the rate so far.
+        and where they are compressed, these are told by their size, and what is made during a
+        round trip by the rate so far.
         """
         made = max(self._events, self._made)
         if self._done or self._looked_at is None:
@@ -130,15 +140,20 @@ class Arrivals:
         received = _undecoded(self._protocol)
         held_up = _unread(descriptor)
         self._done = self._done or _DONE in received or _DONE in held_up
-        if self._peer.is_secret:
-            waiting = round(len(held_up) / (self._event_bytes + TLS_EVENT_BYTES))
-        else:
-            waiting = held_up.count(_EVENT)
-        self._made = self._events + received.count(_EVENT) + waiting
+        self._made = self._events + self._waiting(received, held_up)
         if len(held_up) > FULL_BYTES:
             self._made = max(self._made, before + int(self._rate * (now - since)))
         self._rate = max(self._rate, (self._made - before) / max(SHORTEST_S, now - since))
         self._looked_at = now
+
+    def _waiting(self, received: bytes, held_up: bytes) -> int:
+        """Events in what was received and in what the socket holds, as far as it can be read."""
+        around = TLS_EVENT_BYTES if self._peer.is_secret else CHUNK_BYTES
+        if self._unpack is not None:
+            return round(len(received + held_up) / (self._event_bytes + around))
+        if self._peer.is_secret:
+            return received.count(_EVENT) + round(len(held_up) / (self._event_bytes + around))
+        return received.count(_EVENT) + held_up.count(_EVENT)
 
     @property
     def _event_bytes(self) -> float:
@@ -146,7 +161,25 @@ class Arrivals:
         events, size = self._events - self._opening[0], self._bytes - self._opening[1]
         if events:
             return size / events
-        return self._bytes / self._events if self._events else LIKELY_EVENT_BYTES
+        if self._events:
+            return self._bytes / self._events
+        return LIKELY_EVENT_BYTES if self._unpack is None else LIKELY_PACKED_BYTES
+
+
+_PACKED = ("gzip", "deflate")
+
+
+class _Unpacking:
+    """Reads along what a proxy or the provider has compressed; from an error on, nothing more."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress  # either of the two
+
+    def __call__(self, data: bytes) -> bytes:
+        try:
+            return self._inflate(data)
+        except zlib.error:  # whoever reads it is told by the transport
+            return b""
 
 
 class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]
