@@ -35,7 +35,8 @@ USAGE = odd(
 )
 PART = odd(type=st.just("output_text"), text=st.text(max_size=9), refusal=st.text(max_size=9))
 ITEM = odd(
-    type=st.sampled_from(["message", "function_call", "reasoning"]),
+    type=st.sampled_from(["message", "function_call", "reasoning", "web_search_call"]),
+    action=odd(type=st.just("search")),
     name=st.text(max_size=9),
     arguments=st.text(max_size=9),
     content=st.lists(PART, max_size=2),
@@ -52,10 +53,17 @@ RESPONSE = odd(
     output=st.lists(ITEM, max_size=2),
     usage=USAGE,
     service_tier=st.just("default"),
+    tool_usage=odd(web_search=odd(num_requests=COUNT)),
 )
 EVENT = odd(
     type=st.sampled_from(
-        ["response.completed", "response.output_text.delta", "response.output_item.added", "error"]
+        [
+            "response.completed",
+            "response.output_text.delta",
+            "response.output_item.added",
+            "response.output_item.done",
+            "error",
+        ]
     ),
     delta=st.text(max_size=9),
     item=ITEM,
@@ -95,6 +103,45 @@ def test_a_tool_call_is_counted_with_its_name() -> None:
     ):
         responses.feed(attempt, event, False)
     assert (attempt.deltas, attempt.size) == (2, 11)
+
+
+SEARCHED = [
+    {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}},
+    {"type": "web_search_call", "status": "completed", "action": {"type": "open_page"}},
+    {"type": "file_search_call", "status": "completed", "queries": ["x", "y"]},
+    {"type": "web_search_call", "status": "completed"},
+]
+
+
+@pytest.mark.parametrize(
+    ("tool_usage", "web"), [({}, 2), ({"tool_usage": {"web_search": {"num_requests": 0}}}, None)]
+)
+def test_searches_are_counted_as_the_provider_bills_them(
+    tool_usage: dict[str, Any], web: int | None
+) -> None:
+    """By its own count, else by the items: a page that is opened is none."""
+    attempt = Attempt(described())
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    responses.read(
+        attempt, {"status": "completed", "usage": usage, "output": SEARCHED, **tool_usage}
+    )
+    assert attempt.told == Usage(10, 5, web_searches=web, file_searches=1)
+    responses.read(plain := Attempt(described()), {"status": "completed", "usage": usage})
+    assert plain.told == Usage(10, 5)
+
+
+def test_searches_of_a_stream_that_is_left_are_counted_once() -> None:
+    """They were made, whoever reads on; its last event has them again."""
+    attempt = Attempt(described(stream=True))
+    for item in SEARCHED:
+        responses.feed(attempt, {"type": "response.output_item.added", "item": item}, False)
+        responses.feed(attempt, {"type": "response.output_item.done", "item": item}, False)
+    left = attempt.billed(10, 20)
+    assert (left.web_searches, left.file_searches, left.estimated) == (2, 1, True)
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    last = {"status": "completed", "usage": usage, "output": SEARCHED}
+    responses.feed(attempt, {"type": "response.completed", "response": last}, False)
+    assert attempt.told == Usage(10, 5, web_searches=2, file_searches=1)
 
 
 def test_a_compaction_is_shown_though_the_stream_is_left_after_it() -> None:

@@ -13,6 +13,7 @@ from aden.testing.bill import RATES, nano_usd
 
 BOOK = PriceBook()
 tokens = st.integers(0, 10_000_000)
+BILLED = (*TOTALS, "web_searches", "file_searches")
 
 
 def test_the_price_table_agrees_with_the_local_provider_s_hand_written_constants() -> None:
@@ -83,6 +84,17 @@ def test_speech_characters_images_sessions_and_requests_are_priced_in_their_own_
     assert by_request.cost(Usage()) == 0
 
 
+def test_searches_that_the_provider_makes_cost_what_they_do_beside_the_tokens() -> None:
+    """By the search (https://developers.openai.com/api/docs/pricing, built-in tools)."""
+    price = BOOK.find("openai", "gpt-4o")
+    assert price is not None
+    tokens = price.cost(Usage(1000, 100))
+    assert price.cost(Usage(1000, 100, web_searches=2)) == tokens + 20_000_000
+    assert price.cost(Usage(1000, 100, file_searches=2)) == tokens + 5_000_000
+    unknown = BOOK.floor("openai")
+    assert unknown.cost(Usage(0, 0, web_searches=1)) == 10_000_000
+
+
 def test_short_speech_is_billed_for_the_least_that_its_vendor_bills() -> None:
     """Groq counts ten seconds for a word, and none where nothing was said."""
     price = BOOK.find("groq", "whisper-large-v3")
@@ -129,15 +141,16 @@ def test_no_usage_is_negative_or_dearer_than_its_dearest_rate(
     rate = st.integers(0, 100)
     price = _price(**{unit: data.draw(rate) for unit in data.draw(st.sets(st.sampled_from(units)))})
     dearest = max((each.nano // PER for each in price.rates.values()), default=0)
-    used = sum(getattr(usage, name) or 0 for name in TOTALS)
+    used = sum(getattr(usage, name) or 0 for name in BILLED)
     assert 0 <= price.cost(usage) <= (used + 1) * dearest
 
 
 @given(st.builds(Usage, **{name: st.none() | tokens for name in COUNTS}))
 def test_one_rate_for_all_units_counts_everything_once(usage: Usage) -> None:
     """However large the subsets: the sum is that of the totals."""
-    flat = _price(input=1, output=1, speech=1, session=1, characters=1, images=1)
-    assert flat.cost(usage) == sum(getattr(usage, name) or 0 for name in TOTALS)
+    units = ("input", "output", "speech", "session", *BILLED[BILLED.index("characters") :])
+    flat = _price(**dict.fromkeys(units, 1))
+    assert flat.cost(usage) == sum(getattr(usage, name) or 0 for name in BILLED)
 
 
 def _price(**nano_per_token: int) -> Price:

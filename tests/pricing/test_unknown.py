@@ -44,7 +44,10 @@ def test_what_was_counted_in_another_unit_is_unknown_and_not_free(
     price = book.price(Request("openai", "gpt-4o"), "gpt-4o", usage)
     assert (price.source, price.cost(usage) > 0) == ("floor", True)
     (line,) = [each.getMessage() for each in caplog.records]
-    assert "the price of model 'gpt-4o' of openai is for cached, input, output" in line
+    assert (
+        "the price of model 'gpt-4o' of openai is for cached, file_searches, input, output, "
+        in line
+    )
 
 
 def test_a_model_is_named_once_with_a_table_that_prices_it(

@@ -24,6 +24,8 @@ _SHOWN: Mapping[Unit, tuple[str, int]] = {
     "session": ("a minute connected", MINUTE_MS),
     "characters": ("1M characters", MILLION),
     "images": ("an image", 1),
+    "web_searches": ("1k searches", 1000),
+    "file_searches": ("1k searches", 1000),
     "requests": ("a request", 1),
 }
 _TOKENS = ("1M tokens", MILLION)

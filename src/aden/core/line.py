@@ -45,9 +45,10 @@ def _used(record: CallRecord) -> str:
         }
         parts = [f"{mark}{count}{unit}" for unit, count in known.items() if count is not None]
         return " / ".join(parts)
+    searches = (usage.web_searches or 0) + (usage.file_searches or 0)
     return (
         f"{mark}{usage.input_tokens or 0} in / {usage.cached_tokens or 0} cached / "
-        f"{mark}{usage.output_tokens or 0} out"
+        f"{mark}{usage.output_tokens or 0} out{f' / {searches} searches' if searches else ''}"
     )
 
 

@@ -48,6 +48,10 @@ class Usage:
     """Characters of text that were to be spoken (TTS)."""
     images: int | None = None
     """Images that were made."""
+    web_searches: int | None = None
+    """Searches of the web that the provider made for the answer and bills by the search."""
+    file_searches: int | None = None
+    """The same of files that it keeps."""
 
     @property
     def counted(self) -> bool:
@@ -90,7 +94,7 @@ TOTALS = (
     "characters",
     "images",
 )
-"""The counts that are no subset of another one."""
+"""The counts that are no subset of another one, each a bill by itself; searches are none."""
 _totals = attrgetter(*TOTALS)
 _NO_TOTALS = (None,) * len(TOTALS)
 NO_USAGE = Usage()

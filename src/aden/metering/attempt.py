@@ -81,6 +81,11 @@ class Attempt:
         self.usage = usage.filled(self.usage) if again else usage
         self.outcome = "reported"
 
+    def saw_searches(self, searches: Usage) -> None:
+        """Note searches that the provider made so far; its last word replaces them."""
+        if self.outcome == "open":
+            self.usage += searches
+
     def ended_unknown(self) -> None:
         """It was sent and cut off: it may have been billed."""
         if self.outcome == "open":

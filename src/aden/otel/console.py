@@ -85,6 +85,8 @@ def _usage(said: Mapping[str, Any]) -> Usage:
         session_ms=_ms(said.get(names.SESSION_SECONDS)),
         characters=said.get(names.CHARACTERS),
         images=said.get(names.IMAGES),
+        web_searches=said.get(names.WEB_SEARCHES),
+        file_searches=said.get(names.FILE_SEARCHES),
     )
 
 

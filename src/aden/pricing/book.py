@@ -31,6 +31,8 @@ _FLOOR_UNITS: Mapping[Unit, tuple[Unit, ...]] = {
     "speech": ("speech", "speech_input", "speech_output"),
     "session": ("session",),
     "characters": ("characters",),
+    "web_searches": ("web_searches",),
+    "file_searches": ("file_searches",),
 }
 _DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
 """gpt-image-1 in high quality: 6,240 output tokens at $40 a million

@@ -30,6 +30,8 @@ _KEYS: Mapping[Unit, tuple[str, int]] = {
     "speech_input": ("input_audio_hours", HOUR_MS),
     "speech_output": ("output_audio_hours", HOUR_MS),
     "characters": ("input_mchars", MILLION),
+    "web_searches": ("web_searches_kcount", 1000),
+    "file_searches": ("storage_searches_kcount", 1000),
     "requests": ("requests_kcount", 1000),
 }
 """The key of each unit's rate, and how many of the unit it is for."""

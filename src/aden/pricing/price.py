@@ -32,6 +32,8 @@ Unit = Literal[
     "session",
     "characters",
     "images",
+    "web_searches",
+    "file_searches",
     "requests",
 ]
 """Tokens up to ``image_output``, milliseconds up to ``session``."""
@@ -245,6 +247,10 @@ def _leaves(usage: Usage) -> list[tuple[Unit, int]]:
         found.append(("characters", usage.characters))
     if usage.images:
         found.append(("images", usage.images))
+    if usage.web_searches:
+        found.append(("web_searches", usage.web_searches))
+    if usage.file_searches:
+        found.append(("file_searches", usage.file_searches))
     return found
 
 

@@ -24,6 +24,8 @@ RATE_KEYS: Mapping[str, tuple[Unit, int]] = {
     "characters_per_1m": ("characters", MILLION),
     "characters_per_1k": ("characters", 1000),
     "per_image": ("images", 1),
+    "web_searches_per_1k": ("web_searches", 1000),
+    "file_searches_per_1k": ("file_searches", 1000),
     "per_request": ("requests", 1),
 }
 """Each rate's key: its unit, and how many of the unit (tokens, milliseconds …) it is for."""

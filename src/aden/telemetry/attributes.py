@@ -150,6 +150,8 @@ def _of_answer(record: CallRecord) -> dict[str, Value | None]:
         names.SESSION_SECONDS: _seconds(usage.session_ms),
         names.CHARACTERS: usage.characters,
         names.IMAGES: usage.images,
+        names.WEB_SEARCHES: usage.web_searches,
+        names.FILE_SEARCHES: usage.file_searches,
         names.RESPONSE_ID: record.response_id,
         names.RESPONSE_MODEL: record.response_model,
         names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aden.core.request import Request, Scalar, reasons
-from aden.core.usage import token_count
+from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
@@ -97,7 +97,7 @@ def read(attempt: Attempt, response: Any) -> None:
         _say(attempt, _COMPACTED)
     if status == "failed":
         attempt.failure = failure(get(response, "error"))
-    _read_usage(attempt, get(response, "usage"))
+    _read_usage(attempt, get(response, "usage"), _searches(response, output))
     if attempt.outcome != "reported" and not attempt.deltas:
         for item in output:
             attempt.saw_text("".join(_texts(item)))
@@ -116,6 +116,8 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
         read(attempt, response)
     elif (item := get(event, "item")) is not None and _compacts([item]):
         _say(attempt, _COMPACTED)
+    elif kind == "response.output_item.done":
+        attempt.saw_searches(_searches(None, [item]))
     elif kind == "response.output_item.added":
         name = get(item, "name")
         if isinstance(name, str) and name:
@@ -134,10 +136,28 @@ def _compacts(listed: object) -> bool:
     return any(get(item, "type") == "compaction" for item in items(listed))
 
 
-def _read_usage(attempt: Attempt, usage: Any) -> None:
-    if usage is None:
-        return
-    attempt.saw_usage(counted(usage, RESPONSES))
+def _read_usage(attempt: Attempt, usage: Any, searches: Usage) -> None:
+    if attempt.outcome == "open":
+        attempt.usage = searches  # of all of it, as often as its events told of them
+    if usage is not None:
+        attempt.saw_usage(counted(usage, RESPONSES).filled(searches))
+
+
+def _searches(response: Any, output: Sequence[Any]) -> Usage:
+    """What the provider searched and bills by the search.
+
+    As it tells itself, else by the items; to open a page is free
+    (https://developers.openai.com/api/docs/guides/tools-web-search).
+    """
+    web = token_count(get(get(get(response, "tool_usage"), "web_search"), "num_requests"))
+    kinds = [get(item, "type") for item in output if _may_bill(item)]
+    web = kinds.count("web_search_call") if web is None else web
+    # None where it searched nothing: few do.
+    return Usage(web_searches=web or None, file_searches=kinds.count("file_search_call") or None)
+
+
+def _may_bill(item: Any) -> bool:
+    return get(get(item, "action"), "type") in (None, "search")
 
 
 def _finish_reasons(response: Any, status: Any, output: Sequence[Any]) -> tuple[str, ...]:
