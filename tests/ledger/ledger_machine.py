@@ -207,11 +207,13 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule(name=IDS, amounts=PROGRESS, lease_ms=st.sampled_from([500, 60_000]))
     def renew(self, name: str, amounts: list[int], lease_ms: int) -> None:
-        """With progress of the right and of the wrong shape."""
+        """With progress of the right and of the wrong shape, in time and late."""
         held = self.last.get(name, ())
         progress = [min(amount, hold.amount) for amount, hold in zip(amounts, held, strict=False)]
+        before = self.totals()
         self.memory.renew({name: progress}, lease_ms)
         self.other.renew({name: progress}, lease_ms)
+        self.allowance += self.totals() - before
 
     @rule(name=IDS, sent=st.booleans())
     def mark_sent(self, name: str, sent: bool) -> None:

@@ -113,11 +113,18 @@ class Books:
         self._forget(now)
 
     def renew(self, now: float, progress: Mapping[str, Sequence[int]], lease_ms: int) -> None:
-        """Extend the lease of each operation and note its progress, one amount a hold."""
+        """Extend the lease of each operation and note its progress, one amount a hold.
+
+        One whose lease has ended meanwhile lives after all: it holds again what it held.
+        """
         for name, amounts in progress.items():
             operation = self.operations.get(name)
-            if operation is None or operation.state != "open":
+            if operation is None or operation.state == "settled":
                 continue
+            if operation.state == "unconfirmed":
+                for hold, amount in zip(operation.holds, operation.at_risk, strict=True):
+                    self.add(now, hold, held=hold.amount, unconfirmed=-amount)
+                operation.state = "open"
             self.remember(name, operation, now + lease_ms / 1000)
             if len(amounts) == len(operation.holds):
                 operation.at_risk = tuple(amounts)

@@ -167,7 +167,10 @@ class Ledger(Protocol):
         """Replace an operation's hold by its charges."""
 
     def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
-        """Extend the lease of each operation and note its progress, one amount a hold."""
+        """Extend the lease of each operation and note its progress, one amount a hold.
+
+        One whose lease has ended meanwhile holds again what it held.
+        """
 
     def mark_sent(self, operation: str, *, sent: bool) -> None:
         """Note whether the request has left; an unsent hold is released when its process dies."""

@@ -99,14 +99,25 @@ def _learn(db: Connection, model: str, tokens: int) -> None:
 def renew(
     db: Connection, now: float, *, progress: Mapping[str, Sequence[int]], lease_ms: int
 ) -> None:
-    """Extend the lease of each operation and note its progress, one amount a hold."""
+    """Extend the lease of each operation and note its progress, one amount a hold.
+
+    One whose lease has ended meanwhile lives after all: it holds again what it held.
+    """
     for operation, amounts in progress.items():
-        if state_of(db, operation) != "open":
+        state = state_of(db, operation)
+        if state not in ("open", "unconfirmed"):
             continue
+        holds = holds_of(db, operation)
+        if state == "unconfirmed":
+            changes = Changes()
+            for hold, at_risk in holds:
+                changes.add(hold, held=hold.amount, unconfirmed=-at_risk)
+            changes.book(db, now)
         db.execute(
-            "UPDATE operation SET lease_until = ? WHERE id = ?", (now + lease_ms / 1000, operation)
+            "UPDATE operation SET state = 'open', lease_until = ? WHERE id = ?",
+            (now + lease_ms / 1000, operation),
         )
-        if len(amounts) != len(holds_of(db, operation)):
+        if len(amounts) != len(holds):
             continue
         for position, amount in enumerate(amounts):
             db.execute(
