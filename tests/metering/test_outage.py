@@ -87,6 +87,21 @@ def test_an_outage_reopens_no_budget_that_was_exhausted() -> None:
     assert isinstance(answer(outage, ask("2", 2), other), Grant)
 
 
+def test_what_a_rolling_window_was_known_to_hold_counts_until_the_oldest_of_it_leaves() -> None:
+    """A new slice of it is no new window."""
+    budget = replace(BUDGET, window="rolling 1h")
+    match, now = Match(budget, "b", None, ()), 1_790_000_000.0
+    slice_s = 120
+    full = Balance("b", budget.span.at(now).id, now + 10 * slice_s, 1_000)
+    outage = Outage()
+    outage.heard(Refusal("0", "exhausted", "b", (full,), None), time.monotonic())
+    for later_s, kind in ((9 * slice_s, NotAllowed), (11 * slice_s, Grant)):
+        asked = outage.answer(ask("1", 1), [match], fail_open=True, now=now + later_s)
+        assert isinstance(asked, kind)
+        if isinstance(asked, Grant):
+            assert asked.holds[0].window_id == budget.span.at(now + later_s).id
+
+
 def test_what_an_operator_raised_lifts_no_allowance() -> None:
     """It moves the limit and the ladder's steps; what passes unasked stays what the budget says."""
     outage = Outage()
@@ -99,12 +114,14 @@ def test_what_an_operator_raised_lifts_no_allowance() -> None:
 
 
 def test_a_frozen_budget_stays_frozen() -> None:
-    """And says so."""
+    """And says so, also where a new window has begun since."""
     outage = Outage()
     frozen = Balance("b", "total", None, frozen=True)
     outage.heard(replace(told("0", 0), balances=(frozen,)), time.monotonic())
-    refused = answer(outage, ask("1", 1))
-    assert str(refused) == "budget 'b' is frozen by an operator"
+    tomorrow = Match(replace(BUDGET, window="day"), "b", None, ())
+    for match in (MATCH, tomorrow):
+        refused = answer(outage, ask("1", 1), match)
+        assert str(refused) == "budget 'b' is frozen by an operator"
 
 
 def test_what_costs_nothing_and_what_is_only_observed_passes() -> None:

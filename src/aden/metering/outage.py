@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Match
+from aden.core.window import Span, rolling_of
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Option, Refusal
 from aden.ledger.rules import ceiling, choose, step_below
 
@@ -147,9 +148,20 @@ class Outage:
         span = match.budget.span.at(now)
         known = self._known.get(match.key)
         used = self._used.get(match.key, 0)
-        if known is None or known.window_id != span.id:
+        if known is None:
             return Balance(match.key, span.id, span.ends_at, held=used)
-        return replace(known, held=used)
+        if not _still_counts(known, span, now):  # what an operator ordered holds in each window
+            known = replace(known, ends_at=span.ends_at, settled=0, unconfirmed=0)
+        return replace(known, window_id=span.id, held=used)
+
+
+def _still_counts(known: Balance, span: Span, now: float) -> bool:
+    """Whether a balance is of this window; all of a rolling one counts until its oldest leaves."""
+    if known.window_id == span.id:
+        return True
+    rolling = rolling_of(span.id)
+    same = rolling is not None and rolling == rolling_of(known.window_id)
+    return same and known.ends_at is not None and now < known.ends_at
 
 
 def _line(line: Line, allowed: Mapping[str, int | None], balances: Mapping[str, Balance]) -> Line:
