@@ -223,6 +223,38 @@ def test_a_closed_loop_hands_its_events_to_the_thread(emitter_takes_s: float) ->
     assert got == [1]
 
 
+@pytest.mark.timeout(20)
+def test_a_loop_waits_for_its_own_coroutines_alone() -> None:
+    """Jobs that share a process end one by one, each with a loop of its own."""
+    dispatcher, put = Dispatcher(), threading.Event()
+    got: list[str] = []
+    elsewhere = asyncio.new_event_loop()
+    go_on = asyncio.Event()
+
+    async def emit(event: str) -> None:
+        await (go_on.wait() if event == "elsewhere" else asyncio.sleep(0))
+        got.append(event)
+
+    async def one_job() -> None:
+        dispatcher.put(emit, "elsewhere")
+        put.set()
+        await dispatcher.aflush(60)
+
+    async def another() -> None:
+        dispatcher.put(emit, "here")
+        await dispatcher.aflush(60)
+
+    thread = threading.Thread(target=elsewhere.run_until_complete, args=(one_job(),))
+    thread.start()
+    assert put.wait(10)
+    asyncio.run(another())
+    assert got == ["here"]
+    elsewhere.call_soon_threadsafe(go_on.set)
+    thread.join(10)
+    elsewhere.close()
+    assert got == ["here", "elsewhere"]
+
+
 def _emit_in_child(dispatcher: Dispatcher, answers: Any) -> None:
     dispatcher.put(answers.put, "from the child")
     dispatcher.flush(5)

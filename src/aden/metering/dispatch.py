@@ -119,8 +119,9 @@ class Dispatcher:
 
     async def aflush(self, timeout_s: float) -> None:
         """Wait for the coroutines that run on this loop."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        here = asyncio.get_running_loop()
+        if own := [task for task in list(self._tasks) if task.get_loop() is here]:
+            await asyncio.wait(own, timeout=timeout_s)
 
     def _call(
         self,
@@ -172,7 +173,7 @@ class Dispatcher:
         """Begin anew, on the thread, what a loop that is closed by now will never finish."""
         for task in list(self._tasks):
             if task.get_loop().is_closed():
-                self._tasks.pop(task)()
+                self._tasks.pop(task, nothing)()  # another thread may flush as well
 
     def _blame(self, emitter: object, error: BaseException) -> None:
         if id(emitter) not in self._blamed:
