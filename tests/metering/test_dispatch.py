@@ -255,6 +255,25 @@ def test_a_loop_waits_for_its_own_coroutines_alone() -> None:
     assert got == ["here", "elsewhere"]
 
 
+def test_what_is_put_where_no_thread_can_be_started_is_done_by_a_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request pays nothing for it, and a flush says that it waits."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dispatcher = Dispatcher()
+    got: list[int] = []
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", start)
+        dispatcher.put(got.append, 1)
+        assert not dispatcher.flush(5)
+    dispatcher.put(got.append, 2)
+    assert dispatcher.flush(5)
+    assert got == [1, 2]
+
+
 def _emit_in_child(dispatcher: Dispatcher, answers: Any) -> None:
     dispatcher.put(answers.put, "from the child")
     dispatcher.flush(5)

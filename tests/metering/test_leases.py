@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from aden.core.window import Window
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Ask, Line, Option
@@ -94,6 +96,25 @@ def test_a_call_that_cannot_tell_its_progress_does_not_cost_the_others_theirs() 
     assert (balance.held, balance.unconfirmed) == (200, 0)
     keeper.drop("broken")
     keeper.drop("sound")
+
+
+def test_a_process_that_may_start_no_thread_renews_from_when_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The request is let go all the same; the next one tries again, for both."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ledger = Counting(FixedClock())
+    keeper = LeaseKeeper(ledger, EVERY_S)
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", start)
+        keeper.keep("first", lambda: [25])
+    keeper.keep("second", lambda: [25])
+    rounds(ledger)
+    keeper.drop("first")
+    keeper.drop("second")
 
 
 def test_the_thread_ends_when_nothing_is_held_and_comes_back() -> None:

@@ -1,6 +1,7 @@
 """Hands finished calls and alerts to who is to know, off the path of a request."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -39,6 +40,7 @@ class Dispatcher:
         self._ours = Worker("aden-work")
         self._alerts = Worker("aden-alert")
         self._emits = Worker("aden-emit")
+        self._workers = self._ours, self._alerts, self._emits
         self._runs = False
         self._lock = threading.Lock()
         self._tasks: dict[asyncio.Task[None], Callable[[], object]] = {}
@@ -101,16 +103,17 @@ class Dispatcher:
             self._start()
         if self._runs:
             return
-        with self._lock:
-            if not self._runs:
-                for worker in (self._ours, self._alerts, self._emits):
-                    worker.start()
-                self._runs = True
+        with self._lock, contextlib.suppress(RuntimeError):  # none can be had: later, perhaps
+            for worker in self._workers:
+                worker.start()
+            self._runs = True
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that is queued now is done; False where *timeout_s* was not enough."""
-        if os.getpid() != self._pid or not self._runs:
+        if os.getpid() != self._pid:
             return True
+        if not self._runs:
+            return not any(worker.waiting for worker in self._workers)
         deadline = time.monotonic() + timeout_s
         self._rescue()
         in_time = self._ours.mark().wait(timeout_s)  # it has something to tell

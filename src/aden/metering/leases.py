@@ -1,5 +1,6 @@
 """Keeps the holds of living calls alive and notes how far they have come."""
 
+import contextlib
 import os
 import threading
 import time
@@ -34,8 +35,10 @@ class LeaseKeeper:
         with self._lock:
             self._held[operation] = progress
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="aden-leases", daemon=True).start()
+                thread = threading.Thread(target=self._run, name="aden-leases", daemon=True)
+                with contextlib.suppress(RuntimeError):  # none can be had: the next one tries again
+                    thread.start()
+                    self._running = True
 
     def drop(self, operation: str) -> None:
         """The operation is settled."""

@@ -14,14 +14,17 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._runs = False
         # A SimpleQueue: unlike Queue it may be fed in a destructor, which the garbage collector
         # runs in the middle of anything, this queue's own methods included.
         self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._late: list[tuple[float, Callable[[], object]]] = []  # the thread's own
 
     def start(self) -> None:
-        """Begin; once."""
-        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        """Begin, unless it has begun."""
+        if not self._runs:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._runs = True
 
     def put(self, work: Callable[[], object]) -> None:
         """Have *work* done after what is queued; safe in a destructor."""
