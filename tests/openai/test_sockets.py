@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from lanes import Lane
 from response_shapes import OURS_ALONE, seen
 from socket_talk import (
     API,
@@ -133,6 +134,22 @@ async def test_what_is_queued_before_the_connection_is_open_is_gated(
         await queued_and_entered()
     assert len(server.bill.items) == 1
     await lane.close()
+
+
+@every_client
+async def test_what_was_queued_for_a_connection_that_never_opened_is_free(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Nobody has heard of it."""
+    house = instrumented()
+    lane = Lane(kind, server, websocket_base_url="ws://127.0.0.1:9/v1")
+    manager = lane.responses.connect()
+    manager.send({"type": "response.create", **ASK})
+    with pytest.raises(OSError, match="Connect"):
+        await lane.get(manager.enter())
+    await lane.close()
+    record, _ = house.one_call()
+    assert (record.cost, record.usage.output_tokens, record.stream_end) == (0, None, "error")
 
 
 @every_client

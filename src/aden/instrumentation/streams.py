@@ -179,6 +179,11 @@ class StreamMeter:
         else:
             self.end("error", error)
 
+    def unsent(self, error: BaseException) -> None:
+        """What it was to answer has never left."""
+        self._attempt.ended_free()
+        self.broke(error)
+
     def dropped(self) -> None:
         """The caller let go of it. Called by destructors, so it takes no lock: any may be held.
 

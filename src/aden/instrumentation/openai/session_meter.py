@@ -144,6 +144,11 @@ class SessionMeter:
         for metered in self._all():
             metered.broke(error)
 
+    def never_opened(self, error: BaseException) -> None:
+        """There was no connection for what was queued."""
+        for metered in self._all():
+            metered.unsent(error)
+
     def closed(self) -> None:
         """The caller closes the connection."""
         for metered in self._all():

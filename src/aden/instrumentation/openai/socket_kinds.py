@@ -39,6 +39,9 @@ class Socket(Protocol):
     def broke(self, error: BaseException, /) -> None:
         """The connection is lost."""
 
+    def never_opened(self, error: BaseException, /) -> None:
+        """There was no connection for what was queued."""
+
     def closed(self) -> None:
         """The caller closes the connection."""
 

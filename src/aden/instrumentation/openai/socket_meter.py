@@ -197,6 +197,11 @@ class SocketMeter:
         for each in self._all():
             each.metered.broke(error)
 
+    def never_opened(self, error: BaseException) -> None:
+        """There was no connection for what was queued."""
+        for each in self._all():
+            each.metered.unsent(error)
+
     def closed(self) -> None:
         """The caller closes the connection."""
         for each in self._all():

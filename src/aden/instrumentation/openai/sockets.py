@@ -158,8 +158,8 @@ def entered(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -
     socket = of_manager(manager)
     try:
         connection = wrapped(*args, **kwargs)
-    except Exception as error:
-        _lost(socket, error, always=True)
+    except BaseException as error:
+        _not_entered(socket, error)
         raise
     if socket is not None:
         connection._aden_socket = socket
@@ -187,8 +187,8 @@ async def aentered(
             raise
     try:
         connection = await wrapped(*args, **kwargs)
-    except Exception as error:
-        _lost(socket, error, always=True)
+    except BaseException as error:
+        _not_entered(socket, error)
         raise
     if socket is not None:
         connection._aden_socket = socket
@@ -215,7 +215,19 @@ def _event(args: Any, kwargs: Any) -> Mapping[str, Any] | None:
     return event if isinstance(event, Mapping) else None
 
 
-def _lost(socket: Socket | None, error: Exception, *, always: bool = False) -> None:
+def _lost(socket: Socket | None, error: Exception) -> None:
     """The connection is gone, not only this one reading of it."""
-    if socket is not None and (always or type(error).__name__.startswith("ConnectionClosed")):
+    if socket is not None and _is_gone(error):
         socket.broke(error)
+
+
+def _not_entered(socket: Socket | None, error: BaseException) -> None:
+    """It was not opened; or it was lost, or this was cancelled, while what was queued went out."""
+    if socket is not None and (_is_gone(error) or not isinstance(error, Exception)):
+        socket.broke(error)
+    elif socket is not None:
+        socket.never_opened(error)
+
+
+def _is_gone(error: BaseException) -> bool:
+    return type(error).__name__.startswith("ConnectionClosed")
