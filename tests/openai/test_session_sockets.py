@@ -216,6 +216,31 @@ async def test_what_the_program_asks_a_backend_is_gated(
 
 
 @every_client
+async def test_what_a_backend_refuses_is_free_and_its_next_answer_is_the_next_ones(
+    kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The error names the event; the session runs on, and nothing stays held."""
+    house = instrumented()
+    lane = lane_to(kind, server)
+    async with lane.within(lane.client.live.connect()) as connection:
+        await begin(lane, connection)
+        held = house.balance().held
+        server.script(Status(400, code_name="invalid_prompt"))
+        await lane.get(connection.response.create(event_id="first"))
+        await until(lane, connection, "error")
+        assert house.balance().held == held
+        await lane.get(connection.response.create(event_id="second"))
+        await _answered(lane, connection)
+        await lane.get(connection.session.close())
+        await until(lane, connection, "session.closed")
+    await lane.close()
+    first, second, session = house.settled(3)
+    assert (first.error_type, first.cost) == ("invalid_prompt", 0)
+    assert (second.model, second.usage.estimated) == ("gpt-4o", False)
+    assert second.cost + session.cost == server.bill.total_nano_usd
+
+
+@every_client
 async def test_a_fork_runs_the_model_of_its_session_and_a_sideband_books_no_second_time(
     kind: str, server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:

@@ -117,7 +117,7 @@ class Live(Speaker):
                 self._send({"type": "session.output_transcript.delta", "delta": "yes "})
                 self._send({"type": "session.usage.updated", "usage": known.usage()})
             elif kind in ("response.create", "decision.create"):
-                self._ask(known, str(kind), None)
+                self._ask(known, str(kind), None, event.get("event_id"))
             elif kind == "session.close":
                 ended = {"session": known.session(), "usage": known.usage()}
                 self._send({"type": "session.closed", "reason": "close_requested", **ended})
@@ -136,10 +136,16 @@ class Live(Speaker):
             self._ask(begun, "response.create", "delegation_1")
         return begun
 
-    def _ask(self, session: Timed, kind: str, delegation: str | None) -> None:
-        """A backend's answer, in the session's events."""
+    def _ask(
+        self, session: Timed, kind: str, delegation: str | None, name: str | None = None
+    ) -> None:
+        """A backend's answer, in the session's events; or what is wrong with the event *name*."""
         body = {"model": session.backend, "input": "Say hello in 12 tokens."}
-        answer = begin(Turn(self._owner), body, self._owner.next_step()).answer
+        step = self._owner.next_step()
+        if isinstance(step, Status):
+            self._fail(step.code_name or "refused", name)
+            return
+        answer = begin(Turn(self._owner), body, step).answer
         if kind == "response.create":
             self._wrapped = {"type": "response.event", "delegation_id": delegation}
             self._deliver(answer, {})
@@ -152,8 +158,9 @@ class Live(Speaker):
         event = {"type": "decision.completed", "decision": decision}
         self._send({"type": "decision.event", "event": event})
 
-    def _fail(self, code: str) -> None:
+    def _fail(self, code: str, name: str | None = None) -> None:
         error = {"type": "invalid_request_error", "code": code, "message": code}
+        error |= {} if name is None else {"client_event_id": name}
         self._send({"type": "error", "error": error})
 
     def _send(self, *events: Event) -> None:

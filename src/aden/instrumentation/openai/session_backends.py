@@ -1,10 +1,11 @@
 """What a live session asks its backends, or has the program ask them: each answer is a Call."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from aden.core.failure import ReportedFailure
 from aden.core.request import Request
 from aden.instrumentation.openai import responses
 from aden.instrumentation.openai.parameters import get
@@ -27,6 +28,14 @@ class _Answer:
     metered: StreamMeter
 
 
+class _Asked(NamedTuple):
+    """A call that the program asks for."""
+
+    call: Call
+    event_id: object
+    """Of the event that asks."""
+
+
 @dataclass(slots=True)
 class Backends:
     """The Responses and the Decisions backend of one session."""
@@ -36,7 +45,7 @@ class Backends:
     lane: Lane
     session: str | None = None
     model: str = ""
-    _asked: dict[str, deque[Call]] = field(
+    _asked: dict[str, deque[_Asked]] = field(
         default_factory=lambda: {backend: deque() for backend in ASKING.values()}
     )
     _answering: dict[str, _Answer] = field(default_factory=dict)
@@ -49,13 +58,31 @@ class Backends:
     def sent(self, call: Call, event: Mapping[str, Any]) -> None:
         """What the program asks goes out."""
         call.attempt(call.request)
-        self._asked[ASKING[str(event.get("type"))]].append(call)
+        backend = ASKING[str(event.get("type"))]
+        self._asked[backend].append(_Asked(call, event.get("event_id")))
 
     def forget(self, call: Call) -> None:
         """It could not be sent after all."""
-        for asked in self._asked.values():
-            if call in asked:
-                asked.remove(call)
+        self._take(lambda each: each.call is call)
+
+    def refused(self, event_id: object, why: ReportedFailure) -> bool:
+        """The provider refuses what an event asked for; False where it asked for nothing."""
+        asked = self._take(lambda each: each.event_id is not None and each.event_id == event_id)
+        if asked is None:
+            return False
+        answer = self._follow(asked.call)
+        answer.attempt.failure = why
+        answer.attempt.ended_free()
+        answer.metered.end("error")
+        return True
+
+    def _take(self, sought: Callable[[_Asked], bool]) -> _Asked | None:
+        for every in self._asked.values():
+            for each in every:
+                if sought(each):
+                    every.remove(each)
+                    return each
+        return None
 
     def answered(self, event: Any, delegation: str) -> None:
         """An event of a response; those of one delegation follow each other."""
@@ -82,7 +109,7 @@ class Backends:
 
     def all(self) -> list[StreamMeter]:
         """Everything that is on its way, for its end; what was asked and not begun as well."""
-        waiting = [self._follow(call) for calls in self._asked.values() for call in calls]
+        waiting = [self._follow(each.call) for asked in self._asked.values() for each in asked]
         every = [answer.metered for answer in (*waiting, *self._answering.values())]
         self._asked = {backend: deque() for backend in self._asked}
         self._answering = {}
@@ -91,7 +118,7 @@ class Backends:
     def _call(self, backend: str, model: Any, *, asked: bool) -> Call:
         """The oldest one that the program asked for, else one that the provider began."""
         if asked and self._asked[backend]:
-            return self._asked[backend].popleft()
+            return self._asked[backend].popleft().call
         call = self.begin({"model": model}, model if isinstance(model, str) else None)
         begun_by_provider(self.meter, call)
         call.attempt(call.request)

@@ -269,10 +269,14 @@ class SessionMeter:
         return running
 
     def _failed(self, event: Mapping[str, Any]) -> None:
-        """An error before the session runs is its refusal; later ones are about something else."""
+        """It names what it refuses; before the session runs it is the session that is refused."""
+        error = event.get("error") or event
+        named = get(error, "client_event_id") or event.get("client_event_id")
+        if self._backends.refused(named, failure(error)):
+            return
         running = self._running
         if running is not None and running.began is None:
             self._stop()
-            running.attempt.failure = failure(event.get("error") or event)
+            running.attempt.failure = failure(error)
             running.attempt.ended_free()
             running.metered.end("error")
