@@ -153,6 +153,35 @@ def test_a_reasoning_effort_keeps_the_model_that_takes_one(
     assert record.cost == server.bill.total_nano_usd
 
 
+@pytest.mark.parametrize(
+    ("asked", "target", "least", "most"), [("gpt-4o", "o1", 30, 30), ("o1", "gpt-4o", 1, 20)]
+)
+def test_left_early_it_costs_what_the_model_that_was_sent_may_have_thought(
+    asked: str, target: str, least: int, most: int
+) -> None:
+    """Nobody sees what a reasoning model generates; another one hides nothing."""
+    told: list[aden.CallRecord] = []
+    aden.instrument(
+        budgets=[],
+        ledger="memory:",
+        emit_metric=told.append,
+        before_request=lambda *_: aden.BeforeRequestResult.degrade(target, "a test"),
+    )
+    with (
+        OpenAIServer(ttft_ms=0, token_interval_ms=50) as slow,
+        openai.OpenAI(base_url=slow.base_url, api_key="k") as client,
+        client.chat.completions.create(
+            model=asked, messages=HELLO, stream=True, max_completion_tokens=30
+        ) as stream,
+    ):
+        next(stream)
+    aden.flush()
+    aden.uninstrument()
+    (record,) = told
+    assert record.model == target
+    assert least <= (record.usage.output_tokens or 0) <= most
+
+
 def test_parse_passes_the_same_gate(server: OpenAIServer) -> None:
     """It does not go through create."""
     aden.instrument(budgets=[Budget("none", 0)], ledger="memory:")

@@ -91,7 +91,12 @@ class Request:
 
     def to(self, model: str) -> "Request":
         """The same request to another model."""
-        return self if model == self.model else replace(self, model=model)
+        if model == self.model:
+            return self
+        hidden = self.hidden_output
+        if self.task == "text":  # of sound and images nothing shows, whichever model makes them
+            hidden = reasons(model) or self.effort
+        return replace(self, model=model, hidden_output=hidden)
 
 
 _TASKS: tuple[tuple[Task, re.Pattern[str]], ...] = (
