@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,45 @@ def test_a_mistake_of_ours_after_the_ledger_refused_changes_nothing(
     with pytest.raises(RequestCancelledError) as caught:
         meter.gate_failed(call, RuntimeError("a mistake of ours"))
     assert (caught.value.reason, caught.value.budget_id) == ("exhausted", "all")
+
+
+def no_thread(thread: threading.Thread) -> None:
+    """As at the limit of a container's threads."""
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_refusal_is_repeated_though_no_thread_can_be_had_to_report_it(
+    server: OpenAIServer, instrumented: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reported later, with the others."""
+    house = instrumented(rules=[aden.Rule(aden.Block("not here"))])
+    chat = make_client("sync", server).chat.completions
+    with pytest.raises(RequestCancelledError):
+        chat.create(**REQUEST)
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RequestCancelledError):
+            chat.create(**REQUEST)
+    assert [record.repeats for record in house.settled(2)] == [1, 1]
+    assert not server.bill.items
+
+
+def test_an_async_hook_that_no_thread_can_ask_for_a_sync_client_refuses(
+    server: OpenAIServer, instrumented: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that fails."""
+
+    async def hook(*_: object) -> aden.BeforeRequestResult:
+        return aden.BeforeRequestResult.proceed()
+
+    house = instrumented(before_request=hook)
+    client = make_client("sync", server)
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RequestCancelledError) as refused:
+            client.chat.completions.create(**REQUEST)
+    assert refused.value.reason == "hook"
+    assert house.failures() == {"hook": 1}
 
 
 @every_client

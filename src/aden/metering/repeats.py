@@ -3,6 +3,7 @@
 Workers that retry what was refused are a storm, for the ledger and for whoever reads the reports.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -125,8 +126,10 @@ class Repeats:
                 self._unreported[told] = repeated
             repeated.count += 1
             if not self._reporting:
-                self._reporting = True
-                threading.Thread(target=self._run, name="aden-refusals", daemon=True).start()
+                thread = threading.Thread(target=self._run, name="aden-refusals", daemon=True)
+                with contextlib.suppress(RuntimeError):  # none can be had: the next one tries again
+                    thread.start()
+                    self._reporting = True
 
     def granted(self, call: Call) -> None:
         """The ledger has granted what it refused before."""

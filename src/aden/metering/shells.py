@@ -190,7 +190,11 @@ def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(run,), name="aden-hook")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # none can be had
+        meter.hook_failed(call, f"before_request could not be asked: {error}")
+        return
     thread.join()
     if raised:
         raise raised[0]
