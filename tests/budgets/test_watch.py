@@ -1,6 +1,7 @@
 """A policy file is read again when it changes, whatever program changes it."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
     """At the start, not at the first call."""
     with pytest.raises(ConfigurationError, match=r"nowhere\.toml"):
         PolicyFile(tmp_path / "nowhere.toml", "enforce")
+
+
+def test_an_edit_that_no_thread_can_read_is_read_with_the_next_look(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request goes on under the last good one."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watched = PolicyFile(path, "enforce")
+    _write(path, _text("30"))
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", start)
+        assert _limit(watched) == 25
+    assert _limit(watched) == 30
 
 
 def test_an_edit_in_place_is_picked_up_and_the_mode_with_it(path: Path) -> None:

@@ -1,7 +1,9 @@
 """What a SQLite ledger leaves out to be quick must not be missed."""
 
+import asyncio
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from ledger_kit import ask, charged, figures, granted, line, lock, unlock
 
 from aden.core.window import Window
+from aden.errors import LedgerUnavailable
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
 from aden.ledger.sqlite_checkpoint import reaches
@@ -58,6 +61,26 @@ def test_a_file_that_stays_busy_is_not_asked_for_ever() -> None:
     file: Any = _File(1_000_000)
     with pytest.raises(sqlite3.OperationalError):
         begin(file, reads=False, waits=True)
+
+
+async def test_a_busy_file_is_no_answer_where_no_thread_can_wait_for_it(
+    sqlite: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the ledger is not available, as its budgets provide for; nothing is held later."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    keeper = lock(sqlite.path)
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", start)
+        with pytest.raises(LedgerUnavailable, match="can't start new thread"):
+            await sqlite.areserve(ask("a", line(amount=10)))
+    waiting = asyncio.ensure_future(sqlite.areserve(ask("b", line(amount=5))))
+    await asyncio.sleep(0.05)
+    unlock(keeper)
+    granted(await waiting)
+    assert figures(sqlite) == (0, 0, 5)
 
 
 def test_a_window_that_another_process_forgot_is_forgotten_again(

@@ -66,16 +66,21 @@ class PolicyFile:
         if stamp is not None and not self._is_settled(stamp):
             self._unsettled = stamp
             return
-        self._stamp = stamp
+        before, self._stamp = self._stamp, stamp
         if stamp is None:
             logger.error("aden: %s is gone; the last good budgets stay in force", self.path)
             return
         # Reading ten thousand budgets takes seconds, and this may be an event loop's thread.
-        self._reading = threading.Thread(
+        reading = threading.Thread(
             target=self._read, args=(stamp,), name="aden-policy", daemon=True
         )
-        self._reading.start()
-        self._reading.join(WAIT_S)
+        try:
+            reading.start()
+        except RuntimeError:  # none can be had: the next look tries again
+            self._stamp = before
+            return
+        self._reading = reading
+        reading.join(WAIT_S)
 
     def _is_settled(self, stamp: _Stamp) -> bool:
         written_at = stamp[2] / 1e9

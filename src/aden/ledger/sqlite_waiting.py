@@ -1,11 +1,12 @@
 """Who waits for a busy SQLite ledger: how long, and in which order."""
 
+import contextlib
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
 from aden.ledger.sqlite_file import Connection, is_busy
@@ -34,6 +35,14 @@ class Patience:
         self._url = url
         self._began = time.monotonic()
         self._progress: tuple[int, ...] | None = None
+
+    def give_up(self, error: Exception) -> NoReturn:
+        """Nobody can wait for it.
+
+        Raises:
+            LedgerUnavailable: Always.
+        """
+        raise LedgerUnavailable(f"{self._url}: {error}") from error
 
     def bear(self, error: Exception) -> None:
         """Return where another try is worth it.
@@ -81,7 +90,12 @@ class Queue(Generic[T]):
         """Have *work* done when its turn comes; the answer, or the `LedgerError`, is to come."""
         waiter = _Waiter(work, patience)
         self._waiters.append(waiter)
-        self._thread.submit(self._take_turns)
+        try:
+            self._thread.submit(self._take_turns)
+        except RuntimeError as error:  # no thread can be had; or the interpreter ends
+            with contextlib.suppress(ValueError, IndexError):  # it has its turn, with others
+                self._waiters.remove(waiter)
+                patience.give_up(error)
         return waiter.answer
 
     def close(self) -> None:
