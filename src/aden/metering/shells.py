@@ -193,7 +193,7 @@ def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
     try:
         thread.start()
     except RuntimeError as error:  # none can be had
-        meter.hook_failed(call, f"before_request could not be asked: {error}")
+        meter.hook.failed(call, f"before_request could not be asked: {error}")
         return
     thread.join()
     if raised:
