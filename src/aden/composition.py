@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+from weakref import WeakSet
 
 from aden.budgets.budget import Mode
 from aden.budgets.policy import Policy, make_policy
@@ -57,6 +58,8 @@ class Runtime:
     otel: OTelArguments = field(default_factory=OTelArguments)
     pid: int = field(default_factory=os.getpid)
     ledger_doubt: str | None = None
+    before: "WeakSet[Meter]" = field(default_factory=WeakSet)
+    """Meters that were in force before and whose calls are not over."""
     _said_lost: set[str] = field(default_factory=set)
     _ended: bool = False
 
@@ -103,7 +106,8 @@ class Runtime:
             return
         self._ended = True
         with contextlib.suppress(Exception):
-            self.meter.settle_all()
+            for meter in (*self.before, self.meter):
+                meter.settle_all()
             self.providers.end_open_spans()
         self.flush()
         with contextlib.suppress(Exception):
@@ -172,6 +176,11 @@ def compose(
         prices=prices,
         who_asks=who_asks,
     )
+    before: WeakSet[Meter] = WeakSet()
+    if old is not None:
+        before |= old.before | {old.meter}
+        if ledger is old.meter.ledger:
+            meter.take_over(old.meter)
     meter.telemetry.opened = inference_shown
     meter.prices.load()
     if control is not None:
@@ -186,7 +195,9 @@ def compose(
         ledger.reach,
     )
     limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
-    return Runtime(options, meter, providers, control, limit, otel, ledger_doubt=doubt)
+    return Runtime(
+        options, meter, providers, control, limit, otel, ledger_doubt=doubt, before=before
+    )
 
 
 def compose_misconfigured(error: ConfigurationError, *, fail_open: bool) -> Runtime:

@@ -43,9 +43,11 @@ def start(options: MeterOptions, otel: OTelArguments | None = None) -> Runtime:
         otel = (otel or OTelArguments()).over(old.otel if old else None)
         _runtime = compose(options, settings, otel, old)
         _put_in_force(_runtime, doctor=bool(settings.doctor))
-        if old is not None and old.control is not None and old.control is not _runtime.control:
-            old.control.flush(_runtime.flush_timeout_s)
-            old.control.stop()
+        if old is not None:
+            old.meter.reserver.repeats.report()
+            if old.control is not None and old.control is not _runtime.control:
+                old.control.flush(_runtime.flush_timeout_s)
+                old.control.stop()
         return _runtime
 
 

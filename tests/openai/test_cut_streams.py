@@ -133,22 +133,27 @@ def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
     assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
 
 
-@pytest.mark.parametrize("read", [0, 2])
+@pytest.mark.parametrize(("read", "again"), [(0, ""), (2, ""), (2, "again")])
 def test_what_waits_unread_is_booked_where_the_process_ends(
-    read: int, slow_server: OpenAIServer, tmp_path: Path
+    read: int, again: str, slow_server: OpenAIServer, tmp_path: Path
 ) -> None:
-    """It keeps its stream to the last. What is made while it winds down, nobody sees."""
+    """It keeps its stream to the last. What is made while it winds down, nobody sees.
+
+    So too where it was instrumented again meanwhile, as each job in a thread of LiveKit's does.
+    """
     ledger = SqliteLedger(tmp_path / "ledger.db")
-    arguments = (slow_server.base_url, f"sqlite://{ledger.path}", str(read))
+    arguments = (slow_server.base_url, f"sqlite://{ledger.path}", str(read), again)
     program = textwrap.dedent("""
         import sys, time, aden, openai
-        base_url, ledger, read = sys.argv[1:]
+        base_url, ledger, read, again = sys.argv[1:]
         aden.instrument(budgets=[aden.Budget("all", "100")], ledger=ledger)
         client = openai.OpenAI(base_url=base_url, api_key="k", max_retries=0)
         asked = [{"role": "user", "content": "Tell me something in 400 tokens."}]
         stream = client.chat.completions.create(model="gpt-4o", messages=asked, stream=True)
         for _ in range(int(read)):
             next(stream)
+        if again:
+            aden.instrument(budgets=[aden.Budget("all", "100")], ledger=ledger)
         time.sleep(0.4)
     """)
     subprocess.run([sys.executable, "-c", program, *arguments], check=True, timeout=60)

@@ -36,7 +36,7 @@ from aden.telemetry.spans import NO_SPAN
 from aden.telemetry.telemetry import Telemetry
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Meter:
     """The house, as the shells and the instrumentations see it."""
 
@@ -73,6 +73,11 @@ class Meter:
         self.settler = Settler(self)
         self.hook = ProgramsHook(self, self.before_request, is_async=self.hook_is_async)
         self.reserver = Reserver(self)
+
+    def take_over(self, before: "Meter") -> None:
+        """Keep what a meter of the same ledger has learned, and what it waits for."""
+        self.estimator, self.background = before.estimator, before.background
+        self.reserver.outage = before.reserver.outage
 
     def begin(
         self,
