@@ -86,7 +86,10 @@ FEATURES = (
     Feature(
         "what a refused caller hears",
         "a refusal raises, and the caller hears nothing",
-        (Patch(f"{_VOICE}.generation", "_llm_inference_task", node.inference),),
+        (
+            Patch(f"{_VOICE}.generation", "_llm_inference_task", node.inference),
+            Patch(f"{_VOICE}.agent_activity", "AgentActivity._tts_task", node.said),
+        ),
         (
             (f"{_VOICE}.speech_handle", "SpeechHandle._wait_for_scheduled"),
             (f"{_VOICE}.speech_handle", "SpeechHandle._error"),
@@ -100,12 +103,18 @@ FEATURES = (
     ),
     Feature(
         "refusals before an answer",
-        "a request of on_user_turn_completed that is refused leaves the caller in silence",
+        "a request of on_user_turn_completed, or on_enter, that is refused leaves the caller in "
+        "silence",
         (
             Patch(
                 f"{_VOICE}.agent_activity",
                 "AgentActivity._user_turn_completed_task",
                 user_turn.completed,
+            ),
+            Patch(
+                f"{_VOICE}.agent_activity",
+                "AgentActivity._create_speech_task",
+                user_turn.speech_task,
             ),
         ),
     ),

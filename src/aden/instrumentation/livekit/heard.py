@@ -28,6 +28,8 @@ AUDIO_RATE = 24_000
 _handed_over: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
 """By session, the user turn that was handed over last."""
 _closing: "WeakSet[Any]" = WeakSet()
+_met: "WeakSet[RequestCancelledError]" = WeakSet()
+"""Refusals of which was done what is configured."""
 _at_work: set[asyncio.Task[object]] = set()
 
 
@@ -52,6 +54,7 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
     Raises:
         RequestCancelledError: The refusal, where the program itself acts on it.
     """
+    _met.add(refused.error)
     heard = _heard(meter, refused)
     if heard.on_refusal == "raise":
         raise refused.error
@@ -68,6 +71,11 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
         if hasattr(refused_speech, "_error"):
             refused_speech._error = refused.error  # session.run() raises it, whatever is said
     return "" if speech is not None else line.text
+
+
+def was_heard(refusal: RequestCancelledError) -> bool:
+    """Whether what is configured was done already, or left to the program."""
+    return refusal in _met
 
 
 def say(session: Any, line: Line) -> Any:

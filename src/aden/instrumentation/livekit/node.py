@@ -40,6 +40,19 @@ async def inference(
         turn.over()
 
 
+async def said(
+    wrapped: Callable[..., Awaitable[None]], activity: Any, args: Any, kwargs: Any
+) -> None:
+    """Wrapper of ``AgentActivity._tts_task``, which ``session.say`` makes: a text may be asked for.
+
+    A stream of a program's that fails by a refusal would leave the speech empty.
+    """
+    text, handle = kwargs.get("text"), kwargs.get("speech_handle")
+    if active_meter() is not None and hasattr(text, "__aiter__"):
+        kwargs = {**kwargs, "text": _words(text, Turn(None, handle, activity))}
+    await wrapped(*args, **kwargs)
+
+
 def inference_shown(request: Request) -> None:
     """A span of ours shows what an ``llm_node`` asks an SDK: LiveKit's need not show it too."""
     if request.operation == "chat" and current_turn.get() is not None:
@@ -78,23 +91,40 @@ async def _chunks(answer: Any, turn: Turn, chat_ctx: Any) -> AsyncIterator[Any]:
             await answer.aclose()
 
 
+async def _words(text: Any, turn: Turn) -> AsyncIterator[str]:
+    try:
+        async for word in text:
+            yield word
+    except Exception as error:
+        # An error of the program's own, raised after it, would cut off what is said.
+        if instead := await _line(turn, error, turn.activity.agent.chat_ctx):
+            yield instead
+    finally:
+        if hasattr(text, "aclose"):
+            await text.aclose()
+
+
 async def _instead(turn: Turn, error: Exception, chat_ctx: Any) -> AsyncIterator[str]:
     """What the agent answers where its node failed by a refusal.
 
     Raises:
         Exception: The node's own error, if it is not the refusal itself; so LiveKit logs it.
     """
+    if text := await _line(turn, error, chat_ctx):
+        yield text
+    if not isinstance(error, RequestCancelledError):
+        raise error
+
+
+async def _line(turn: Turn, error: Exception, chat_ctx: Any) -> str:
+    """What is said instead, empty where it is nothing; or raise the error."""
     refusal = refusal_in(error)
     if refusal is None:
         raise error
     try:
-        text = await _heard(turn, refusal, chat_ctx)
+        return await _heard(turn, refusal, chat_ctx)
     except RequestCancelledError:
         raise error from error.__cause__
-    if text:
-        yield text
-    if error is not refusal:
-        raise error
 
 
 async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> str:
@@ -103,7 +133,7 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
     if meter is None or turn.activity is None or turn.handle is None:
         raise refusal
     await turn.scheduled()
-    if not is_told(refusal, turn.activity.llm):
+    if turn.activity.llm is not None and not is_told(refusal, turn.activity.llm):
         _tell(turn, refusal)
     refused = RefusedTurn(refusal, turn.activity.session, turn.activity.agent)
     try:

@@ -1,17 +1,20 @@
-"""``Agent.on_user_turn_completed``: what a program asks before its agent answers.
+"""``Agent.on_user_turn_completed`` and ``on_enter``: what a program asks before its agent speaks.
 
-Where it looks something up by a request that is refused, LiveKit logs the error and drops the turn,
-with what the user said. So the hook's failure becomes that of the answer, which is heard (`node`).
+Where a request in there is refused, LiveKit logs the error and drops the turn, with what the user
+said, or the greeting. So the hook's failure becomes that of the answer, which is heard (`node`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.heard import was_heard
 from aden.instrumentation.livekit.refusal import refusal_in
 from aden.instrumentation.livekit.turn import refuse_ahead
 
 _HOOK = "on_user_turn_completed"
+_ENTERS = "AgentTask_on_enter"
+"""LiveKit's name for the task in which it asks ``on_enter``."""
 
 
 async def completed(
@@ -68,3 +71,38 @@ class _Hook:
             # No model reads it: an answer that LiveKit began early is one to another context.
             turn_ctx.add_message(role="system", content=str(refusal))
             refuse_ahead(error)
+
+
+def speech_task(wrapped: Callable[..., Any], activity: Any, args: Any, kwargs: Any) -> Any:
+    """Wrapper of ``AgentActivity._create_speech_task``; one of them asks the agent's on_enter."""
+    if kwargs.get("name") == _ENTERS and args and active_meter() is not None:
+        args = (_entering(activity, args[0]), *args[1:])
+    return wrapped(*args, **kwargs)
+
+
+async def _entering(activity: Any, enters: Awaitable[None]) -> None:
+    try:
+        await enters
+    except Exception as error:
+        _answer_instead(activity, error)
+        raise
+
+
+def _answer_instead(activity: Any, error: Exception) -> None:
+    """Let the agent answer, by the refusal, where its greeting failed by one."""
+    meter, refusal = active_meter(), refusal_in(error)
+    if meter is None or refusal is None or was_heard(refusal):
+        return
+    try:
+        if activity.llm is None:
+            activity.session.say(_failing(error))
+        else:
+            refuse_ahead(error)
+            activity.session.generate_reply()
+    except Exception as why:  # the session is closing, or has no voice
+        meter.cannot("refusal", f"a refused greeting could not be spoken: {why}")
+
+
+async def _failing(error: Exception) -> AsyncIterator[str]:
+    raise error
+    yield ""
