@@ -22,11 +22,15 @@ HEARD_WITHIN_S = 0.2
 """After this a caller hears the refusal message, whatever a function of the program still does."""
 FUNCTION_S = 10.0
 """How long a function of the program may take in all."""
+AGAIN_S = 10.0
+"""Who was told so long ago, and has said nothing since, is told again: better than silence."""
+_NOTHING = Line("")
 AUDIO_RATE = 24_000
 """Samples a second where the session does not say what it plays."""
 
 _handed_over: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
 """By session, the user turn that was handed over last."""
+_told_last: "WeakKeyDictionary[Any, _Told]" = WeakKeyDictionary()
 _closing: "WeakSet[Any]" = WeakSet()
 _met: "WeakSet[RequestCancelledError]" = WeakSet()
 """Refusals of which was done what is configured."""
@@ -42,6 +46,15 @@ class RefusedTurn:
     agent: "Agent"
 
 
+@dataclass(slots=True)
+class _Told:
+    """What a session's caller was told last, and to which user turn."""
+
+    asked: str
+    line: Line
+    over_at: float | None = None
+
+
 async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> str:
     """Do what is configured, and give what the agent answers; empty: nothing.
 
@@ -49,7 +62,8 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
         meter: The house.
         refused: The turn.
         handle: Its speech.
-        asked: By which one user turn is told from the next; each is handed over once.
+        asked: By which one user turn is told from the next; each is handed over once, and told
+            the same once.
 
     Raises:
         RequestCancelledError: The refusal, where the program itself acts on it.
@@ -64,7 +78,11 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
         line = await _hand_over(meter, heard, refused, asked, until)
     if line is None:
         line = await _message(meter, heard, refused, until)
+    if _is_told(refused.session, asked, line):
+        line = _NOTHING
     speech = _play(meter, refused.session, line)
+    if line != _NOTHING:
+        _tells(refused.session, asked, line, speech or handle)
     if heard.on_refusal == "close":
         _close(refused.session, speech or handle)
     for refused_speech in (handle, speech):
@@ -89,6 +107,26 @@ def say(session: Any, line: Line) -> Any:
         rate = session.output.audio.sample_rate or AUDIO_RATE
         return session.say(line.text, audio=audio_frames_from_file(str(line.audio), rate))
     return session.say(line.text)
+
+
+def _is_told(session: Any, asked: str, line: Line) -> bool:
+    last = _told_last.get(session)
+    if last is None or (last.asked, last.line) != (asked, line):
+        return False
+    now = asyncio.get_running_loop().time()
+    return last.over_at is None or now - last.over_at < AGAIN_S
+
+
+def _tells(session: Any, asked: str, line: Line, speech: Any) -> None:
+    told = _told_last[session] = _Told(asked, line)
+
+    def over(speech: Any) -> None:
+        if speech is not None and not speech.interrupted:
+            told.over_at = asyncio.get_running_loop().time()
+        elif _told_last.get(session) is told:  # nobody has heard it
+            del _told_last[session]
+
+    speech.add_done_callback(over)
 
 
 def _play(meter: Meter, session: Any, line: Line) -> Any:
