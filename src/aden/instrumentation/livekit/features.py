@@ -229,6 +229,7 @@ FEATURES = (
             Patch(_STT, "RecognizeStream._main_task", stt.main_task, _RECOGNIZE),
             Patch(_STT, "RecognizeStream._metrics_monitor_task", stt.monitor, _RECOGNIZE),
             Patch(_STT, "RecognizeStream.push_frame", stt.push_frame, _RECOGNIZE),
+            Patch(_STT, "RecognizeStream.aclose", stt.closed, _RECOGNIZE),
         ),
         ((_STT, "RecognizeStream._input_ch"),),
     ),

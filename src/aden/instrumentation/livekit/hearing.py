@@ -88,6 +88,8 @@ class Hearing:
         self._due = asyncio.Event()
         self._books: asyncio.Task[None] | None = None
         self._standing = True
+        self._left = False
+        """Nobody gives the plugin any more to hear, though its stream is open."""
         nothing = self._request(0)
         rates = meter.prices.price(nothing, nothing.model).rates
         self._by_session = "session" in rates and "speech" not in rates
@@ -127,6 +129,11 @@ class Hearing:
         """Somebody inside, closer to the provider, meters the same."""
         self._standing = False
         self._withdraw()
+
+    def leave(self) -> None:
+        """Nobody hears it any more: book it, and hold nothing for what it may still tell."""
+        self._left = True
+        self._safely(lambda: self._report(None))
 
     async def close(self, *, whole: bool) -> None:
         """The stream is over; *whole*: the provider has had its last word."""
@@ -196,8 +203,10 @@ class Hearing:
             self._due.clear()
             while self._reports and self._standing:
                 self._safely(self._book_next)
-                if self._call is None:
+                if self._call is None and not self._left:
                     await self._hold_next()
+            if self._left:
+                self._withdraw()
 
     async def _hold_next(self) -> None:
         try:

@@ -168,6 +168,22 @@ async def monitor(
             tell_stt(meter, stream._stt, hearing.booked, told.usage, streamed=True)
 
 
+async def closed(
+    wrapped: Callable[..., Awaitable[None]], stream: Any, args: Any, kwargs: Any
+) -> None:
+    """Wrapper of ``RecognizeStream.aclose``: LiveKit's FallbackAdapter leaves streams behind.
+
+    Those by which it tries an STT that has failed again stay open until that adapter is closed,
+    or for ever, and get nothing more to hear.
+    """
+    try:
+        await wrapped(*args, **kwargs)
+    finally:
+        for left in getattr(stream, "_recovering_streams", ()):
+            if (hearing := _of(left)) is not None:
+                hearing.leave()
+
+
 def push_frame(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:
     """Wrapper of ``RecognizeStream.push_frame``."""
     wrapped(*args, **kwargs)
