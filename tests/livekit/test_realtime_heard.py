@@ -9,9 +9,11 @@ from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 from realtime_fake import OtherModel
 from realtime_kit import QUESTION, agent, rt_session, speak, until
+from test_heard import Broken
 from test_realtime_turns import DETECTS
 
 from aden import Budget, RequestCancelledError
+from aden.budgets.heard import DEFAULT_MESSAGE
 
 CLOSED = Budget("calls", "0")
 
@@ -129,3 +131,38 @@ async def test_with_close_a_session_that_cannot_speak_the_message_ends_at_once(
         session.generate_reply(user_input=QUESTION)
         await until(lambda: closed)
     assert "a refusal could not be spoken" in caplog.text
+
+
+async def test_an_agent_whose_word_cannot_be_read_leaves_no_caller_in_silence(
+    lane: Lane, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with an LLM: the default sentence is said, and the log says why."""
+    broken = Broken(instructions=INSTRUCTIONS)
+    with lane.instrumented(budgets=[CLOSED]):
+        async with agent(lane, made=lambda: broken) as session:
+            _listen(session, said)
+            broken.broken = True
+            session.generate_reply(user_input=QUESTION)
+            await until(lambda: said)
+    assert said == [DEFAULT_MESSAGE]
+    assert "LookupError: no word" in caplog.text
+
+
+async def test_what_a_program_asks_upon_the_message_is_gated(lane: Lane, said: list[str]) -> None:
+    """Only the message itself is exempt, and not what LiveKit's events of it set off."""
+    errors: list[Any] = []
+    with lane.instrumented(budgets=[CLOSED], refusal_message="Sorry."):
+        async with agent(lane) as session:
+            _listen(session, said)
+            session.on("error", errors.append)
+            session.on(
+                "conversation_item_added",
+                lambda event: (
+                    event.item.role == "assistant"
+                    and session.generate_reply(instructions="Ask whether they are there.")
+                ),
+            )
+            session.generate_reply(user_input=QUESTION)
+            await until(lambda: len(errors) == 2)
+    assert said == ["Sorry."]
+    assert not lane.provider.bill.items

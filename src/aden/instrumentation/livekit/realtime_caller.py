@@ -4,17 +4,17 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from aden.budgets.heard import Line
+from aden.budgets.heard import DEFAULT_MESSAGE, Line
 from aden.errors import RequestCancelledError
 from aden.instrumentation.livekit.heard import RefusedTurn, hear, say
-from aden.instrumentation.livekit.who import current_session
+from aden.instrumentation.livekit.who import context_variable, current_session
 from aden.metering.meter import Meter
 
-_speaks: ContextVar[bool] = ContextVar("aden_speaks_refusal", default=False)
+_messages: "WeakSet[Any]" = WeakSet()
+"""The speeches that say a refusal."""
 _spoken_to: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
 """How often the caller of an agent's session has begun to speak."""
 _at_work: set[asyncio.Task[None]] = set()
@@ -37,7 +37,7 @@ class Caller:
     @property
     def is_told(self) -> bool:
         """Whether what is asked for at this moment is what a refusal says."""
-        return _speaks.get()
+        return context_variable("_SpeechHandleContextVar") in _messages
 
     def speaks(self) -> None:
         """The caller begins to speak."""
@@ -56,11 +56,10 @@ class Caller:
             task.add_done_callback(_at_work.discard)
 
     async def _tell(self, session: Any, refusal: RequestCancelledError) -> None:
-        turn, over = RefusedTurn(refusal, session, session.current_agent), _Over()
+        over = _Over()
         speech: Any = None
         try:
-            text = await hear(self._meter, turn, over, _asked(session))
-            _speaks.set(True)  # in this task, and in those that speak for it
+            text = await self._text(session, refusal, over)
             speech = say(session, Line(text)) if text else None
         except RequestCancelledError:
             return  # the program speaks
@@ -69,8 +68,19 @@ class Caller:
         except Exception:
             self._meter.cannot("refusal", "a refusal could not be told", trace=True)
         if hasattr(speech, "_error"):
+            _messages.add(speech)
             speech._error = refusal  # session.run() raises it, whatever is said
         over.follow(speech)
+
+    async def _text(self, session: Any, refusal: RequestCancelledError, over: "_Over") -> str:
+        turn = RefusedTurn(refusal, session, session.current_agent)
+        try:
+            return await hear(self._meter, turn, over, _asked(session))
+        except RequestCancelledError:
+            raise
+        except Exception:  # of ours, or of an agent's own attributes: not silence
+            self._meter.cannot("refusal", "it could not be read", trace=True)
+            return DEFAULT_MESSAGE
 
 
 class _Over:
