@@ -108,3 +108,30 @@ async def test_an_answer_that_was_let_through_is_spoken_to_its_end(lane: Lane) -
             with pytest.raises(RequestCancelledError):
                 await line.session.run(user_input="How far is the beach?")
     assert asked == ["gpt-4o", "gpt-4o"]
+
+
+async def test_what_is_asked_when_it_is_spoken_is_gated_again(lane: Lane) -> None:
+    """Also where LiveKit's events of the speech have set it off."""
+    asking: list[asyncio.Task[object]] = []
+
+    with lane.instrumented(budgets=NOTHING_LEFT):
+        async with call(lane) as line:
+            spoken = asyncio.Event()
+
+            async def summarise() -> object:
+                await spoken.wait()
+                asked = llm.ChatContext.empty()
+                asked.add_message(role="user", content="Summarise the call.")
+                return await lane.llm().chat(chat_ctx=asked).collect()
+
+            def said(_event: object) -> None:
+                asking.append(asyncio.create_task(summarise()))
+
+            line.voice.on("metrics_collected", said)
+            await line.turn()
+            await asyncio.sleep(0.1)
+            spoken.set()
+            results = await asyncio.gather(*asking, return_exceptions=True)
+    assert results
+    assert all(isinstance(each, RequestCancelledError) for each in results)
+    assert lane.asked == 0

@@ -17,7 +17,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
 from aden.instrumentation.livekit.untold import tell_tts
-from aden.instrumentation.livekit.who import in_speech
+from aden.instrumentation.livekit.who import Saying, saying
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry import names
@@ -82,11 +82,13 @@ async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, 
 
     What that asks besides, such as a translation, is a part of what is said.
     """
-    token = in_speech.set(True)
+    node = Saying()
+    token = saying.set(node)
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        in_speech.reset(token)
+        node.lasts = False
+        saying.reset(token)
 
 
 async def monitor(

@@ -8,7 +8,7 @@ import hashlib
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,8 +18,17 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.metering.asking import NOBODY_ASKING, Asking
 
-in_speech: ContextVar[bool] = ContextVar("aden_in_speech", default=False)
-"""True inside an agent's ``tts_node``."""
+
+@dataclass(slots=True)
+class Saying:
+    """An agent's ``tts_node`` at work."""
+
+    lasts: bool = True
+    """Tasks and timers that it has set off know it still when it is over."""
+
+
+saying: ContextVar[Saying | None] = ContextVar("aden_saying", default=None)
+"""Inside of which ``tts_node`` this runs; None outside of one."""
 _session: ContextVar[Any] = ContextVar("aden_livekit_session", default=None)
 
 
@@ -81,11 +90,17 @@ def who_asks() -> Asking:
         speech_id=text(speech, "id"),
     )
     if whole is None:
-        return Asking(NOBODY, place, speaks=in_speech.get())
+        return Asking(NOBODY, place, speaks=_speaks())
     account = whole.attribution
     if account.participant_id is None and (identity := text(participant, "identity")) is not None:
         account = replace(account, participant_id=pseudonym(identity))
-    return Asking(account, place, whole, in_speech.get())
+    return Asking(account, place, whole, _speaks())
+
+
+def _speaks() -> bool:
+    """Whether what is asked here is a part of what is being said."""
+    node = saying.get()
+    return node is not None and node.lasts
 
 
 def current_session() -> Any:
