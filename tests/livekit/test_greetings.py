@@ -178,7 +178,10 @@ async def test_a_greeting_that_a_hand_over_answers_by_another_agent_is_heard(lan
             assert line.voice.spoken == ["I connect you."]
 
 
-async def test_in_a_realtime_session_a_refused_greeting_is_heard_as_well(lane: Lane) -> None:
+@pytest.mark.parametrize("agent", [BySDK, ByStream, ByReply, ThatRaises])
+async def test_in_a_realtime_session_a_refused_greeting_is_heard_as_well(
+    lane: Lane, agent: type[Greeting]
+) -> None:
     """The model is not asked to greet without what the program wanted to say."""
     said: list[str] = []
     errors: list[Any] = []
@@ -187,10 +190,11 @@ async def test_in_a_realtime_session_a_refused_greeting_is_heard_as_well(lane: L
         said.append(event.item.text_content)
 
     with lane.instrumented(budgets=NOTHING_LEFT, refusal_message=SORRY):
-        async with realtime_agent(lane, made=lambda: BySDK(lane)) as session:
+        async with realtime_agent(lane, made=lambda: agent(lane)) as session:
             session.on("conversation_item_added", added)
             session.on("error", errors.append)
             await until(lambda: said)
+            await asyncio.sleep(0.2)
     assert said == [SORRY]
     assert len(errors) == 1
     assert not lane.provider.bill.items

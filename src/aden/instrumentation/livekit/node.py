@@ -14,6 +14,7 @@ from aden.budgets.heard import DEFAULT_MESSAGE
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit import realtime_caller
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
 from aden.instrumentation.livekit.refusal import refusal_in
 from aden.instrumentation.livekit.turn import Turn, current_turn, is_told, refused_ahead
@@ -133,8 +134,8 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
     if meter is None or turn.activity is None or turn.handle is None:
         raise refusal
     await turn.scheduled()
-    if turn.activity.llm is not None and not is_told(refusal, turn.activity.llm):
-        _tell(turn, refusal)
+    if not is_told(refusal, turn.activity.llm):
+        _tell(turn.activity, refusal)
     refused = RefusedTurn(refusal, turn.activity.session, turn.activity.agent)
     try:
         return await hear(meter, refused, turn.handle, _asked(chat_ctx, refused))
@@ -145,11 +146,16 @@ async def _heard(turn: Turn, refusal: RequestCancelledError, chat_ctx: Any) -> s
         return DEFAULT_MESSAGE
 
 
-def _tell(turn: Turn, refusal: RequestCancelledError) -> None:
+def _tell(activity: Any, refusal: RequestCancelledError) -> None:
     """The ``error`` event of a request that no stream of the agent's LLM made."""
-    llm, module = turn.activity.llm, sys.modules["livekit.agents.llm.llm"]
-    event = module.LLMError(timestamp=time.time(), label=llm.label, error=refusal, recoverable=True)
-    llm.emit("error", event)
+    llm, module = activity.llm, sys.modules["livekit.agents.llm.llm"]
+    if (talk := getattr(activity, "realtime_llm_session", None)) is not None:
+        realtime_caller.tell(talk, llm, refusal)
+    elif llm is not None:
+        event = module.LLMError(
+            timestamp=time.time(), label=llm.label, error=refusal, recoverable=True
+        )
+        llm.emit("error", event)
 
 
 def _asked(chat_ctx: Any, refused: RefusedTurn) -> str:

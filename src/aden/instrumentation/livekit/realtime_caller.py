@@ -46,10 +46,7 @@ class Caller:
 
     def refused(self, refusal: RequestCancelledError) -> None:
         """Tell of it: by the ``error`` event at once, and as ``on_refusal`` says."""
-        error = sys.modules["livekit.agents.llm"].RealtimeModelError(
-            timestamp=time.time(), label=self._model.label, error=refusal, recoverable=True
-        )
-        self._session.emit("error", error)
+        tell(self._session, self._model, refusal)
         if self._agents is not None:
             task = asyncio.create_task(self._tell(self._agents, refusal))
             _at_work.add(task)
@@ -81,6 +78,14 @@ class Caller:
         except Exception:  # of ours, or of an agent's own attributes: not silence
             self._meter.cannot("refusal", "it could not be read", trace=True)
             return DEFAULT_MESSAGE
+
+
+def tell(session: Any, model: Any, refusal: RequestCancelledError) -> None:
+    """The ``error`` event of a realtime session."""
+    error = sys.modules["livekit.agents.llm"].RealtimeModelError(
+        timestamp=time.time(), label=model.label, error=refusal, recoverable=True
+    )
+    session.emit("error", error)
 
 
 class _Over:
