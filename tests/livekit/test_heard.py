@@ -1,6 +1,7 @@
 """What a caller hears where a budget says no: never nothing, never twice, and the call goes on."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -515,6 +516,44 @@ async def test_drafts_that_are_throttled_speak_one_filler(lane: Lane) -> None:
             await line.spoken_turn()
             await until(line.answers)
             assert line.voice.spoken.count("One moment.") == 1
+
+
+class Noting(Agent):
+    """An agent whose ``llm_node`` lets something be noted in the background."""
+
+    def __init__(self, lane: Lane) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self._lane = lane
+        self.answered = asyncio.Event()
+        self.noting: asyncio.Task[Any] | None = None
+
+    async def llm_node(self, *_: Any) -> AsyncIterator[str]:
+        """Answer."""
+        self.noting = asyncio.create_task(self._note())
+        yield "At seven."
+
+    async def _note(self) -> None:
+        await self.answered.wait()
+        question = llm.ChatContext.empty()
+        question.add_message(role="user", content="Note it.")
+        await self._lane.llm().chat(chat_ctx=question).collect()
+
+
+async def test_what_goes_on_after_an_answer_speaks_no_filler(lane: Lane) -> None:
+    """Nobody waits for it, and the answer's channels are closed."""
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    with lane.instrumented(before_request=Throttling(900), filler_message="One moment."):
+        agent = Noting(lane)
+        async with call(lane, agent) as line:
+            await line.session.run(user_input="When is breakfast?")
+            agent.answered.set()
+            assert agent.noting is not None
+            await agent.noting
+            agent.noting = None
+            assert line.voice.spoken == ["At seven."]
+        gc.collect()
+    assert not failures
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ class Turn:
     activity: Any
     """The agent at work; None where this LiveKit does not tell."""
     filler: "asyncio.Task[None] | None" = None
+    is_over: bool = False
+    """What was begun in it may go on, and nobody waits for that."""
 
     async def scheduled(self) -> None:
         """Wait until LiveKit means to speak this answer; cancelled where it discards it."""
@@ -41,12 +43,13 @@ class Turn:
 
     def delayed(self, message: str, delay_s: float) -> None:
         """The request waits: let the caller hear something meanwhile, once a turn."""
-        if self.filler is None and delay_s >= FILLER_S:
+        if self.filler is None and delay_s >= FILLER_S and not self.is_over:
             until = asyncio.get_running_loop().time() + delay_s
             self.filler = asyncio.create_task(self._fill(message, until))
 
     def over(self) -> None:
         """The answer is there, or will never be."""
+        self.is_over = True
         if self.filler is not None:
             self.filler.cancel()
 
