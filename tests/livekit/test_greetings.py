@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lane_kit import INSTRUCTIONS, Lane
-from livekit.agents import Agent, llm
+from livekit.agents import Agent, AgentTask, llm
 from openai import AsyncOpenAI
 from realtime_kit import agent as realtime_agent
 from test_heard import NOTHING_LEFT, SORRY, call, until
@@ -96,6 +96,26 @@ class ByLibrary(Greeting):
             raise ValueError("no greeting") from error
 
 
+class Consent(AgentTask[None]):
+    """A task that greets by an SDK."""
+
+    def __init__(self, greeting: Greeting) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self._greeting = greeting
+
+    async def on_enter(self) -> None:
+        """Greet."""
+        await self.session.say(await self._greeting.ask())
+
+
+class ByTask(Greeting):
+    """By a task of its own, whose error LiveKit hands on."""
+
+    async def on_enter(self) -> None:
+        """Greet."""
+        await Consent(self)
+
+
 class ThatRaises(Greeting):
     """One that makes an error of what its greeting came to."""
 
@@ -115,6 +135,7 @@ GREETINGS = [
     ByOwnStream,
     ByOwnLLM,
     ByLibrary,
+    ByTask,
     ThatRaises,
 ]
 

@@ -33,7 +33,7 @@ _handed_over: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
 _told_last: "WeakKeyDictionary[Any, _Told]" = WeakKeyDictionary()
 _closing: "WeakSet[Any]" = WeakSet()
 _met: "WeakSet[RequestCancelledError]" = WeakSet()
-"""Refusals of which was done what is configured."""
+"""Refusals of which is done what is configured."""
 _at_work: set[asyncio.Task[object]] = set()
 
 
@@ -91,9 +91,12 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
     return "" if speech is not None else line.text
 
 
-def was_heard(refusal: RequestCancelledError) -> bool:
-    """Whether what is configured was done already, or left to the program."""
-    return refusal in _met
+def takes_up(refusal: RequestCancelledError) -> bool:
+    """Whether nobody has let the caller hear of it, or left that to the program; who asks does."""
+    if refusal in _met:
+        return False
+    _met.add(refusal)
+    return True
 
 
 def say(session: Any, line: Line) -> Any:

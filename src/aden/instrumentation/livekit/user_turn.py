@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.livekit.heard import was_heard
+from aden.instrumentation.livekit.heard import takes_up
 from aden.instrumentation.livekit.refusal import refusal_in
 from aden.instrumentation.livekit.turn import refuse_ahead
 
@@ -91,7 +91,7 @@ async def _entering(activity: Any, enters: Awaitable[None]) -> None:
 def _answer_instead(activity: Any, error: Exception) -> None:
     """Let the agent answer, by the refusal, where its greeting failed by one."""
     meter, refusal = active_meter(), refusal_in(error)
-    if meter is None or refusal is None or was_heard(refusal):
+    if meter is None or refusal is None or not takes_up(refusal):
         return
     try:
         if activity.llm is None:
