@@ -415,6 +415,21 @@ async def test_a_sound_file_is_played_instead_of_being_spoken(lane: Lane, tmp_pa
             assert line.voice.spoken == [SORRY]
 
 
+@pytest.mark.parametrize("data", [b"", b"no sound" * 1000, b"RIFF\0\0\0\0WAVEfmt "])
+async def test_a_sound_file_in_which_there_is_nothing_to_hear_leaves_no_caller_in_silence(
+    lane: Lane, tmp_path: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its text is spoken, once, and the log says why."""
+    audio = tmp_path / "sorry.wav"
+    audio.write_bytes(data)
+    with lane.instrumented(budgets=NOTHING_LEFT, refusal_message=Line(SORRY, audio)):
+        async with call(lane) as line:
+            await line.turn()
+            assert line.voice.spoken == [SORRY]
+            assert line.answers() == [SORRY]
+    assert "sorry.wav" in caplog.text
+
+
 class OwnSDK(Agent):
     """An agent whose ``llm_node`` asks an SDK itself."""
 

@@ -1,11 +1,11 @@
 """What a caller hears where a turn is refused, and what becomes of the call."""
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -78,9 +78,10 @@ async def hear(meter: Meter, refused: RefusedTurn, handle: Any, asked: str) -> s
         line = await _hand_over(meter, heard, refused, asked, until)
     if line is None:
         line = await _message(meter, heard, refused, until)
+    sound = await _sound(meter, refused.session, line)
     if _is_told(refused.session, asked, line):
-        line = _NOTHING
-    speech = _play(meter, refused.session, line)
+        line, sound = _NOTHING, None
+    speech: Any = None if sound is None else _play(refused.session, line, sound)
     if line != _NOTHING:
         _tells(refused.session, asked, line, speech or handle)
     if heard.on_refusal == "close":
@@ -97,19 +98,6 @@ def takes_up(refusal: RequestCancelledError) -> bool:
         return False
     _met.add(refusal)
     return True
-
-
-def say(session: Any, line: Line) -> Any:
-    """Let the session say a line, from its sound file if it has one; give the speech.
-
-    What a session speaks is metered and charged, and never refused.
-    """
-    if line.audio is not None and Path(line.audio).is_file() and session.output.audio is not None:
-        from livekit.agents.utils.audio import audio_frames_from_file
-
-        rate = session.output.audio.sample_rate or AUDIO_RATE
-        return session.say(line.text, audio=audio_frames_from_file(str(line.audio), rate))
-    return session.say(line.text)
 
 
 def _is_told(session: Any, asked: str, line: Line) -> bool:
@@ -132,15 +120,34 @@ def _tells(session: Any, asked: str, line: Line, speech: Any) -> None:
     speech.add_done_callback(over)
 
 
-def _play(meter: Meter, session: Any, line: Line) -> Any:
-    """The speech of a line that has a sound file; None where the agent is to speak it."""
+async def _sound(meter: Meter, session: Any, line: Line) -> AsyncIterator[Any] | None:
+    """What a line's sound file plays; None where the agent is to speak the line."""
     if line.audio is None or session.output.audio is None:
         return None
-    if not Path(line.audio).is_file():
-        meter.cannot("refusal", f"there is no sound file {str(line.audio)!r} any more")
-        return None
+    from livekit.agents.utils.audio import audio_frames_from_file
+
+    rate = session.output.audio.sample_rate or AUDIO_RATE
+    frames = audio_frames_from_file(str(line.audio), rate)
     try:
-        return say(session, line)
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            first = await anext(frames)
+    except Exception as error:  # it is gone, or holds nothing that can be played
+        meter.cannot("refusal", f"the sound file {str(line.audio)!r} is silent: {error!r}")
+        return None
+    return _from(first, frames)
+
+
+async def _from(first: Any, frames: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
+    async with contextlib.aclosing(frames):
+        yield first
+        async for frame in frames:
+            yield frame
+
+
+def _play(session: Any, line: Line, sound: AsyncIterator[Any]) -> Any:
+    """The speech of a sound; what a session speaks is metered and charged, and never refused."""
+    try:
+        return session.say(line.text, audio=sound)
     except RuntimeError:  # the session is closing: it speaks its last turn to the end
         return None
 

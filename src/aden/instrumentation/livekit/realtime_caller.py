@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from aden.budgets.heard import DEFAULT_MESSAGE, Line
+from aden.budgets.heard import DEFAULT_MESSAGE
 from aden.errors import RequestCancelledError
-from aden.instrumentation.livekit.heard import RefusedTurn, hear, say
+from aden.instrumentation.livekit.heard import RefusedTurn, hear
 from aden.instrumentation.livekit.who import context_variable, current_session
 from aden.metering.meter import Meter
 
@@ -57,7 +57,7 @@ class Caller:
         speech: Any = None
         try:
             text = await self._text(session, refusal, over)
-            speech = say(session, Line(text)) if text else None
+            speech = session.say(text) if text else None
         except RequestCancelledError:
             return  # the program speaks
         except RuntimeError as error:  # the session has no voice, or is closing
