@@ -6,6 +6,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aden.core.request import Request
 from aden.core.usage import COUNTS, TOTALS, Usage
 from aden.pricing import Price, PriceBook, Rate, Tier
 from aden.pricing.price import PER, Unit, nano_per
@@ -93,6 +94,15 @@ def test_searches_that_the_provider_makes_cost_what_they_do_beside_the_tokens() 
     assert price.cost(Usage(1000, 100, file_searches=2)) == tokens + 5_000_000
     unknown = BOOK.floor("openai")
     assert unknown.cost(Usage(0, 0, web_searches=1)) == 10_000_000
+
+
+def test_a_search_of_a_model_without_a_rate_for_it_costs_what_its_provider_takes_at_most() -> None:
+    """Missing is not free."""
+    book, usage = PriceBook(), Usage(1000, 100, web_searches=2, file_searches=1)
+    request = Request("openai", "gpt-4.1-nano")
+    price = book.price(request, request.model, usage)
+    assert price.source == "genai-prices"
+    assert price.cost(usage) - price.cost(Usage(1000, 100)) == 2 * 10_000_000 + 2_500_000
 
 
 def test_short_speech_is_billed_for_the_least_that_its_vendor_bills() -> None:

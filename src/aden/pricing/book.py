@@ -34,6 +34,7 @@ _FLOOR_UNITS: Mapping[Unit, tuple[Unit, ...]] = {
     "web_searches": ("web_searches",),
     "file_searches": ("file_searches",),
 }
+_SEARCHES: tuple[Unit, ...] = ("web_searches", "file_searches")
 _DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
 """gpt-image-1 in high quality: 6,240 output tokens at $40 a million
 (https://developers.openai.com/api/docs/guides/image-generation)."""
@@ -89,7 +90,17 @@ class PriceBook:
         if (fitting := known.fitting(usage)) is None:
             self._unknown.other_unit(request, model, known)
             return self.floor(request.provider)
-        return fitting
+        return self._with_searches(fitting, request.provider, usage)
+
+    def _with_searches(self, price: Price, provider: str, usage: Usage) -> Price:
+        """Where a listed model has no rate for what it has searched, the provider's dearest."""
+        if price.source == "user" or not (usage.web_searches or usage.file_searches):
+            return price
+        dearest = self.floor(provider).rates
+        missing: dict[Unit, Rate] = {
+            unit: dearest[unit] for unit in _SEARCHES if unit in dearest and unit not in price.rates
+        }
+        return replace(price, rates={**price.rates, **missing}) if missing else price
 
     def find(
         self, provider: str, model: str, tier: str | None = None, host: str | None = None
