@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import sys
 import threading
@@ -290,3 +291,21 @@ def test_a_forked_child_emits_by_a_thread_of_its_own() -> None:
     child.start()
     assert answers.get(timeout=10) == "from the child"
     child.join(10)
+
+
+def test_the_threads_end_when_nobody_needs_them_any_more() -> None:
+    """A process that is instrumented again and again would have thousands; work is done before."""
+    done: list[str] = []
+    before = set(threading.enumerate())
+    dispatcher = Dispatcher()
+    dispatcher.ready()
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 3
+    dispatcher.later(lambda: done.append("put off"), time.monotonic() + 60)
+    dispatcher.soon(lambda: done.append("queued"))
+    del dispatcher
+    gc.collect()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert sorted(done) == ["put off", "queued"]

@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,6 +42,8 @@ class Dispatcher:
         self._alerts = Worker("aden-alert")
         self._emits = Worker("aden-emit")
         self._workers = self._ours, self._alerts, self._emits
+        # Whose stream is open keeps us, so the threads are there for it; then nobody needs them.
+        weakref.finalize(self, _end, self._workers).atexit = False
         self._runs = False
         self._lock = threading.Lock()
         self._tasks: dict[asyncio.Task[None], Callable[[], object]] = {}
@@ -182,6 +185,11 @@ class Dispatcher:
         if id(emitter) not in self._blamed:
             self._blamed[id(emitter)] = emitter  # kept, so that nothing else gets its id
             logger.error("aden: %r raised and is not logged again", emitter, exc_info=error)
+
+
+def _end(workers: Iterable[Worker]) -> None:
+    for worker in workers:
+        worker.end()
 
 
 async def _bounded(result: Awaitable[object]) -> None:

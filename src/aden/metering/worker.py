@@ -15,6 +15,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
         self._runs = False
+        self._is_over = False
         # A SimpleQueue: unlike Queue it may be fed in a destructor, which the garbage collector
         # runs in the middle of anything, this queue's own methods included.
         self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
@@ -46,8 +47,16 @@ class Worker:
         self._queue.put(done.set)
         return done
 
+    def end(self) -> None:
+        """Let the thread go once all is done that is queued or put off; safe in a destructor."""
+        self._queue.put(self._end)
+
+    def _end(self) -> None:
+        self._hurry()
+        self._is_over = True
+
     def _run(self) -> None:
-        while True:
+        while self._late or not self._is_over:
             try:
                 self._next()()
             except BaseException:  # also SystemExit, by which the thread would end unseen
