@@ -319,11 +319,12 @@ async def test_a_cancelled_task_pays_for_what_it_could_have_seen(slow: OpenAISer
                 seen += bool(chunk.choices[0].delta.content)
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(20):
+        while not seen:
+            await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.wait([task])
-    assert seen > 0
-    assert seen <= only_item(slow).output_tokens <= seen + 2
+    assert seen <= only_item(slow).output_tokens <= seen + 8
 
 
 def test_a_client_that_times_out_pays_for_the_whole_answer(slow: OpenAIServer) -> None:
