@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Hanging:
+    """Takes an event and does not come back until it is let go."""
+
+    def __init__(self) -> None:
+        self._begun, self._gate = threading.Event(), threading.Event()
+
+    def __call__(self, _event: object = None) -> None:
+        self._begun.set()
+        self._gate.wait(60)
+
+    def begun(self) -> bool:
+        """Wait until it hangs."""
+        return self._begun.wait(60)
+
+    def let_go(self) -> None:
+        """It comes back."""
+        self._gate.set()
+
+
 def test_events_come_in_the_order_in_which_they_were_put() -> None:
     """One thread, one queue."""
     got: list[int] = []
@@ -53,19 +72,14 @@ def test_whatever_an_emitter_raises_others_are_told_after_it(
 
 def test_a_full_queue_drops_counts_and_says_so_once(complaints: Callable[[], list[str]]) -> None:
     """An emitter that hangs must not eat the memory."""
-    gate, hangs = threading.Event(), threading.Event()
+    hang = Hanging()
     got: list[int] = []
     dispatcher = Dispatcher()
-
-    def hang(_event: int) -> None:
-        hangs.set()
-        gate.wait(60)
-
     dispatcher.put(hang, 0)
-    assert hangs.wait(60)
+    assert hang.begun()
     for number in range(dispatch.QUEUE_EVENTS + 5):
         dispatcher.put(got.append, number)
-    gate.set()
+    hang.let_go()
     assert dispatcher.flush(60)
     assert dispatcher.dropped == 5
     assert len(got) + dispatcher.dropped == dispatch.QUEUE_EVENTS + 5
@@ -102,41 +116,31 @@ def test_what_is_put_off_is_done_at_its_time_and_sooner_where_it_is_flushed() ->
 
 def test_an_emitter_that_hangs_holds_up_neither_our_own_work_nor_alerts() -> None:
     """A stream that was dropped is settled, the server is told, and whoever is to know is told."""
-    gate, hangs = threading.Event(), threading.Event()
+    hang = Hanging()
     done: list[str] = []
     dispatcher = Dispatcher()
-
-    def hang(_event: int) -> None:
-        hangs.set()
-        gate.wait(60)
-
     dispatcher.put(hang, 0)
-    assert hangs.wait(60)
+    assert hang.begun()
     dispatcher.soon(lambda: done.append("settled"))
     dispatcher.put(lambda _: done.append("server"), 0, ours=True)
     dispatcher.put(lambda event: done.append(event.message), AlertEvent("info", "alert"))
     assert not dispatcher.flush(2)
-    gate.set()
+    hang.let_go()
     assert sorted(done) == ["alert", "server", "settled"]
     assert dispatcher.flush(60)
 
 
 def test_an_alert_handler_that_hangs_holds_up_neither_our_own_work_nor_emitters() -> None:
     """It is the user's code as well."""
-    gate, hangs = threading.Event(), threading.Event()
+    hang = Hanging()
     done: list[str] = []
     dispatcher = Dispatcher()
-
-    def hang(_event: AlertEvent) -> None:
-        hangs.set()
-        gate.wait(60)
-
     dispatcher.put(hang, AlertEvent("info", "alert"))
-    assert hangs.wait(60)
+    assert hang.begun()
     dispatcher.soon(lambda: done.append("settled"))
     dispatcher.put(done.append, "event")
     assert not dispatcher.flush(2)
-    gate.set()
+    hang.let_go()
     assert sorted(done) == ["event", "settled"]
     assert dispatcher.flush(60)
 

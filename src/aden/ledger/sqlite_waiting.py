@@ -52,7 +52,7 @@ class Patience:
             LedgerUnavailable: It is not busy but broken, or nobody has a turn any more.
         """
         if not is_busy(error):
-            raise LedgerUnavailable(f"{self._url}: {error}") from error
+            self.give_up(error)
         if self._progress is None:
             self._progress = self._store.progress()
         waited_s = time.monotonic() - self._began
@@ -63,7 +63,7 @@ class Patience:
                 return
             why = f"{self._url}: no turn within {QUEUE_DEADLINE_S:g} s, others are at work"
             raise LedgerSaturated(why) from error
-        raise LedgerUnavailable(f"{self._url}: {error}") from error
+        self.give_up(error)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,6 @@
 """Hands finished calls and alerts to who is to know, off the path of a request."""
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import os
@@ -106,10 +105,8 @@ class Dispatcher:
             self._start()
         if self._runs:
             return
-        with self._lock, contextlib.suppress(RuntimeError):  # none can be had: later, perhaps
-            for worker in self._workers:
-                worker.start()
-            self._runs = True
+        with self._lock:
+            self._runs = all(worker.start() for worker in self._workers)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that is queued now is done; False where *timeout_s* was not enough."""
@@ -151,9 +148,8 @@ class Dispatcher:
     def _take_home(self, result: Awaitable[object], owner: object) -> None:
         """Await on the running loop what the thread was given for an event that was put there."""
         task = asyncio.get_running_loop().create_task(self._watch(result, owner))
-        self._tasks[task] = (
-            nothing  # it cannot be begun anew; others claim an alert that was cut off
-        )
+        # It cannot be begun anew; others claim an alert that was cut off.
+        self._tasks[task] = nothing
         task.add_done_callback(self._task_ended)
 
     async def _watch(self, result: Awaitable[object], owner: object) -> None:

@@ -1,12 +1,12 @@
 """Keeps the holds of living calls alive and notes how far they have come."""
 
-import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from aden.ledger.protocol import Ledger
+from aden.metering.worker import begins
 
 LEASE_MS = 60_000
 RENEW_EVERY_S = 15.0
@@ -35,10 +35,7 @@ class LeaseKeeper:
         with self._lock:
             self._held[operation] = progress
             if not self._running:
-                thread = threading.Thread(target=self._run, name="aden-leases", daemon=True)
-                with contextlib.suppress(RuntimeError):  # none can be had: the next one tries again
-                    thread.start()
-                    self._running = True
+                self._running = begins(self._run, "aden-leases")
 
     def drop(self, operation: str) -> None:
         """The operation is settled."""

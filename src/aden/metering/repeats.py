@@ -3,7 +3,6 @@
 Workers that retry what was refused are a storm, for the ledger and for whoever reads the reports.
 """
 
-import contextlib
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Charge, Line, Option, Refusal
 from aden.metering.call import Call
+from aden.metering.worker import begins
 
 REMEMBER_S = 1.0
 """For how long a refusal is repeated without asking: so soon a raise or a reset is seen."""
@@ -126,10 +126,7 @@ class Repeats:
                 self._unreported[told] = repeated
             repeated.count += 1
             if not self._reporting:
-                thread = threading.Thread(target=self._run, name="aden-refusals", daemon=True)
-                with contextlib.suppress(RuntimeError):  # none can be had: the next one tries again
-                    thread.start()
-                    self._reporting = True
+                self._reporting = begins(self._run, "aden-refusals")
 
     def granted(self, call: Call) -> None:
         """The ledger has granted what it refused before."""

@@ -21,11 +21,10 @@ class Worker:
         self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._late: list[tuple[float, Callable[[], object]]] = []  # the thread's own
 
-    def start(self) -> None:
-        """Begin, unless it has begun."""
-        if not self._runs:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            self._runs = True
+    def start(self) -> bool:
+        """Begin, unless it has begun; False where no thread can be had now."""
+        self._runs = self._runs or begins(self._run, self._name)
+        return self._runs
 
     def put(self, work: Callable[[], object]) -> None:
         """Have *work* done after what is queued; safe in a destructor."""
@@ -78,6 +77,15 @@ class Worker:
 
     def _hurry(self) -> None:
         self._late = [(0.0, work) for _, work in self._late]
+
+
+def begins(run: Callable[[], object], name: str) -> bool:
+    """Run it on a daemon thread; False where none can be had: whoever needs it next tries again."""
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def nothing() -> None:
