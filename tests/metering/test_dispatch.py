@@ -88,13 +88,15 @@ def test_a_full_queue_drops_counts_and_says_so_once(complaints: Callable[[], lis
 
 def test_what_must_be_done_is_not_dropped_by_a_full_queue() -> None:
     """A settlement is no event: it goes into the queue however long that is."""
-    gate = threading.Event()
+    hang = Hanging()
     done: list[int] = []
     dispatcher = Dispatcher()
-    dispatcher.put(lambda _: gate.wait(10), 0)
+    dispatcher.ready()
+    dispatcher.soon(hang)
+    assert hang.begun()
     for number in range(dispatch.QUEUE_EVENTS + 5):
         dispatcher.soon(lambda number=number: done.append(number))  # type: ignore[misc]
-    gate.set()
+    hang.let_go()
     assert dispatcher.flush(10)
     assert len(done) == dispatch.QUEUE_EVENTS + 5
 
