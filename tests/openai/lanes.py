@@ -28,12 +28,15 @@ def make_client(kind: str, server: OpenAIServer, **options: Any) -> Any:
 
     It keeps no connection, for a test's loop is closed before the garbage collector closes clients.
     """
-    options = {
+    defaults: dict[str, Any] = {
         "api_key": "key",
         "max_retries": 0,
         "timeout": 10.0,
         "default_headers": {"connection": "close"},
-    } | options
+    }
+    options = defaults | options
+    # Short ones are for answers that do not come: a busy machine is slow to connect.
+    options["timeout"] = openai.Timeout(options["timeout"], connect=10.0)
     if kind == "module":
         openai.base_url = server.base_url + "/"
         for name, value in options.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from lanes import Lane, make_client
+from shape_table import SHAPES, Shape
 from shapes import ASKED, REQUEST, STREAM
 
+from aden.metering.call import Call
 from aden.testing import NoUsage, OpenAIServer, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from house import House
+
+
+SHAPES_THAT_END = [
+    shape for shape in SHAPES if shape.name in ("plain", "stream, usage asked", "plain 429")
+]
 
 
 @pytest.fixture
@@ -46,6 +54,26 @@ def test_an_ended_stream_is_freed_without_the_garbage_collector(
         list(stream)
     del stream
     assert watch() is None
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("shape", SHAPES_THAT_END, ids=[each.name for each in SHAPES_THAT_END])
+async def test_a_call_that_is_over_leaves_nothing_to_the_garbage_collector(
+    shape: Shape, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It would keep each call's request, and stop the process for them all."""
+    instrumented()
+    server.script(*shape.steps)
+    lane = Lane(kind, server)
+    with contextlib.suppress(openai.OpenAIError):
+        await shape.use(lane)
+    await lane.close()
+    for _ in range(100):  # other threads and the loop may be about to let go of it
+        if not (alive := sum(type(each) is Call for each in gc.get_objects())):
+            break
+        await asyncio.sleep(0.02)
+    assert not alive
 
 
 @pytest.mark.usefixtures("no_gc")

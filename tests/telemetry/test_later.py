@@ -29,7 +29,7 @@ class Instrument:
         self.seen: list[float] = []
         self.put = later.Points().put
 
-    def record(self, amount: float, _labels: Mapping[str, Any], _context: Any) -> None:
+    def record(self, amount: float, _labels: Mapping[str, Any]) -> None:
         """Take one down."""
         self.seen.append(amount)
 

@@ -52,6 +52,8 @@ class Attribution:
 
     def as_dict(self) -> dict[str, str | list[str]]:
         """The fields that are set."""
+        if self is NOBODY:
+            return {}
         labels: dict[str, str | list[str]] = {
             name: value for name in FIELDS if (value := getattr(self, name)) is not None
         }

@@ -15,7 +15,7 @@ from aden.metering.call import Call
 from aden.metering.foreign import book
 from aden.metering.meter import Meter
 from aden.otel import foreign
-from aden.telemetry.attributes import of_attribution, of_decision
+from aden.telemetry.attributes import of_decision
 from aden.telemetry.context import call_in
 
 
@@ -46,7 +46,7 @@ class BudgetSpanProcessor(SpanProcessor):
                 return  # nobody shows this call: not telemetry, or a span that is not its own
             self._calls[span.get_span_context().span_id] = call
             meter.decide(call)
-            span.set_attributes({**of_attribution(call.attribution), **of_decision(call.decision)})
+            span.set_attributes(of_decision(call.decision))
         except Exception:
             meter.cannot("gate", "the span processor failed", trace=True)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
+from operator import attrgetter
 from typing import Literal, get_args
 
 from aden.core.money import NANO, NanoUSD
@@ -237,21 +238,25 @@ def _leaves(usage: Usage) -> list[tuple[Unit, int]]:
         found += _input_leaves(usage, usage.input_tokens)
     if usage.output_tokens:
         found += _output_leaves(usage, usage.output_tokens)
-    if usage.audio_input_ms:
-        found.append(("speech_input", usage.audio_input_ms))
-    if usage.audio_output_ms:
-        found.append(("speech_output", usage.audio_output_ms))
-    if usage.session_ms:
-        found.append(("session", usage.session_ms))
-    if usage.characters:
-        found.append(("characters", usage.characters))
-    if usage.images:
-        found.append(("images", usage.images))
-    if usage.web_searches:
-        found.append(("web_searches", usage.web_searches))
-    if usage.file_searches:
-        found.append(("file_searches", usage.file_searches))
+    counts = _others(usage)
+    if any(counts):
+        found += [
+            (unit, count) for unit, count in zip(_OTHERS.values(), counts, strict=True) if count
+        ]
     return found
+
+
+_OTHERS: Mapping[str, Unit] = {
+    "audio_input_ms": "speech_input",
+    "audio_output_ms": "speech_output",
+    "session_ms": "session",
+    "characters": "characters",
+    "images": "images",
+    "web_searches": "web_searches",
+    "file_searches": "file_searches",
+}
+"""What is no token: the count of a `Usage`, and the unit by which it is billed."""
+_others = attrgetter(*_OTHERS)
 
 
 def _input_leaves(usage: Usage, total: int) -> list[tuple[Unit, int]]:

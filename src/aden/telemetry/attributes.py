@@ -1,6 +1,7 @@
 """A finished call as span attributes: pure."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
@@ -8,6 +9,7 @@ from aden.core.money import to_usd
 from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
 from aden.core.request import Request
+from aden.core.usage import Usage
 from aden.telemetry import names
 
 Value = str | bool | int | float | list[str] | list[float] | tuple[str, ...]
@@ -33,7 +35,11 @@ def cap(tokens: int | None) -> dict[str, Value]:
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    return _given(_of_answer(record) | _ours(record)) | _of_asking(record)
+    return {
+        **_given({**_of_answer(record), **_ours(record)}),
+        **_of_media(record.usage),
+        **_of_asking(record),
+    }
 
 
 def of_refusal(record: CallRecord) -> dict[str, Value]:
@@ -139,23 +145,41 @@ def _of_answer(record: CallRecord) -> dict[str, Value | None]:
         names.CACHE_READ_TOKENS: usage.cached_tokens,
         names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
         names.REASONING_TOKENS: usage.reasoning_tokens,
-        names.AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
-        names.AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
-        names.CACHED_AUDIO_TOKENS: usage.cached_audio_tokens,
-        names.IMAGE_INPUT_TOKENS: usage.image_input_tokens,
-        names.IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
-        names.CACHED_IMAGE_TOKENS: usage.cached_image_tokens,
-        names.AUDIO_INPUT_SECONDS: _seconds(usage.audio_input_ms),
-        names.AUDIO_OUTPUT_SECONDS: _seconds(usage.audio_output_ms),
-        names.SESSION_SECONDS: _seconds(usage.session_ms),
-        names.CHARACTERS: usage.characters,
-        names.IMAGES: usage.images,
-        names.WEB_SEARCHES: usage.web_searches,
-        names.FILE_SEARCHES: usage.file_searches,
         names.RESPONSE_ID: record.response_id,
         names.RESPONSE_MODEL: record.response_model,
         names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
         names.RESPONSE_TTFC: _seconds(record.ttft_ms),
+    }
+
+
+_MEDIA = {
+    "audio_input_tokens": names.AUDIO_INPUT_TOKENS,
+    "audio_output_tokens": names.AUDIO_OUTPUT_TOKENS,
+    "cached_audio_tokens": names.CACHED_AUDIO_TOKENS,
+    "image_input_tokens": names.IMAGE_INPUT_TOKENS,
+    "image_output_tokens": names.IMAGE_OUTPUT_TOKENS,
+    "cached_image_tokens": names.CACHED_IMAGE_TOKENS,
+    "characters": names.CHARACTERS,
+    "images": names.IMAGES,
+    "web_searches": names.WEB_SEARCHES,
+    "file_searches": names.FILE_SEARCHES,
+    "audio_input_ms": names.AUDIO_INPUT_SECONDS,
+    "audio_output_ms": names.AUDIO_OUTPUT_SECONDS,
+    "session_ms": names.SESSION_SECONDS,
+}
+_media = attrgetter(*_MEDIA)
+_NO_MEDIA = (None,) * len(_MEDIA)
+
+
+def _of_media(usage: Usage) -> dict[str, Value]:
+    """What was heard, shown, spoken or searched; most answers have none of it."""
+    counts = _media(usage)
+    if counts == _NO_MEDIA:
+        return {}
+    return {
+        name: count / 1000 if field.endswith("_ms") else count
+        for (field, name), count in zip(_MEDIA.items(), counts, strict=True)
+        if count is not None
     }
 
 

@@ -92,6 +92,7 @@ class CallSpan:
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write usage, cost and decision, and end the span."""
         quietly(lambda: self._finish(record, error, answer))
+        self._call = self.context = None  # they refer to this span: let all go with the call
 
     def _finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         if self.context is None:  # what came after the span's start was cut off
@@ -159,19 +160,13 @@ class CallSpan:
         labels = {**self._labels}
         if record.response_model is not None:
             labels[names.RESPONSE_MODEL] = record.response_model
-        # Points wait: of the context they need no more than who the span is.
-        span = trace.NonRecordingSpan(self.span.get_span_context())
-        context = trace.set_span_in_context(span, Context())
-        if ttfc is not None:
-            for each in self._instruments:
-                each.first_chunk(ttfc, labels, context)
-        labels = {**labels, **answer.labels}
+        said = {**answer.labels}
         if failure is not None:
-            labels[names.ERROR_TYPE] = failure
-        usage = record.usage
+            said[names.ERROR_TYPE] = failure
+        usage, span = record.usage, self.span.get_span_context()
         tokens = (usage.input_tokens, usage.output_tokens)
         for each in self._instruments:
-            each.finished(seconds, labels, tokens, context)
+            each.later(Instruments.finished, seconds, ttfc, labels, said, tokens, span)
 
 
 def error_type(error: BaseException) -> str:

@@ -5,9 +5,11 @@ Names, units, descriptions and buckets of the histograms are those of the GenAI 
 (https://github.com/open-telemetry/opentelemetry-python-genai); a test compares the two.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 
 from aden.core.money import to_usd
@@ -18,8 +20,7 @@ from aden.telemetry.attributes import Value, start_attributes
 from aden.telemetry.budget_gauge import show_budgets
 from aden.telemetry.later import Points, hand_over
 
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
+P = ParamSpec("P")
 
 LEDGER_BUCKETS = tuple(1e-5 * 2**step for step in range(18))
 """From 10 µs, as for SQLite, to 1.3 s."""
@@ -28,10 +29,10 @@ TOKEN_BUCKETS = tuple(4**step for step in range(14))
 
 
 class Instruments:
-    """The instruments of one meter."""
+    """The instruments of one meter. What a method counts, it counts at once; `later`: in time."""
 
     def __init__(self, meter: Meter) -> None:
-        self._put = Points().put
+        self._points = Points()
         self._duration = meter.create_histogram(
             names.METRIC_DURATION,
             unit="s",
@@ -76,38 +77,56 @@ class Instruments:
         show_budgets(meter)
         hand_over()  # to the instruments before these
 
-    def first_chunk(
-        self, seconds: float, attributes: Mapping[str, Value], context: "Context | None"
+    def later(
+        self,
+        count: "Callable[Concatenate[Instruments, P], None]",
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> None:
-        """A stream began."""
-        self._put(self._first_chunk.record, seconds, attributes, context)
+        """Call one of the methods below when metrics are collected; *args* change no more."""
+        self._points.put(count, self, *args, **kwargs)
 
     def finished(
         self,
         seconds: float,
-        attributes: Mapping[str, Value],
+        ttfc_s: float | None,
+        attributes: dict[str, Value],
+        said: dict[str, Value],
         tokens: tuple[int | None, int | None],
-        context: "Context | None",
+        span: trace.SpanContext | None = None,
     ) -> None:
-        """An operation ended; *tokens* of input and output, None where nobody counted."""
-        self._put(self._duration.record, seconds, attributes, context)
+        """An operation ended.
+
+        Args:
+            seconds: How long it took.
+            ttfc_s: Seconds to a stream's first chunk; None where there was none.
+            attributes: By which all is counted.
+            said: What is known at the end only, besides.
+            tokens: Of input and output, None where nobody counted.
+            span: What an exemplar refers to.
+        """
+        context = None
+        if span is not None:  # of the context, an exemplar needs no more than who the span is
+            context = trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
+        if ttfc_s is not None:
+            self._first_chunk.record(ttfc_s, attributes, context)
+        attributes = {**attributes, **said}
+        self._duration.record(seconds, attributes, context)
         for kind, count in zip(("input", "output"), tokens, strict=True):
             if count is not None:
-                self._put(
-                    self._tokens.record, count, {**attributes, names.TOKEN_TYPE: kind}, context
-                )
+                self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind}, context)
 
     def operation(self, record: CallRecord, name: str) -> None:
         """An operation whose span is a framework's, by the conventions."""
         labels = start_attributes(Request(record.provider, record.model, name))
         if record.response_model is not None:
             labels[names.RESPONSE_MODEL] = record.response_model
-        if record.ttft_ms is not None:
-            self.first_chunk(record.ttft_ms / 1000, labels, None)
+        ttfc_s = None if record.ttft_ms is None else record.ttft_ms / 1000
+        said: dict[str, Value] = {}
         if record.error_type is not None:
-            labels[names.ERROR_TYPE] = record.error_type
+            said[names.ERROR_TYPE] = record.error_type
         tokens = (record.usage.input_tokens, record.usage.output_tokens)
-        self.finished(record.latency_ms / 1000, labels, tokens, None)
+        self.finished(record.latency_ms / 1000, ttfc_s, labels, said, tokens)
 
     def settled(self, record: CallRecord) -> None:
         """A call is settled."""
@@ -117,32 +136,25 @@ class Instruments:
                 names.REQUEST_MODEL: record.model,
                 names.USAGE_ESTIMATED: record.usage.estimated,
             }
-            self._put(self._cost.add, to_usd(record.cost), labels)
+            self._cost.add(to_usd(record.cost), labels)
         if observed := record.observed:
-            self._put(
-                self._observed.add,
-                record.repeats,
-                {
-                    names.OBSERVED_ACTION: observed.action,
-                    names.OBSERVED_REASON: observed.reason or "none",
-                },
-            )
+            labels = {
+                names.OBSERVED_ACTION: observed.action,
+                names.OBSERVED_REASON: observed.reason or "none",
+            }
+            self._observed.add(record.repeats, labels)
         decision = record.decision
-        self._put(
-            self._decisions.add,
-            record.repeats,
-            {
-                names.DECISION_ACTION: decision.action,
-                names.DECISION_REASON: decision.reason or "none",
-                names.DECISION_SOURCE: decision.source or "none",
-            },
-        )
+        labels = {
+            names.DECISION_ACTION: decision.action,
+            names.DECISION_REASON: decision.reason or "none",
+            names.DECISION_SOURCE: decision.source or "none",
+        }
+        self._decisions.add(record.repeats, labels)
 
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """The ledger was asked for a reservation."""
-        labels = {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome}
-        self._put(self._reserve.record, seconds, labels)
+        self._reserve.record(seconds, {names.LEDGER_SYSTEM: system, names.LEDGER_OUTCOME: outcome})
 
     def failed(self, leg: str) -> None:
         """A leg of the gate could not be evaluated."""
-        self._put(self._failures.add, 1, {"aden.gate.leg": leg})
+        self._failures.add(1, {"aden.gate.leg": leg})

@@ -1,6 +1,7 @@
 """Points of metrics that wait until metrics are collected: no call waits for a point.
 
-To record one takes OpenTelemetry's SDK some ten microseconds, and a call has six of them. An SDK
+To record one takes OpenTelemetry's SDK some ten microseconds, and a call has six of them; to make
+their labels takes a few more. An SDK
 asks its observable instruments first when it collects, so what they do before they answer is
 collected with it; `budget_gauge` does this.
 """
@@ -8,24 +9,19 @@ collected with it; `budget_gauge` does this.
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import ParamSpec
 
-from aden.telemetry.attributes import Value
 from aden.telemetry.quiet import quietly
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 POINTS_MAX = 1_000
 """So many wait at most, of some hundred calls; where nobody collects, or not so often, each further
 one is recorded at once."""
 
-Record = Callable[[float, "Mapping[str, Value]", "Context | None"], None]
-"""``Histogram.record`` or ``Counter.add``."""
+P = ParamSpec("P")
 
-_points: deque[tuple[Record, float, Mapping[str, Value], "Context | None"]] = deque()
+_points: deque[Callable[[], None]] = deque()
 """Of the process: it outlives an uninstrument, so nothing is lost by one."""
 _collections = 1
 """How often what waits was handed over."""
@@ -41,23 +37,17 @@ class Points:
     def __init__(self) -> None:
         self._recorded_after = 0
 
-    def put(
-        self,
-        record: Record,
-        amount: float,
-        labels: Mapping[str, Value],
-        context: "Context | None" = None,
-    ) -> None:
-        """Have a point recorded; *labels* are not to be changed any more.
+    def put(self, record: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have points recorded by *record*; what it is given is not to be changed any more.
 
         The first after each collection is recorded at once: some providers are made, and with them
         whoever collects, when a process first counts.
         """
         if self._recorded_after == _collections and len(_points) < POINTS_MAX:
-            _points.append((record, amount, labels, context))
+            _points.append(partial(record, *args, **kwargs))
             return
         after = _collections
-        record(amount, labels, context)
+        record(*args, **kwargs)
         self._recorded_after = after
 
 
@@ -69,10 +59,10 @@ def hand_over() -> None:
         _collections += 1
         for _ in range(len(_points)):
             try:
-                record, amount, labels, context = _points.popleft()
+                record = _points.popleft()
             except IndexError:  # somebody else did not wait
                 return
-            quietly(partial(record, amount, labels, context))
+            quietly(record)
     finally:
         if is_mine:
             turn.release()

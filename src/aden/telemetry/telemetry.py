@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 logger = logging.getLogger("aden.telemetry")
+P = ParamSpec("P")
 SCOPE = "aden"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 """The conventions' version that util-genai 1.3b0 names."""
@@ -122,10 +123,9 @@ class Telemetry:
 
     def count(self, record: CallRecord, frameworks: str | None = None) -> None:
         """Count a settled call; *frameworks*: the operation that a framework's span is for."""
-        self._each(lambda instruments: instruments.settled(record))
+        _count(self._instruments, Instruments.settled, record)
         if frameworks is not None:
-            for each in self._tells_frameworks:
-                quietly(partial(each.operation, record, frameworks))
+            _count(self._tells_frameworks, Instruments.operation, record, frameworks)
 
     def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
         """Tell of a refusal as an event."""
@@ -149,15 +149,21 @@ class Telemetry:
 
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """Count an answer of the ledger: *outcome* is ``granted``, ``refused`` or what failed."""
-        self._each(lambda instruments: instruments.reserved(seconds, system, outcome))
+        _count(self._instruments, Instruments.reserved, seconds, system, outcome)
 
     def failed(self, what: str) -> None:
         """Count a leg of the gate that could not be evaluated: ``hook``, ``ledger``, ``gate``."""
-        self._each(lambda instruments: instruments.failed(what))
+        _count(self._instruments, Instruments.failed, what)
 
-    def _each(self, count: Callable[[Instruments], None]) -> None:
-        for instruments in self._instruments:
-            quietly(partial(count, instruments))
+
+def _count(
+    where: Sequence[Instruments],
+    count: Callable[Concatenate[Instruments, P], None],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> None:
+    for instruments in where:
+        quietly(partial(instruments.later, count, *args, **kwargs))
 
 
 def _tracer(version: str, provider: Any) -> trace.Tracer | None:

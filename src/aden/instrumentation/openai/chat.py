@@ -13,6 +13,7 @@ from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
     ask_for,
     failure,
+    fields,
     get,
     given,
     is_given,
@@ -33,11 +34,10 @@ _PARAMETERS = {
     "frequency_penalty": "gen_ai.request.frequency_penalty",
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
     "reasoning_effort": "gen_ai.request.reasoning.level",
     "service_tier": "openai.request.service_tier",
 }
+_SCALARS = str | int | float
 _CONTENT_ALONE = {"content"}
 _UNSAID = {"service_tier": "auto"}
 """What a parameter says that says nothing."""
@@ -87,14 +87,15 @@ def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, An
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note what a whole response says; an object of the SDK or its JSON."""
-    attempt.response_id = text(get(response, "id")) or attempt.response_id
-    attempt.response_model = text(get(response, "model")) or attempt.response_model
-    attempt.service_tier = text(get(response, "service_tier")) or attempt.service_tier
-    choices = items(get(response, "choices"))
+    told = fields(response)
+    attempt.response_id = text(told.get("id")) or attempt.response_id
+    attempt.response_model = text(told.get("model")) or attempt.response_model
+    attempt.service_tier = text(told.get("service_tier")) or attempt.service_tier
+    choices = items(told.get("choices"))
     attempt.finish_reasons = texts(get(choice, "finish_reason") for choice in choices)
-    said = _said(response)
+    said = _said(told)
     attempt.answer = Answer(said, said)
-    read_usage(attempt, get(response, "usage"))
+    read_usage(attempt, told.get("usage"))
     if attempt.outcome != "reported":
         for choice in choices:
             attempt.saw_text("".join(_texts(get(choice, "message"))))
@@ -102,18 +103,19 @@ def read(attempt: Attempt, response: Any) -> None:
 
 def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     """Note what a chunk says; False for the usage chunk that only we asked for."""
+    told = fields(chunk)
     if attempt.response_id is None:
-        attempt.response_id = text(get(chunk, "id"))
-        attempt.response_model = text(get(chunk, "model"))
-        attempt.answer = Answer(_said(chunk))
-    if isinstance(chunk, dict) and (error := chunk.get("error")):
+        attempt.response_id = text(told.get("id"))
+        attempt.response_model = text(told.get("model"))
+        attempt.answer = Answer(_said(told))
+    if told is chunk and (error := told.get("error")):
         attempt.failure = failure(error)  # of an object, the SDK has raised it already
-    choices = items(get(chunk, "choices"))
+    choices = items(told.get("choices"))
     for choice in choices:
-        _feed_choice(attempt, choice)
-    usage = get(chunk, "usage")
+        _feed_choice(attempt, fields(choice))
+    usage = told.get("usage")
     if usage is not None:
-        attempt.service_tier = text(get(chunk, "service_tier")) or attempt.service_tier
+        attempt.service_tier = text(told.get("service_tier")) or attempt.service_tier
         read_usage(attempt, usage)
         return bool(choices) or not hide_usage
     if hide_usage and hasattr(chunk, "model_fields_set"):
@@ -122,24 +124,24 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     return True
 
 
-def _said(response: Any) -> dict[str, str]:
+def _said(told: Mapping[str, Any]) -> dict[str, str]:
     """What OpenAI tells of how it answered."""
     said = {}
     for name in ("service_tier", "system_fingerprint"):
-        if isinstance(value := get(response, name), str) and value:
+        if isinstance(value := told.get(name), str) and value:
             said[f"openai.response.{name}"] = value
     return said
 
 
-def _feed_choice(attempt: Attempt, choice: Any) -> None:
-    delta = get(choice, "delta")
+def _feed_choice(attempt: Attempt, choice: Mapping[str, Any]) -> None:
+    delta: Any = choice.get("delta")
     if getattr(delta, "__pydantic_fields_set__", None) == _CONTENT_ALONE:  # as nearly always
         said = text(delta.content)
     else:
         said = "".join(_texts(delta))
     if said:
         attempt.saw_text(said)
-    if reason := text(get(choice, "finish_reason")):
+    if reason := text(choice.get("finish_reason")):
         attempt.finish_reasons = (*attempt.finish_reasons, reason)
 
 
@@ -173,10 +175,13 @@ def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int, bool]:
 def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, ...]]:
     """The request's parameters by the conventions' names."""
     attributes: dict[str, Scalar | tuple[str, ...]] = {"openai.api.type": "chat_completions"}
-    for name, attribute in _PARAMETERS.items():
-        value = asked.get(name)
-        if isinstance(value, str | int | float) and value != _UNSAID.get(name):
+    for name, value in asked.items():
+        attribute = _PARAMETERS.get(name)
+        if attribute is not None and isinstance(value, _SCALARS) and value != _UNSAID.get(name):
             attributes[attribute] = value
+    cap = asked.get("max_completion_tokens") or asked.get("max_tokens")
+    if isinstance(cap, _SCALARS):
+        attributes["gen_ai.request.max_tokens"] = cap
     if (choices := token_count(asked.get("n"))) and choices != 1:
         attributes["gen_ai.request.choice.count"] = choices
     stop = asked.get("stop")

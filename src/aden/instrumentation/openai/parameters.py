@@ -24,6 +24,18 @@ def get(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
+def fields(value: Any) -> Mapping[str, Any]:
+    """All fields of an SDK object or of its JSON, for who reads several of them."""
+    if type(value) is dict or isinstance(value, Mapping):
+        return value
+    found: dict[str, Any] = getattr(value, "__dict__", _NOTHING)
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**extra, **found} if extra else found
+
+
+_NOTHING: dict[str, Any] = {}
+
+
 def is_model(value: object) -> bool:
     """Whether it is an answer of the SDK, so neither a stream nor a raw response."""
     return hasattr(type(value), "__pydantic_fields__")
@@ -55,12 +67,19 @@ def failure(error: Any) -> ReportedFailure:
 
 def is_given(value: object) -> bool:
     """False for None and for the SDK's ``NOT_GIVEN`` and ``omit``."""
-    return value is not None and type(value).__name__ not in ("NotGiven", "Omit")
+    return value is not None and type(value).__name__ not in _ABSENT
 
 
 def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments that say something."""
-    return {name: value for name, value in kwargs.items() if is_given(value)}
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if value is not None and type(value).__name__ not in _ABSENT
+    }
+
+
+_ABSENT = ("NotGiven", "Omit")
 
 
 _APART = ("metadata", "stream")

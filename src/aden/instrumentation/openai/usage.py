@@ -1,10 +1,11 @@
 """Which fields of a provider's usage are which counts of ours, on every endpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.openai.parameters import fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +47,24 @@ _OF_CACHED = (
 
 def counted(usage: Any, spelling: Spelling) -> Usage:
     """A usage object, or its JSON, as counts; what is missing or absurd is None."""
+    told = fields(usage)
     counts: dict[str, int | None] = {
-        "input_tokens": token_count(get(usage, spelling.read)),
-        "output_tokens": token_count(get(usage, spelling.written)),
+        "input_tokens": token_count(told.get(spelling.read)),
+        "output_tokens": token_count(told.get(spelling.written)),
     }
-    if (read := get(usage, spelling.of_read)) is not None:
-        _subsets(counts, read, _OF_READ)
-        if (cached := get(read, "cached_tokens_details")) is not None:
-            _subsets(counts, cached, _OF_CACHED)
-    if (written := get(usage, spelling.of_written)) is not None:
-        _subsets(counts, written, _OF_WRITTEN)
+    if (read := told.get(spelling.of_read)) is not None:
+        details = fields(read)
+        _subsets(counts, details, _OF_READ)
+        if (cached := details.get("cached_tokens_details")) is not None:
+            _subsets(counts, fields(cached), _OF_CACHED)
+    if (written := told.get(spelling.of_written)) is not None:
+        _subsets(counts, fields(written), _OF_WRITTEN)
     return Usage(**counts)  # type: ignore[arg-type]
 
 
 def _subsets(
-    counts: dict[str, int | None], details: Any, names: tuple[tuple[str, str], ...]
+    counts: dict[str, int | None], details: Mapping[str, Any], names: tuple[tuple[str, str], ...]
 ) -> None:
     for theirs, ours in names:
-        if (count := get(details, theirs)) is not None:
+        if (count := details.get(theirs)) is not None:
             counts[ours] = token_count(count)
