@@ -32,6 +32,8 @@ class Sending:
     request: Request
     attempt: Attempt | None = None
     """The latest."""
+    whole: Any = None
+    """The HTTP response to it, where the SDK has read its body by itself."""
 
     def begin(self) -> Attempt:
         """A request goes out."""
@@ -60,6 +62,8 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
         failed(attempt, error)
         raise
     answered(attempt, response)
+    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
+        sending.whole = response
     return response
 
 
@@ -77,6 +81,8 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
         failed(attempt, error)
         raise
     answered(attempt, response)
+    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
+        sending.whole = response
     return response
 
 

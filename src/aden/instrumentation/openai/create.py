@@ -170,6 +170,7 @@ def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tu
             return wrapped(**sent), hide
         except Exception as error:
             if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                endpoint.note_unparsed(sending)
                 raise
 
 
@@ -184,6 +185,7 @@ async def _asend(
             return await wrapped(**sent), hide
         except Exception as error:
             if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                endpoint.note_unparsed(sending)
                 raise
 
 

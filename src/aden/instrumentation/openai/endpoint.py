@@ -1,5 +1,6 @@
 """What the wrappers must know of one endpoint: pure functions, and names of parameters."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -75,6 +76,12 @@ class Endpoint:
         if content is not None and self.content is not None:
             answered = self.content().answered
             content.outputs = lambda: answered(response)
+
+    def note_unparsed(self, sending: Sending) -> None:
+        """Read an answer of which the SDK made no object but an exception: it is billed."""
+        if sending.whole is not None and sending.latest().outcome == "open":
+            with contextlib.suppress(Exception):  # cut off, it is no JSON either
+                self.note(sending, sending.whole.json())
 
     def feeder(self, sending: Sending, hide: bool) -> Callable[[Attempt, Any], bool]:
         """What reads each chunk of a stream, its content too where that is captured."""
