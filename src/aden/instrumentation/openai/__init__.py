@@ -16,6 +16,7 @@ _LIVE = "openai.resources.live"
 _TRANSLATIONS = "openai.resources.realtime.translations.translations"
 _BETA_RESPONSES = "openai.resources.beta.responses.responses"
 _BETA_REALTIME = "openai.resources.beta.realtime.realtime"
+_LANES = "openai.lib.responses_websocket._session"
 
 
 def _sockets(module: str, api: str) -> tuple[Patch, ...]:
@@ -81,6 +82,8 @@ OPENAI = Patches(
         Patch(_BETA_REALTIME, "AsyncRealtimeConnection.send", sockets.asend),
         Patch(_BETA_REALTIME, "RealtimeConnection.close", sockets.close),
         Patch(_BETA_REALTIME, "AsyncRealtimeConnection.close", sockets.close),
+        Patch(_LANES, "ResponsesWebSocketLane.send", sockets.lane_send),
+        Patch(_LANES, "AsyncResponsesWebSocketLane.send", sockets.alane_send),
         Patch(_CHAT_STREAM, "ChatCompletionStream.close", closing_helper),
         Patch(_CHAT_STREAM, "AsyncChatCompletionStream.close", closing_helper),
         Patch(_RESPONSE_STREAM, "ResponseStream.close", closing_helper),

@@ -12,6 +12,8 @@ from typing import Any
 from aden.instrumentation.openai.socket_kinds import Socket, of_connection, of_manager
 from aden.metering.shells import aadmit, admit
 
+NOTHING: Mapping[str, Any] = {}
+
 
 def send_raw(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``WebSocketConnectionBase.send_raw``, through which ``send`` goes too."""
@@ -109,7 +111,17 @@ async def asend(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send`, awaiting."""
-    socket, event = of_connection(connection), _event(args, kwargs)
+    return await _asend(of_connection(connection), wrapped, args, kwargs)
+
+
+async def _asend(
+    socket: Socket | None,
+    wrapped: Callable[..., Awaitable[Any]],
+    args: Any,
+    kwargs: Any,
+    more: Mapping[str, Any] = NOTHING,
+) -> Any:
+    event = _event(args, kwargs, more)
     if socket is None or event is None or (call := socket.outgoing(event)) is None:
         return await wrapped(*args, **kwargs)
     try:
@@ -123,13 +135,32 @@ async def asend(
         raise
 
 
+def lane_send(wrapped: Callable[..., Any], lane: Any, args: Any, kwargs: Any) -> Any:
+    """A lane's ``send`` (``openai.lib.responses_websocket``), which goes past the connection's."""
+    return _send(of_connection(lane._session.connection), wrapped, args, kwargs, _of(lane))
+
+
+async def alane_send(
+    wrapped: Callable[..., Awaitable[Any]], lane: Any, args: Any, kwargs: Any
+) -> Any:
+    """`lane_send`, awaiting."""
+    socket = of_connection(lane._session.connection)
+    return await _asend(socket, wrapped, args, kwargs, _of(lane))
+
+
 def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``send``, before its connection is open."""
     return _send(of_manager(manager), wrapped, args, kwargs)
 
 
-def _send(socket: Socket | None, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    event = _event(args, kwargs)
+def _send(
+    socket: Socket | None,
+    wrapped: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    more: Mapping[str, Any] = NOTHING,
+) -> Any:
+    event = _event(args, kwargs, more)
     if socket is None or event is None or (call := socket.outgoing(event)) is None:
         return wrapped(*args, **kwargs)
     try:
@@ -208,11 +239,17 @@ def _asking(
     return socket, event if isinstance(event, dict) else None
 
 
-def _event(args: Any, kwargs: Any) -> Mapping[str, Any] | None:
+def _event(args: Any, kwargs: Any, more: Mapping[str, Any] = NOTHING) -> Mapping[str, Any] | None:
     event = args[0] if args else kwargs.get("event")
     if hasattr(event, "to_dict"):
         event = event.to_dict(use_api_names=True, exclude_unset=True, mode="json")
-    return event if isinstance(event, Mapping) else None
+    return {**event, **more} if isinstance(event, Mapping) else None
+
+
+def _of(lane: Any) -> Mapping[str, Any]:
+    """What a lane adds to the event that asks for an answer."""
+    stream_id = lane._state.stream_id
+    return NOTHING if stream_id is None else {"stream_id": stream_id}
 
 
 def _lost(socket: Socket | None, error: Exception) -> None:
