@@ -7,6 +7,7 @@ import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 from lanes import Lane
 from opentelemetry import context, trace
@@ -115,3 +116,38 @@ async def test_an_async_generator_and_another_task_keep_theirs(
     await lane.close()
     gc.collect()
     assert len(house.settled(2)) == 2
+
+
+class Silent(httpx2.AsyncBaseTransport):
+    """A network that never answers, and is left at once."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Wait for good."""
+        await asyncio.Event().wait()
+        raise AssertionError(request)
+
+
+@pytest.mark.parametrize("method", ["create", "parse"])
+async def test_a_call_that_is_closed_outside_of_its_task_ends_as_without_us(
+    method: str,
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As where a loop is stopped: its coroutine is closed in another context."""
+    house = instrumented()
+    client = httpx2.AsyncClient(transport=Silent())
+    lane, before = Lane("async", server, http_client=client), current()
+    work = getattr(lane.chat, method)(**REQUEST)
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0.05)
+    work.close()
+    task.cancel()
+    with pytest.raises(RuntimeError, match="already awaited"):
+        await task
+    await lane.close()
+    record, _ = house.one_call()
+    assert record.error_type == "GeneratorExit"
+    assert record.usage.estimated
+    assert current() == before
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -198,3 +199,47 @@ async def test_a_caller_who_asks_for_usage_himself_gets_the_servers_refusal(
     with pytest.raises(openai.BadRequestError):
         await Lane("async", server).create(**ASKED)
     assert len(server.requests) == 1
+
+
+async def test_who_reads_a_stream_that_another_task_reads_does_not_end_its_metering(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Python turns the second one away; the first reads on to the end."""
+    house = instrumented()
+    lane = Lane("async", server)
+    stream = await lane.create(**STREAM)
+    read, turned_away = await asyncio.gather(
+        lane.all(stream), lane.all(stream), return_exceptions=True
+    )
+    await lane.close()
+    assert isinstance(turned_away, RuntimeError)
+    assert read
+    record, _ = house.one_call()
+    assert (record.stream_end, record.usage.estimated) == ("complete", False)
+    assert record.cost == server.bill.total_nano_usd
+
+
+def test_who_reads_a_stream_that_another_thread_reads_does_not_end_its_metering(
+    instrumented: Callable[..., House],
+) -> None:
+    """The same of threads."""
+    with OpenAIServer(ttft_ms=200, token_interval_ms=0) as server:
+        house = instrumented()
+        stream = make_client("sync", server).chat.completions.create(**STREAM)
+        ends: list[object] = []
+
+        def read() -> None:
+            try:
+                ends.append(len(list(stream)))
+            except ValueError as error:
+                ends.append(error)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        turned_away, _ = ends
+        assert "already executing" in str(turned_away)
+        record, _ = house.one_call()
+        assert (record.stream_end, record.cost) == ("complete", server.bill.total_nano_usd)

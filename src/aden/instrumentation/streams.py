@@ -222,7 +222,8 @@ class MeteredIterator:
                 self._stream.end("complete")
                 raise
             except BaseException as error:
-                self._stream.broke(error)
+                if not _is_being_read(error):
+                    self._stream.broke(error)
                 raise
             visible = stream.chunk(chunk)
             if (tokens := stream.outgrown()) is not None:
@@ -265,7 +266,8 @@ class AsyncMeteredIterator:
                 self._stream.end("complete")
                 raise
             except BaseException as error:
-                self._stream.broke(error)
+                if not _is_being_read(error):
+                    self._stream.broke(error)
                 raise
             visible = stream.chunk(chunk)
             if (tokens := stream.outgrown()) is not None:
@@ -285,6 +287,17 @@ class AsyncMeteredIterator:
 
     def __del__(self) -> None:
         self._stream.dropped()
+
+
+_BEING_READ = ("generator already executing", "asynchronous generator is already running")
+
+
+def _is_being_read(error: BaseException) -> bool:
+    """Whether Python says that another thread or task waits for the next chunk, as it goes on to.
+
+    By the words: asked whether it runs, the generator answers for a later moment.
+    """
+    return isinstance(error, ValueError | RuntimeError) and str(error).endswith(_BEING_READ)
 
 
 def observe_stream(stream: Any, metered: StreamMeter) -> None:

@@ -1,7 +1,7 @@
 """Sees each sending on the wire: the SDK retries inside one method call."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,18 @@ class Sending:
 
 
 current_sending: ContextVar[Sending | None] = ContextVar("aden_sending", default=None)
+
+
+def no_longer_current(token: Token[Sending | None]) -> bool:
+    """Put `current_sending` back; False where this is not the context in which it was set.
+
+    So it is where a coroutine is closed that nobody awaits any more; the context is gone then.
+    """
+    try:
+        current_sending.reset(token)
+    except ValueError:
+        return False
+    return True
 
 
 def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -> Any:

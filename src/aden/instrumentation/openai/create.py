@@ -9,7 +9,7 @@ from opentelemetry import context as otel_context
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.measured import measured_here
-from aden.instrumentation.openai.attempts import Sending, current_sending
+from aden.instrumentation.openai.attempts import Sending, current_sending, no_longer_current
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.concrete import concrete
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -239,8 +239,8 @@ class _OnTheWire:
 
     def __exit__(self, *_raised: object) -> None:
         context, sending = self._tokens
-        current_sending.reset(sending)
-        otel_context.detach(context)
+        if no_longer_current(sending):
+            otel_context.detach(context)
 
 
 def _outer_call() -> Call | None:
@@ -260,7 +260,7 @@ def _join(
     try:
         response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
     finally:
-        current_sending.reset(token)
+        no_longer_current(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
 
 
@@ -274,7 +274,7 @@ async def _ajoin(
     try:
         response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
     finally:
-        current_sending.reset(token)
+        no_longer_current(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
 
 
