@@ -208,9 +208,8 @@ async def test_who_reads_a_stream_that_another_task_reads_does_not_end_its_meter
     house = instrumented()
     lane = Lane("async", server)
     stream = await lane.create(**STREAM)
-    read, turned_away = await asyncio.gather(
-        lane.all(stream), lane.all(stream), return_exceptions=True
-    )
+    readers = lane.all(stream), lane.all(stream)
+    read, turned_away = (*await asyncio.gather(*readers, return_exceptions=True),)
     await lane.close()
     assert isinstance(turned_away, RuntimeError)
     assert read
