@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_responses_reader import COUNT, ERROR, ODD, odd
@@ -121,3 +122,40 @@ def test_whatever_a_connection_receives_each_call_is_settled(
     aden.flush(5)
     assert house.failures().keys() <= {"usage"}  # absurd figures are told, not believed
     assert house.balance().held == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "event_id", "refused"),
+    [
+        ({"code": "unknown_parameter", "param": "response.modalities"}, None, True),
+        ({"code": "invalid_value", "param": "response.create", "event_id": None}, None, True),
+        ({"code": "invalid_value", "param": "response.output_modalities"}, "mine", True),
+        ({"code": "conversation_already_has_active_response"}, None, True),
+        ({"code": "invalid_value", "event_id": "mine"}, "mine", True),
+        ({"code": "invalid_value", "param": "response.voice", "event_id": "other"}, None, False),
+        ({"code": "unknown_parameter", "param": "session.voice"}, None, False),
+        ({"code": "response_cancel_not_active", "param": "response.cancel"}, None, False),
+        ({"code": "invalid_value", "param": "response_id"}, None, False),
+        ({"message": "Something else."}, None, False),
+    ],
+)
+def test_an_error_is_the_answer_to_what_it_is_about(
+    error: dict[str, Any],
+    event_id: str | None,
+    refused: bool,
+    instrumented: Callable[..., House],
+) -> None:
+    """Its event, where that had a name, else its parameter or its code tell; it costs nothing."""
+    house = instrumented()
+    socket, event = SocketMeter(house.meter, CLIENT, "gpt-realtime"), {"type": "response.create"}
+    call = socket.outgoing(event)
+    assert call is not None
+    admit(house.meter, call)
+    socket.sent(call, event | {"event_id": event_id})
+    socket.hear({"type": "error", "event_id": "event_1", "error": error})
+    assert (call.state == "settled") is refused
+    socket.closed()
+    record, _ = house.one_call()
+    assert record.stream_end == ("error" if refused else "abandoned")
+    assert record.error_type == (error["code"] if refused else None)
+    assert record.usage.estimated is not refused

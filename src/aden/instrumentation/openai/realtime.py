@@ -9,7 +9,7 @@ from aden.core.usage import token_count
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
-from aden.instrumentation.openai.parameters import failure, get, metadata_of
+from aden.instrumentation.openai.parameters import failure, get, metadata_of, text
 from aden.instrumentation.openai.usage import REALTIME, counted
 from aden.metering.attempt import Attempt
 
@@ -24,6 +24,7 @@ ADDED, TOLD = "_items", "_instructions"
 """Under which a `SocketMeter` puts what was added to the conversation since the last response, and
 the instructions of the session."""
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_BUSY = "conversation_already_has_active_response"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 
 
@@ -113,6 +114,19 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
     elif kind == "error":
         attempt.failure = failure(get(event, "error"))
     return True
+
+
+def refuses(error: Any) -> bool:
+    """Whether an error that names no event of the client's refuses a ``response.create``.
+
+    A server knows only names that the client gave. The parameter at fault is named from the event's
+    own object on, as in ``Unknown parameter: 'session.custom_voice_id'``
+    (https://github.com/livekit/agents/issues/1403); some servers name the event itself.
+    """
+    if get(error, "code") == _BUSY:
+        return True
+    param = text(get(error, "param")) or ""
+    return param.partition(".")[0] == "response" and param != "response.cancel"
 
 
 def _finish(reason: str) -> str:

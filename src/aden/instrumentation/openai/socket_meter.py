@@ -29,7 +29,6 @@ MAX_ITEMS = 100
 """Of a conversation's items that are kept to be shown with the next response."""
 Begin = Callable[[Request, Mapping[str, Any]], Call]
 """(request, its parameters) → its call, not yet admitted."""
-_BUSY = "conversation_already_has_active_response"
 _NAME = "client_event_id"
 """In the metadata of LiveKit's requests."""
 
@@ -336,8 +335,8 @@ class SocketMeter:
         error = event.get("error") or event
         named = get(error, "event_id")
         for each in self._asked:
-            ours = each.lane == lane if self._model is None else each.event_id == named
-            if ours and (named or self._model is None or get(error, "code") == _BUSY):
+            about = named == each.event_id if named else realtime.refuses(error)
+            if each.lane == lane if self._model is None else about:
                 self._asked.remove(each)
                 each.metered.chunk(event)
                 each.attempt.ended_free()
