@@ -76,7 +76,7 @@ def test_what_waits_unread_is_made_and_so_it_is_booked(
     assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd"])
 @pytest.mark.parametrize("read", [0, 2])
 def test_what_waits_unread_and_packed_is_estimated_by_its_size(
     read: int, encoding: str, instrumented: Callable[..., House]
@@ -95,6 +95,28 @@ def test_what_waits_unread_and_packed_is_estimated_by_its_size(
         record, _ = house.one_call()
     assert sent > 10
     assert 0.8 * sent <= (record.usage.output_tokens or 0) <= 1.25 * wire.sent + 2
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_packed_lines_are_read_as_they_come(
+    *, whole: bool, instrumented: Callable[..., House]
+) -> None:
+    """Under ``with_streaming_response``: left early, what was read is no guess."""
+    house = instrumented()
+    usage = {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020}
+    chunks = [chunk_of(" word") for _ in range(20)]
+    pieces = packed([*chunks, chunk_of("") | {"choices": [], "usage": usage}], "gzip")
+    with WireServer() as wire, openai.OpenAI(base_url=wire.base_url, api_key="k") as client:
+        wire.body = Body(tuple(pieces), EVENTS, encoding="gzip", every_s=0.01)
+        with client.chat.completions.with_streaming_response.create(**LONG) as raw:
+            lines = raw.iter_lines()
+            for _ in range(1000 if whole else 9):
+                next(lines, None)
+        record, _ = house.one_call()
+    assert record.usage.estimated is not whole
+    assert record.response_id == "chatcmpl-1"
+    assert 5 <= (record.usage.output_tokens or 0) <= 20
+    assert (record.usage.input_tokens == 1000) is whole
 
 
 def test_what_cannot_be_unpacked_fails_as_without_us_and_is_booked_by_what_was_read(
@@ -219,12 +241,22 @@ def chunk_of(content: str) -> dict[str, Any]:
 
 def packed(chunks: list[dict[str, Any]], encoding: str) -> list[bytes]:
     """Each as an event in compressed form, which can be unpacked as soon as it is there."""
+    pack = _packer(encoding.lower())
+    return [pack(events([chunk], done=False)) for chunk in chunks]
+
+
+def _packer(encoding: str) -> Callable[[bytes], bytes]:
+    if encoding == "br":
+        brotli = pytest.importorskip("brotli", reason="httpx2[brotli] is not installed")
+        press = brotli.Compressor()
+        return lambda data: bytes(press.process(data) + press.flush())
+    if encoding == "zstd":
+        zstd = pytest.importorskip("backports.zstd", reason="httpx2[zstd] is not installed")
+        press = zstd.ZstdCompressor()
+        return lambda data: bytes(press.compress(data, press.FLUSH_BLOCK))
     form = zlib.MAX_WBITS | (16 if encoding == "gzip" else 0)
     packing = zlib.compressobj(wbits=form)
-    return [
-        packing.compress(events([chunk], done=False)) + packing.flush(zlib.Z_SYNC_FLUSH)
-        for chunk in chunks
-    ]
+    return lambda data: packing.compress(data) + packing.flush(zlib.Z_SYNC_FLUSH)
 
 
 class _Connection:

@@ -6,11 +6,12 @@ import os
 import socket
 import struct
 import time
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import wrapt
+
+from aden.instrumentation.unpacking import unpacking
 
 ON_THE_WAY_S = 0.010
 """For so long, at least, a distant provider generates on before it notices that nobody listens."""
@@ -66,9 +67,8 @@ class Arrivals:
         self._connection = response.extensions.get("network_stream")
         self._peer = UNKNOWN
         self._protocol = _protocol_under(response.stream)
-        encoding = response.headers.get("content-encoding") or ""
-        self._unpack = None if encoding not in _PACKED else _Unpacking()
-        if not response.is_closed and (not encoding or self._unpack is not None):
+        self._unpack = unpacking(response)
+        if not response.is_closed:
             response.stream = _Counted(response.stream, self)
 
     def saw(self, data: bytes) -> None:
@@ -164,22 +164,6 @@ class Arrivals:
         if self._events:
             return self._bytes / self._events
         return LIKELY_EVENT_BYTES if self._unpack is None else LIKELY_PACKED_BYTES
-
-
-_PACKED = ("gzip", "deflate")
-
-
-class _Unpacking:
-    """Reads along what a proxy or the provider has compressed; from an error on, nothing more."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress  # either of the two
-
-    def __call__(self, data: bytes) -> bytes:
-        try:
-            return self._inflate(data)
-        except zlib.error:  # whoever reads it is told by the transport
-            return b""
 
 
 class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]

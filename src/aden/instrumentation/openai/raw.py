@@ -10,6 +10,7 @@ from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.events import Events, values
 from aden.instrumentation.streams import StreamMeter, leave, observe_stream
+from aden.instrumentation.unpacking import unpacking
 
 _READABLE = ("json", "text/")
 """Content types that are kept to be read; a sound tells nothing."""
@@ -34,12 +35,10 @@ class RawMeter:
         self._body = bytearray()
         self._events = Events()
         self._read = 0
-        self._encoding = http_response.headers.get("content-encoding")
-        self._response_class = type(http_response)
+        self._unpack = unpacking(http_response)
         self._kind = http_response.headers.get("content-type") or "application/json"
         self._kept = any(kind in self._kind for kind in _READABLE)
         if http_response.is_closed:  # read in whole before we saw it
-            self._encoding = None
             if self._kept:
                 self._body += http_response.content
             self.end("complete")
@@ -60,11 +59,12 @@ class RawMeter:
         if self._handed_over or not self._kept:
             return
         try:
+            if self._unpack is not None:
+                data = self._unpack(data)
             if self._sending.request.stream:
                 self._metered.began()
-            if self._streams:
                 self._see(self._events.feed(data))
-            elif self._read <= MAX_BODY_BYTES:
+            elif len(self._body) <= MAX_BODY_BYTES:
                 self._body += data
         except Exception:
             self._metered.unreadable("a piece of a body could not be read")
@@ -95,18 +95,9 @@ class RawMeter:
     def __del__(self) -> None:
         self.dropped()
 
-    @property
-    def _streams(self) -> bool:
-        """Whether its events are read as they come."""
-        return self._sending.request.stream and not self._encoding
-
     def _read_rest(self, *, whole: bool) -> None:
         """Cut in the middle it may be no JSON; the call is then estimated."""
         try:
-            if self._encoding:
-                headers = {"content-encoding": self._encoding}
-                decoded = self._response_class(200, headers=headers, content=bytes(self._body))
-                self._body[:] = decoded.content
             if self._sending.request.stream:
                 self._see(self._events.feed(bytes(self._body)))
                 if whole:
