@@ -7,10 +7,11 @@ from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
 from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
+from aden.core.abilities import keeps_no_schema, reads_text_only, takes_effort
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import Amounts, amounts
-from aden.core.request import Request, keeps_no_schema, reads_text_only, reasons, task_of
+from aden.core.request import Request, task_of
 from aden.core.usage import Usage
 from aden.core.value import value
 from aden.ledger.protocol import Ask, Line, Option
@@ -174,7 +175,7 @@ def takes(target: Quote, request: Request) -> bool:
     """Whether a model can take a request that was made for another one, as far as is known."""
     if target.model == request.model:
         return True
-    if request.pinned or (request.effort and not reasons(target.model)):
+    if request.pinned or (request.effort and not takes_effort(target.model)):
         return False
     if request.media and reads_text_only(target.model):
         return False

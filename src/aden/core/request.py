@@ -121,30 +121,3 @@ def reasons(model: str) -> bool:
     By OpenAI's names (https://platform.openai.com/docs/guides/reasoning).
     """
     return _REASONS.match(model) is not None
-
-
-_TEXT_ONLY = re.compile(
-    r"^(.*/)?(gpt-3\.5|gpt-4($|-32k|-\d{4}|-turbo-preview)|o1-(mini|preview)|o3-mini|gpt-oss|deepseek)"
-)
-
-
-def reads_text_only(model: str) -> bool:
-    """Whether a model is known to take neither images nor sound.
-
-    By the names of https://platform.openai.com/docs/models and https://api-docs.deepseek.com.
-    """
-    return _TEXT_ONLY.match(model) is not None
-
-
-_NO_SCHEMA = re.compile(
-    r"^(.*/)?(gpt-3\.5|gpt-4($|-)|gpt-4o-2024-05-13|chatgpt-4o|o1-(mini|preview))"
-)
-
-
-def keeps_no_schema(model: str) -> bool:
-    """Whether a model is known to take no JSON schema for its answer.
-
-    OpenAI's take one from gpt-4o-mini and gpt-4o-2024-08-06 on
-    (https://platform.openai.com/docs/guides/structured-outputs).
-    """
-    return _NO_SCHEMA.match(model) is not None
