@@ -56,6 +56,8 @@ class Request:
     """True where it shows images or sound, which not every model takes."""
     schema: bool = False
     """True where the answer is to keep to a JSON schema, which not every model does."""
+    preview_search: bool = False
+    """True where it searches the web by the tool in preview, which has a price of its own."""
     choices: int = 1
     hidden_output: bool = False
     """True where the model reasons in tokens that are billed and never seen."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from aden.core.request import Request
+from aden.core.request import Request, reasons
 from aden.core.usage import Usage
 from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing import genai
@@ -35,6 +35,9 @@ _FLOOR_UNITS: Mapping[Unit, tuple[Unit, ...]] = {
     "file_searches": ("file_searches",),
 }
 _SEARCHES: tuple[Unit, ...] = ("web_searches", "file_searches")
+_PREVIEW_SEARCH = Rate(nano_per(Decimal(25), 1000))
+"""OpenAI's, of models that do not reason; of others it is as dear as any search
+(https://developers.openai.com/api/docs/pricing, built-in tools)."""
 _DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
 """gpt-image-1 in high quality: 6,240 output tokens at $40 a million
 (https://developers.openai.com/api/docs/guides/image-generation)."""
@@ -90,17 +93,19 @@ class PriceBook:
         if (fitting := known.fitting(usage)) is None:
             self._unknown.other_unit(request, model, known)
             return self.floor(request.provider)
-        return self._with_searches(fitting, request.provider, usage)
+        return self._with_searches(fitting, request, model, usage)
 
-    def _with_searches(self, price: Price, provider: str, usage: Usage) -> Price:
+    def _with_searches(self, price: Price, request: Request, model: str, usage: Usage) -> Price:
         """Where a listed model has no rate for what it has searched, the provider's dearest."""
         if price.source == "user" or not (usage.web_searches or usage.file_searches):
             return price
-        dearest = self.floor(provider).rates
-        missing: dict[Unit, Rate] = {
+        dearest = self.floor(request.provider).rates
+        more: dict[Unit, Rate] = {
             unit: dearest[unit] for unit in _SEARCHES if unit in dearest and unit not in price.rates
         }
-        return replace(price, rates={**price.rates, **missing}) if missing else price
+        if request.preview_search and not reasons(model):
+            more["web_searches"] = _PREVIEW_SEARCH
+        return replace(price, rates={**price.rates, **more}) if more else price
 
     def find(
         self, provider: str, model: str, tier: str | None = None, host: str | None = None

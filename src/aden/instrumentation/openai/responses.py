@@ -32,6 +32,7 @@ _PARAMETERS = {
 }
 _UNSEEN_INPUT = ("previous_response_id", "conversation", "prompt")
 """Parameters that name input which the provider keeps."""
+_PREVIEW = "web_search_preview"
 _COMPACTED = {"gen_ai.conversation.compacted": True}
 _AT_WORK = ("queued", "in_progress")
 _CALLS = ("function_call", "custom_tool_call", "computer_call")
@@ -60,6 +61,9 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         effort=effort is not None,
         media=media,
         schema=_form(asked) == "json_schema",
+        preview_search=any(
+            str(get(tool, "type")).startswith(_PREVIEW) for tool in items(asked.get("tools"))
+        ),
         service_tier=text(asked.get("service_tier")),
         previous_response_id=text(asked.get("previous_response_id")),
         conversation_id=_conversation(asked),
