@@ -105,6 +105,19 @@ def test_a_search_of_a_model_without_a_rate_for_it_costs_what_its_provider_takes
     assert price.cost(usage) - price.cost(Usage(1000, 100)) == 2 * 10_000_000 + 2_500_000
 
 
+def test_a_model_that_always_searches_costs_a_search_beside_its_tokens() -> None:
+    """No chat completion tells of it."""
+    for model, nano_usd_a_search in (
+        ("gpt-4o-search-preview", 25_000_000),
+        ("gpt-4o-mini-search-preview-2025-03-11", 25_000_000),
+        ("gpt-5-search-api", 10_000_000),
+    ):
+        price = BOOK.find("openai", model)
+        assert price is not None
+        once, twice = price.cost(Usage(1000, 0)), price.cost(Usage(2000, 0))
+        assert once - (twice - once) == nano_usd_a_search
+
+
 def test_short_speech_is_billed_for_the_least_that_its_vendor_bills() -> None:
     """Groq counts ten seconds for a word, and none where nothing was said."""
     price = BOOK.find("groq", "whisper-large-v3")

@@ -47,6 +47,11 @@ _LEAST_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-tu
 """Who bills short speech as longer: genai-prices has it in its code, not in its table.
 (https://console.groq.com/docs/speech-to-text: "minimum billed length: 10 seconds")"""
 
+_SEARCHING = ((re.compile("gpt-.*-search-preview"), 25), (re.compile("gpt-.*-search-api"), 10))
+"""Models that search the web before each answer and tell of no search, and US dollars of a thousand
+answers; genai-prices has their tokens only, of one of them as those of another model
+(https://developers.openai.com/api/docs/guides/tools-web-search and /api/docs/pricing)."""
+
 
 def find(spelling: Spelling, tier: str | None) -> Price | None:
     """The price under this very name, or None."""
@@ -58,6 +63,9 @@ def find(spelling: Spelling, tier: str | None) -> Price | None:
     rates = _rates(found.get_prices(now))
     if not rates:
         return None
+    for name, usd in _SEARCHING if provider.id == "openai" else ():
+        if name.match(spelling.model):
+            rates.setdefault("requests", Rate(nano_per(Decimal(usd), 1000)))
     url = next(iter(provider.pricing_urls or ()), None)
     origin = Origin(f"{provider.id}/{found.id}", spelling.matched, url, note=_release())
     least_ms = _LEAST_MS.get((provider.id, found.id), 0)
