@@ -27,11 +27,20 @@ def calls() -> Iterator[RecordingEmitter]:
     aden.uninstrument()
 
 
-def test_a_400_that_names_the_model_falls_back_once_to_the_asked_one(
-    server: OpenAIServer, calls: RecordingEmitter
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "The model `gpt-4o-mini` does not exist"),
+        (403, "Project `proj_1` does not have access to model `gpt-4o-mini`"),
+        (404, "The model `gpt-4o-mini` does not exist or you do not have access to it."),
+        (422, "model gpt-4o-mini: extra inputs are not permitted"),
+    ],
+)
+def test_an_answer_that_refuses_the_model_falls_back_once_to_the_asked_one(
+    status: int, message: str, server: OpenAIServer, calls: RecordingEmitter
 ) -> None:
     """The caller gets the answer; what is priced and shown is the model that gave it."""
-    server.script(Status(400, message="The model `gpt-4o-mini` does not exist"))
+    server.script(Status(status, message=message))
     client = openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0)
     client.chat.completions.create(model="gpt-4o", messages=HELLO)
     (record,) = _settled(calls)
@@ -43,13 +52,25 @@ def test_a_400_that_names_the_model_falls_back_once_to_the_asked_one(
     assert record.cost == server.bill.total_nano_usd
 
 
-async def test_a_400_about_something_else_is_the_caller_s(
-    server: OpenAIServer, calls: RecordingEmitter
+@pytest.mark.parametrize(
+    ("status", "message", "raised"),
+    [
+        (400, "messages is too long", openai.BadRequestError),
+        (401, "Incorrect API key for this model.", openai.AuthenticationError),
+        (403, "Country, region, or territory not supported", openai.PermissionDeniedError),
+    ],
+)
+async def test_a_refusal_of_something_else_is_the_caller_s(
+    status: int,
+    message: str,
+    raised: type[Exception],
+    server: OpenAIServer,
+    calls: RecordingEmitter,
 ) -> None:
     """And nothing is sent twice."""
-    server.script(Status(400, message="messages is too long"))
+    server.script(Status(status, message=message))
     async with openai.AsyncOpenAI(base_url=server.base_url, api_key="k") as client:
-        with pytest.raises(openai.BadRequestError):
+        with pytest.raises(raised):
             await client.chat.completions.create(model="gpt-4o", messages=HELLO)
     assert len(server.requests) == 1
 

@@ -156,9 +156,13 @@ def _degrade_refused(sending: Sending, error: Exception) -> bool:
     """The provider names the model, or a parameter that this model does not take."""
     if sending.call.model == sending.call.request.model:
         return False
-    if getattr(error, "status_code", None) not in (400, 404):
+    if getattr(error, "status_code", None) not in _REFUSES_MODEL:
         return False
     return bool(getattr(error, "param", None)) or "model" in str(error).lower()
+
+
+_REFUSES_MODEL = (400, 403, 404, 422)
+"""Also for a project without access to it, and by servers that check parameters at their door."""
 
 
 def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tuple[Any, bool]:
