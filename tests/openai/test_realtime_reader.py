@@ -21,6 +21,7 @@ from aden.metering.shells import admit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aden.metering.call import Call
     from house import House
 
 CLIENT = SimpleNamespace(base_url=SimpleNamespace(host="api.openai.com", port=None))
@@ -147,11 +148,8 @@ def test_an_error_is_the_answer_to_what_it_is_about(
 ) -> None:
     """Its event, where that had a name, else its parameter or its code tell; it costs nothing."""
     house = instrumented()
-    socket, event = SocketMeter(house.meter, CLIENT, "gpt-realtime"), {"type": "response.create"}
-    call = socket.outgoing(event)
-    assert call is not None
-    admit(house.meter, call)
-    socket.sent(call, event | {"event_id": event_id})
+    socket = SocketMeter(house.meter, CLIENT, "gpt-realtime")
+    call = _ask(house, socket, event_id)
     socket.hear({"type": "error", "event_id": "event_1", "error": error})
     assert (call.state == "settled") is refused
     socket.closed()
@@ -159,3 +157,39 @@ def test_an_error_is_the_answer_to_what_it_is_about(
     assert record.stream_end == ("error" if refused else "abandoned")
     assert record.error_type == (error["code"] if refused else None)
     assert record.usage.estimated is not refused
+
+
+@pytest.mark.parametrize("heard", ["before", "after"])
+def test_what_a_nameless_error_was_about_shows_when_a_later_request_is_answered(
+    heard: str, instrumented: Callable[..., House]
+) -> None:
+    """They are answered in order; what was heard before anything was asked tells nothing."""
+    house = instrumented()
+    socket = SocketMeter(house.meter, CLIENT, "gpt-realtime")
+    nameless = {"type": "error", "error": {"type": "server_error", "message": "No."}}
+    if heard == "before":
+        socket.hear(nameless)
+    first = _ask(house, socket)
+    if heard == "after":
+        socket.hear(nameless)
+    second = _ask(house, socket)
+    socket.hear({"type": "response.created", "response": {"id": "resp_1"}})
+    usage = {"input_tokens": 7, "output_tokens": 5}
+    done = {"id": "resp_1", "status": "completed", "usage": usage}
+    socket.hear({"type": "response.done", "response": done})
+    answered = second if heard == "after" else first
+    assert answered.state == "settled"
+    assert answered.attempts[0].usage.output_tokens == 5
+    assert (first.failure is not None) is (heard == "after")
+    assert first.state == "settled"
+    socket.closed()
+    house.settled(2)
+
+
+def _ask(house: House, socket: SocketMeter, event_id: str | None = None) -> Call:
+    event = {"type": "response.create", "event_id": event_id}
+    call = socket.outgoing(event)
+    assert call is not None
+    admit(house.meter, call)
+    socket.sent(call, event)
+    return call

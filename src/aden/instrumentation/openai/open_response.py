@@ -25,6 +25,8 @@ class OpenResponse:
     call: Call
     attempt: Attempt
     metered: StreamMeter
+    doubt: Any = None
+    """An error that named nothing, heard since it was asked for: it may have been about this."""
     _read_at: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -34,6 +36,12 @@ class OpenResponse:
         """The program reads an event of it."""
         self.metered.chunk(event)
         self._read_at = time.perf_counter()
+
+    def refused(self, event: Any) -> None:
+        """The provider does not answer it, as *event* says."""
+        self.metered.chunk(event)
+        self.attempt.ended_free()
+        self.metered.end("error")
 
     def left(self) -> None:
         """Nobody reads on: what the provider has made since, at the rate so far, is billed too.

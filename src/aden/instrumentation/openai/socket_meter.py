@@ -311,10 +311,12 @@ class SocketMeter:
 
     def _take(self, lane: str, response: Any) -> OpenResponse | None:
         named = get(get(response, "metadata"), _NAME)
-        for each in self._asked:
-            if each.lane == lane and each.name in (None, named):
-                self._asked.remove(each)
+        waiting = [each for each in self._asked if each.lane == lane and each.name in (None, named)]
+        for each in waiting:
+            self._asked.remove(each)
+            if each.doubt is None or each is waiting[-1]:
                 return each
+            each.refused(each.doubt)  # for they are answered in order
         return None
 
     def _unasked(self, response: Any) -> OpenResponse:
@@ -338,10 +340,10 @@ class SocketMeter:
             about = named == each.event_id if named else realtime.refuses(error)
             if each.lane == lane if self._model is None else about:
                 self._asked.remove(each)
-                each.metered.chunk(event)
-                each.attempt.ended_free()
-                each.metered.end("error")
+                each.refused(event)
                 return
+        if self._model is not None and not named and self._asked:
+            self._asked[0].doubt = event
         if self._model is None and lane in self._answering:
             open_response = self._answering.pop(lane)
             open_response.metered.chunk(event)
