@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import openai
 import pytest
 from lanes import Lane
@@ -140,3 +141,46 @@ async def test_the_answers_own_input_count_prices_the_attempt_that_timed_out(
     await Lane("sync", server, max_retries=1, timeout=0.2).create(**REQUEST)
     record, _ = house.one_call()
     assert record.usage.input_tokens == 2 * server.bill.items[0].input_tokens
+
+
+class Certified(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    """A network that gives a token for a certificate, and times out before it answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer the token's request and the second of the API's."""
+        if request.url.path.endswith("/token"):
+            token = {"access_token": "abc", "token_type": "Bearer", "expires_in": 3600}
+            kind = "urn:ietf:params:oauth:token-type:access_token"
+            return httpx2.Response(200, json=token | {"issued_token_type": kind})
+        self.asked += 1
+        if self.asked == 1:
+            raise httpx2.ReadTimeout("no answer", request=request)
+        usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+        return httpx2.Response(200, json={"id": "c", "choices": [], "usage": usage})
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The same."""
+        return self.handle_request(request)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_request_that_a_certificate_admits_has_its_attempts_too(
+    kind: str, instrumented: Callable[..., House]
+) -> None:
+    """It is sent past the method that sends all others."""
+    house = instrumented()
+    identity: Any = {"type": "x509", "identity_provider_id": "idp", "service_account_id": "account"}
+    transport: Any = Certified()
+    make: Any = openai.AsyncOpenAI if kind == "async" else openai.OpenAI
+    http: Any = httpx2.AsyncClient if kind == "async" else httpx2.Client
+    client = make(workload_identity=identity, http_client=http(transport=transport), max_retries=1)
+    answer = client.chat.completions.create(**REQUEST)
+    if kind == "async":
+        await answer
+    record, _ = house.one_call()
+    assert record.attempts == transport.asked == 2
+    assert record.usage.estimated
+    assert (record.usage.input_tokens or 0) > 10

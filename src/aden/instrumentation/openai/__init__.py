@@ -16,6 +16,7 @@ _LIVE = "openai.resources.live"
 _TRANSLATIONS = "openai.resources.realtime.translations.translations"
 _BETA_RESPONSES = "openai.resources.beta.responses.responses"
 _BETA_REALTIME = "openai.resources.beta.realtime.realtime"
+_CERTIFICATES = "openai.auth._x509"
 _LANES = "openai.lib.responses_websocket._session"
 
 
@@ -57,6 +58,8 @@ OPENAI = Patches(
         Patch(_RESPONSES, "AsyncResponses.cancel", background.afetch),
         Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
         Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
+        Patch(_CERTIFICATES, "SyncX509WorkloadIdentityAuth.send_api_request", attempts.observe),
+        Patch(_CERTIFICATES, "AsyncX509WorkloadIdentityAuth.send_api_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),
         Patch("openai._streaming", "AsyncStream.close", closing),
         Patch(_SOCKET, "WebSocketConnectionBase.send_raw", sockets.send_raw),

@@ -61,7 +61,7 @@ def no_longer_current(token: Token[Sending | None]) -> bool:
 
 
 def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -> Any:
-    """``SyncAPIClient._send_request``."""
+    """``SyncAPIClient._send_request``, and what sends in its place by a certificate."""
     sending = current_sending.get()
     if sending is None:
         return wrapped(*args, **kwargs)
@@ -80,7 +80,7 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
 
 
 async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -> Any:
-    """``AsyncAPIClient._send_request``."""
+    """`observe`, awaiting."""
     sending = current_sending.get()
     if sending is None:
         return await wrapped(*args, **kwargs)
