@@ -12,18 +12,17 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from aden.core.estimate import text_size
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.llm_figures import correct, tell_failed
+from aden.instrumentation.livekit.measuring import measure_context, measure_tools
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import current_turn, meant, told
 from aden.instrumentation.openai import chat
-from aden.instrumentation.openai.measuring import IMAGE_TOKENS, MESSAGE_FRAMING_TOKENS
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.parameters import get
 from aden.metering.above import hand_down, release
@@ -123,7 +122,7 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         return None
     try:
         llm = args[0] if args else kwargs["llm"]
-        request = _describe(llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
+        request = _describe(meter, llm, kwargs["chat_ctx"], kwargs.get("tools") or [])
         above = stream_above()
         waited = above is not None and above.call.delay_s > 0
         asking = meter.asking()
@@ -188,17 +187,13 @@ def _bound(meter: Meter, call: Call, stream: Any) -> None:
         meter.cannot("description", "a request could not be bounded", trace=True)
 
 
-def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
-    size, messages, images = 0, 0, 0
-    for item in chat_ctx.items:
-        messages += 1
-        for part in getattr(item, "content", None) or ():
-            size += text_size(part) if isinstance(part, str) else 0
-            images += getattr(part, "type", None) == "image_content"
-        for name in ("arguments", "output"):
-            if isinstance(text := getattr(item, name, None), str):
-                size += text_size(text)
-    size += sum(len(str(getattr(tool, "info", tool))) for tool in tools)
+def _describe(meter: Meter, llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
+    size, extra, media = 0, 0, False
+    try:
+        size, extra, media = measure_context(chat_ctx)
+        size += measure_tools(tools, strict=getattr(llm, "_strict_tool_schema", True))
+    except Exception:  # what is too odd to be measured is gated too
+        meter.cannot("description", "a request could not be measured", trace=True)
     host, port = address_of(llm)
     tier = getattr(getattr(llm, "_opts", None), "service_tier", None)
     return Request(
@@ -206,8 +201,8 @@ def _describe(llm: Any, chat_ctx: Any, tools: list[Any]) -> Request:
         model=str(llm.model or "unknown"),
         stream=True,
         input_chars=size,
-        input_extra_tokens=3 + MESSAGE_FRAMING_TOKENS * messages + IMAGE_TOKENS * images,
-        media=images > 0,
+        input_extra_tokens=extra,
+        media=media,
         service_tier=tier if isinstance(tier, str) else None,
         server_address=host,
         server_port=port,

@@ -1,0 +1,132 @@
+"""A turn is as large before it is sent as the openai SDK's wrapper finds it, and quickly known."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from lane_kit import Lane
+from livekit.agents import Agent, AgentSession, ModelSettings, function_tool, llm
+
+from aden.instrumentation.livekit.measuring import measure_context, measure_tools
+from aden.instrumentation.openai import chat
+from aden.instrumentation.openai.measuring import measure_messages
+from aden.testing import OpenAIServer
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+
+@function_tool
+async def weather(city: str, days: int = 3) -> str:
+    """Look up the weather.
+
+    Args:
+        city: Where.
+        days: How far ahead.
+    """
+    return f"{city} {days}: sunny, später wolkig"
+
+
+@function_tool(raw_schema={"name": "raw", "parameters": {"type": "object", "properties": {}}})
+async def raw(raw_arguments: dict[str, object]) -> None:
+    """A tool with a schema of its own."""
+
+
+def of_everything() -> llm.ChatContext:
+    """A conversation with all that LiveKit keeps in one."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="system", content=["You are a hotel.", "Antworte höflich."])
+    context.add_message(role="user", content="Grüß Gott")
+    context.items.append(llm.AgentHandoff(new_agent_id="other"))
+    image = llm.ImageContent(image=PIXEL)
+    context.add_message(role="user", content=["What is this?", image])
+    context.add_message(role="user", content=[image])
+    said = context.add_message(role="assistant", content="Let me see.")
+    for number, city in enumerate(("Wien", "Zürich")):
+        call = llm.FunctionCall(
+            id=f"{said.id}/{number}",
+            call_id=f"c{number}",
+            name="weather",
+            arguments=f'{{"city": "{city}"}}',
+        )
+        context.items.append(call)
+    for number in range(2):
+        output = llm.FunctionCallOutput(
+            call_id=f"c{number}", name="weather", output="wärmer", is_error=False
+        )
+        context.items.append(output)
+    context.items += [
+        llm.FunctionCall(call_id="c9", name="weather", arguments="{}", group_id="alone"),
+        llm.FunctionCallOutput(call_id="c9", name="weather", output="?", is_error=True),
+    ]
+    return context
+
+
+def test_a_context_is_as_large_as_the_messages_that_livekit_makes_of_it() -> None:
+    """Texts, images, tool calls of one answer and of their own; what is not sent counts nothing."""
+    context = of_everything()
+    messages, _ = context.to_provider_format(format="openai")
+    assert measure_context(context) == measure_messages(messages)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_tools_are_as_large_as_their_schemas(strict: bool) -> None:
+    """Those of a function's signature, and those that are written out."""
+    tools: list[Any] = [weather, raw]
+    schemas = llm.ToolContext(tools).parse_function_tools("openai", strict=strict)
+    sent = chat.describe({"model": "gpt-4o", "messages": [], "tools": schemas}, None)
+    for _ in range(2):
+        assert measure_tools(tools, strict=strict) == sent.input_chars
+    assert measure_tools([], strict=strict) == 0
+
+
+class Measured(Agent):
+    """Notes how large Aden takes each of its requests to be, before it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="You are a hotel.", tools=[weather, raw])
+        self.sizes: list[tuple[int, int]] = []
+
+    async def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], _settings: ModelSettings
+    ) -> AsyncIterator[llm.ChatChunk]:
+        """Answer."""
+        assert isinstance(self.session.llm, llm.LLM)
+        async with self.session.llm.chat(chat_ctx=chat_ctx, tools=tools) as stream:
+            request = vars(stream)["_aden_call"].request
+            self.sizes.append((request.input_chars, request.input_extra_tokens))
+            async for chunk in stream:
+                yield chunk
+
+
+async def test_a_turn_is_as_large_before_it_is_sent_as_on_the_wire(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """So its prompt is that of the turn before, which the provider counted, and what is new."""
+    agent = Measured()
+    with lane.instrumented():
+        session: AgentSession[None] = AgentSession(llm=lane.llm())
+        await session.start(agent)
+        for question in ("When is breakfast?", "Call the tool.", "Und am Frühstücksbüfett?"):
+            await session.run(user_input=question)
+        await session.aclose()
+    bodies = [each.body or {} for each in provider.requests if "messages" in (each.body or {})]
+    sent = [chat.describe(body, None) for body in bodies]
+    assert len(sent) == 4
+    assert agent.sizes == [(each.input_chars, each.input_extra_tokens) for each in sent]
+
+
+def test_a_long_conversation_is_measured_in_a_fraction_of_a_millisecond() -> None:
+    """It stands before each first token, and grows with what was said."""
+    context = llm.ChatContext.empty()
+    for number in range(200):
+        role: Any = ("user", "assistant")[number % 2]
+        context.add_message(role=role, content="Please tell me of the breakfast. " * 6)
+    best = min(_seconds(lambda: measure_context(context)) for _ in range(20))
+    assert best < 0.001
+
+
+def _seconds(work: Any) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
