@@ -207,7 +207,8 @@ def compose_misconfigured(error: ConfigurationError, *, fail_open: bool) -> Runt
     nothing = Policy(missing=refusal)
     telemetry = _telemetry(OTelArguments(), providers, ContentOptions())
     ledger, options = open_ledger("memory:"), GateOptions(fail_open)
-    meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), options)
+    meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), options, who_asks=who_asks)
+    meter.telemetry.opened = inference_shown
     return Runtime(MeterOptions(), meter, providers)
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
+from jobs import in_a_job
 from lane_kit import Lane
+from livekit.agents import JobContext
+from test_heard import call, until
 from workers import OURS, PROGRAMS, Home, Worker, wait_until
 
 import aden
 import aden.livekit
 from aden import RequestCancelledError
+from aden.budgets.heard import DEFAULT_MESSAGE
 from aden.runtime import current_runtime
 from aden.testing import OpenAIServer
 from otlp_sink import OTLPSink
@@ -58,6 +62,39 @@ async def test_a_wrong_setting_arms_the_gate_and_names_itself_in_each_refusal(
             assert refusal.value.reason == "misconfigured"
             assert named in str(refusal.value)
             assert value.format(tmp=tmp_path).rpartition("/")[2].split(".")[0] in str(refusal.value)
+    assert lane.asked == 0
+
+
+async def test_a_caller_hears_the_refusal_of_a_gate_that_could_not_be_set_up(
+    lane: Lane, environment: pytest.MonkeyPatch
+) -> None:
+    """A running turn's speech is borne as on any other gate: neither mute nor deaf."""
+    environment.setenv("ADEN_MODE", "nonsense")
+    aden.livekit.prewarm()
+    async with call(lane, listens=True) as line:
+        await line.spoken_turn()
+        await until(lambda: line.voice.said() == DEFAULT_MESSAGE)
+        assert [type(each.error).__name__ for each in line.errors] == ["LLMError"]
+    assert lane.asked == 0
+
+
+async def test_a_job_s_bill_names_what_a_gate_that_could_not_be_set_up_refused(
+    lane: Lane, environment: pytest.MonkeyPatch
+) -> None:
+    """Its budget changes nothing about that."""
+    environment.setenv("ADEN_MODE", "nonsense")
+    aden.livekit.prewarm()
+
+    async def work(ctx: JobContext) -> None:
+        budget = aden.livekit.session_budget(ctx, "1")
+        async with lane.session() as session:
+            with pytest.raises(RequestCancelledError) as refusal:
+                await session.run(user_input="Hello?")
+        assert refusal.value.reason == "misconfigured"
+        aden.flush()
+        assert budget.bill.total.refused == 1
+
+    await in_a_job(work)
     assert lane.asked == 0
 
 
