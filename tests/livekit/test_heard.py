@@ -524,6 +524,20 @@ async def test_a_caller_who_has_to_wait_hears_a_filler(
             assert len(line.voice.spoken) > len(spoken)
 
 
+async def test_a_caller_hears_a_filler_while_an_sdk_inside_the_llm_node_waits(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """Whoever asks for the answer."""
+    with lane.instrumented(before_request=Throttling(1500), filler_message="One moment."):
+        async with call(lane, OwnSDK(provider)) as line:
+            answer = line.session.generate_reply(user_input="When is breakfast?")
+            await until(lambda: line.voice.spoken)
+            assert (line.voice.spoken, lane.asked) == (["One moment."], 0)
+            await answer
+            assert len(line.voice.spoken) > 1
+            assert line.voice.spoken.count("One moment.") == 1
+
+
 async def test_drafts_that_are_throttled_speak_one_filler(lane: Lane) -> None:
     """Those that LiveKit discards speak none."""
     with lane.instrumented(before_request=Throttling(1500), filler_message="One moment."):

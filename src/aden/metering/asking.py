@@ -1,5 +1,7 @@
 """Who asks, and where: what the framework around a request knows of it."""
 
+from collections.abc import Callable
+
 from aden.core.attribution import NOBODY, Attribution, current_attribution, from_metadata
 from aden.core.place import NOWHERE, Place
 from aden.core.request import Request
@@ -19,6 +21,9 @@ class Asking:
 
     speaks: bool = False
     """Whether it is a part of what an agent is saying: refused, it would be silence."""
+
+    delayed: Callable[[float], None] | None = None
+    """Told the seconds for which it is about to wait, where somebody waits for an answer."""
 
     @property
     def in_session(self) -> bool:

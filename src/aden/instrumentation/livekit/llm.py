@@ -6,7 +6,6 @@ The SDK inside, where there is one, finds the Call in its context and feeds it t
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -21,7 +20,7 @@ from aden.instrumentation.livekit.measuring import measure_context, measure_tool
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
-from aden.instrumentation.livekit.turn import current_turn, meant, told
+from aden.instrumentation.livekit.turn import meant, told
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.parameters import get
@@ -127,7 +126,7 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         waited = above is not None and above.call.delay_s > 0
         asking = meter.asking()
         lane = Lane(
-            refusal_class(), BUSY_WAIT_MS, asking.speaks, delayed=_filler(meter), waited=waited
+            refusal_class(), BUSY_WAIT_MS, asking.speaks, delayed=asking.delayed, waited=waited
         )
         call = meter.begin(request, _Params(request, kwargs), lane, asking)
     except Exception:
@@ -137,12 +136,6 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
         call.policy = call.policy.of_any_model
     call.span = AboveSpan() if is_adapter(stream) else FrameworkSpan()
     return call
-
-
-def _filler(meter: Meter) -> Callable[[float], None] | None:
-    """What lets a caller hear something while the request waits."""
-    turn, message = current_turn.get(), meter.options.heard.filler_message
-    return partial(turn.delayed, message) if turn is not None and message else None
 
 
 async def _admit(meter: Meter, call: Call, stream: Any, above: Above | None) -> None:

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from aden.core.attribution import NOBODY
 from aden.core.place import NOWHERE
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
+from aden.instrumentation.livekit.turn import current_turn
 from aden.metering.asking import NOBODY_ASKING, Asking
 
 
@@ -90,17 +91,24 @@ def who_asks() -> Asking:
         speech_id=text(speech, "id"),
     )
     if whole is None:
-        return Asking(NOBODY, place, speaks=_speaks())
+        return Asking(NOBODY, place, speaks=_speaks(), delayed=_filler())
     account = whole.attribution
     if account.participant_id is None and (identity := text(participant, "identity")) is not None:
         account = replace(account, participant_id=pseudonym(identity))
-    return Asking(account, place, whole, _speaks())
+    return Asking(account, place, whole, _speaks(), _filler())
 
 
 def _speaks() -> bool:
     """Whether what is asked here is a part of what is being said."""
     node = saying.get()
     return node is not None and node.lasts
+
+
+def _filler() -> Callable[[float], None] | None:
+    """What lets the caller hear something while an answer's request waits."""
+    turn, meter = current_turn.get(), active_meter()
+    message = None if turn is None or meter is None else meter.options.heard.filler_message
+    return partial(turn.delayed, message) if turn is not None and message else None
 
 
 def current_session() -> Any:
