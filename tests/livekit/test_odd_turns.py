@@ -58,6 +58,19 @@ async def test_a_plugin_without_a_name_is_gated_and_booked_at_the_dearest_rates(
                 await session.run(user_input="Hello")
 
 
+async def test_a_context_that_cannot_be_measured_is_gated_by_its_model(lane: Lane) -> None:
+    """Such as one with a tool call that a program has made without arguments."""
+    context = llm.ChatContext.empty()
+    context.items.append(
+        llm.FunctionCall.model_construct(id="item_1", call_id="c1", name="look", arguments=None)
+    )
+    with lane.instrumented(budgets=[Budget("calls", "0")]), pytest.raises(RequestCancelledError):
+        await Nameless().chat(chat_ctx=context).collect()
+    with lane.instrumented(budgets=[BUDGET]):
+        assert (await Nameless().chat(chat_ctx=context).collect()).text == "Hello."
+        assert spent(lane, BUDGET) > 0
+
+
 class Waiting:
     """An async hook that does not come back."""
 
