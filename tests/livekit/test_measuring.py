@@ -4,11 +4,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from lane_kit import Lane
 from livekit.agents import Agent, AgentSession, ModelSettings, function_tool, llm
 
-from aden.instrumentation.livekit.measuring import measure_context, measure_tools
+from aden.core.request import Request
+from aden.instrumentation.livekit.measuring import learn_tools, measure_context, measure_tools
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.measuring import measure_messages
 from aden.testing import OpenAIServer
@@ -69,17 +69,6 @@ def test_a_context_is_as_large_as_the_messages_that_livekit_makes_of_it() -> Non
     assert measure_context(context) == measure_messages(messages)
 
 
-@pytest.mark.parametrize("strict", [True, False])
-def test_tools_are_as_large_as_their_schemas(strict: bool) -> None:
-    """Those of a function's signature, and those that are written out."""
-    tools: list[Any] = [weather, raw]
-    schemas = llm.ToolContext(tools).parse_function_tools("openai", strict=strict)
-    sent = chat.describe({"model": "gpt-4o", "messages": [], "tools": schemas}, None)
-    for _ in range(2):
-        assert measure_tools(tools, strict=strict) == sent.input_chars
-    assert measure_tools([], strict=strict) == 0
-
-
 class Measured(Agent):
     """Notes how large Aden takes each of its requests to be, before it is sent."""
 
@@ -102,7 +91,10 @@ class Measured(Agent):
 async def test_a_turn_is_as_large_before_it_is_sent_as_on_the_wire(
     lane: Lane, provider: OpenAIServer
 ) -> None:
-    """So its prompt is that of the turn before, which the provider counted, and what is new."""
+    """So its prompt is that of the turn before, which the provider counted, and what is new.
+
+    How large tools are shows when they are sent first.
+    """
     agent = Measured()
     with lane.instrumented():
         session: AgentSession[None] = AgentSession(llm=lane.llm())
@@ -113,7 +105,25 @@ async def test_a_turn_is_as_large_before_it_is_sent_as_on_the_wire(
     bodies = [each.body or {} for each in provider.requests if "messages" in (each.body or {})]
     sent = [chat.describe(body, None) for body in bodies]
     assert len(sent) == 4
-    assert agent.sizes == [(each.input_chars, each.input_extra_tokens) for each in sent]
+    wire = [(each.input_chars, each.input_extra_tokens) for each in sent]
+    assert agent.sizes[1:] == wire[1:]
+    assert agent.sizes[0][1] == wire[0][1]
+    assert 0.5 < agent.sizes[0][0] / wire[0][0] <= 1.5
+
+
+async def test_a_plugin_whose_wire_is_not_seen_keeps_the_guess(lane: Lane) -> None:
+    """There is nothing to learn from it."""
+    tools: list[Any] = [weather]
+    context = of_everything()
+    guess = measure_tools(tools)
+    learn_tools(tools, context, Request("other", "m", input_chars=measure_context(context)[0]))
+    assert measure_tools(tools) == guess
+
+
+def test_tools_that_nobody_has_sent_yet_take_no_time() -> None:
+    """LiveKit needs milliseconds a tool to make its schema."""
+    tools: list[Any] = [function_tool(weather._func, name=f"t{number}") for number in range(20)]
+    assert _seconds(lambda: measure_tools(tools)) < 0.005
 
 
 def test_a_long_conversation_is_measured_in_a_fraction_of_a_millisecond() -> None:

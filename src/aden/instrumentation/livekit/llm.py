@@ -16,7 +16,7 @@ from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.llm_figures import correct, tell_failed
-from aden.instrumentation.livekit.measuring import measure_context, measure_tools
+from aden.instrumentation.livekit.measuring import learn_tools, measure_context, measure_tools
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
@@ -91,6 +91,15 @@ def _ended(meter: Meter, call: Call, stream: Any, sendings: Sendings | None) -> 
     _release_or_settle(meter, call, stream)
     if sendings is not None:
         correct(meter, call, stream, sendings.told)
+        _learn(meter, call, stream)
+
+
+def _learn(meter: Meter, call: Call, stream: Any) -> None:
+    try:
+        if call.attempts:
+            learn_tools(stream._tools, stream._chat_ctx, call.attempts[-1].request)
+    except Exception:
+        meter.cannot("reader", "a request's tools could not be measured", trace=True)
 
 
 def _release_or_settle(
@@ -184,7 +193,7 @@ def _describe(meter: Meter, llm: Any, chat_ctx: Any, tools: list[Any]) -> Reques
     size, extra, media = 0, 0, False
     try:
         size, extra, media = measure_context(chat_ctx)
-        size += measure_tools(tools, strict=getattr(llm, "_strict_tool_schema", True))
+        size += measure_tools(tools)
     except Exception:  # what is too odd to be measured is gated too
         meter.cannot("description", "a request could not be measured", trace=True)
     host, port = address_of(llm)

@@ -7,10 +7,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from aden.core.estimate import text_size
+from aden.core.request import Request
 from aden.instrumentation.openai.measuring import (
     IMAGE_TOKENS,
     MESSAGE_FRAMING_TOKENS,
-    json_size,
     measure_messages,
 )
 
@@ -18,8 +18,8 @@ _NO_MESSAGES = measure_messages(())[1]
 _FUNCTION = len("function")
 _TEXT_PART = len("text")
 """What a text is called that stands beside an image."""
-_tools: "WeakKeyDictionary[Any, tuple[bool, int]]" = WeakKeyDictionary()
-"""By tool: strict or not, and how large its schema is, which takes 0.1 ms to make."""
+_tools: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
+"""By tool, how large its schema is; of several that were sent together, each one's share."""
 
 
 def measure_context(chat_ctx: Any) -> tuple[int, int, bool]:
@@ -66,23 +66,20 @@ def _content(parts: list[Any]) -> tuple[int, int]:
     return size + max(0, texts - 1) + beside, images
 
 
-def measure_tools(tools: list[Any], *, strict: bool) -> int:
-    """Bytes of the schemas of *tools*, as they go over the wire."""
-    sizes = [_tool_size(tool, strict) for tool in tools]
-    return sum(sizes) + len(sizes) + 1 if sizes else 0
+def measure_tools(tools: list[Any]) -> int:
+    """Bytes of the schemas of *tools*: as they last went over the wire, else a guess.
+
+    LiveKit makes the schemas anew for each request, at milliseconds a tool; once is enough.
+    """
+    return sum(_tools.get(tool) or len(str(getattr(tool, "info", tool))) for tool in tools)
 
 
-def _tool_size(tool: Any, strict: bool) -> int:
-    known = _tools.get(tool)
-    if known is None or known[0] is not strict:
-        known = _tools[tool] = strict, json_size(_schema(tool, strict))
-    return known[1]
-
-
-def _schema(tool: Any, strict: bool) -> Any:
-    from livekit.agents import llm
-
-    try:
-        return llm.ToolContext([tool]).parse_function_tools("openai", strict=strict)[0]
-    except Exception:  # the provider's own, or one that LiveKit will not send either
-        return str(getattr(tool, "info", tool))
+def learn_tools(tools: list[Any], chat_ctx: Any, sent: Request) -> None:
+    """Note how large *tools* are, by what a request with them came to beside its context."""
+    if not tools or all(tool in _tools for tool in tools):
+        return
+    schemas = sent.input_chars - measure_context(chat_ctx)[0]
+    if schemas > 0:
+        each, more = divmod(schemas, len(tools))
+        _tools.update(dict.fromkeys(tools, each))
+        _tools[tools[0]] += more
