@@ -10,6 +10,7 @@ from typing import cast
 from weakref import WeakSet
 
 from aden.budgets.budget import Mode
+from aden.budgets.heard import Heard
 from aden.budgets.policy import Policy, make_policy
 from aden.control.agent import ControlAgent
 from aden.control.server import Server
@@ -206,10 +207,18 @@ def compose_misconfigured(error: ConfigurationError, *, fail_open: bool) -> Runt
     providers = _providers(*server_in_the_environment(), OTelArguments())
     nothing = Policy(missing=refusal)
     telemetry = _telemetry(OTelArguments(), providers, ContentOptions())
-    ledger, options = open_ledger("memory:"), GateOptions(fail_open)
+    ledger, options = open_ledger("memory:"), GateOptions(fail_open, heard=_heard_at_least())
     meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), options, who_asks=who_asks)
     meter.telemetry.opened = inference_shown
     return Runtime(MeterOptions(), meter, providers)
+
+
+def _heard_at_least() -> Heard:
+    """The operator's words to a refused caller, where it is another setting that is wrong."""
+    try:
+        return gate_options(MeterOptions(), Settings.from_env(os.environ)).heard
+    except ConfigurationError:
+        return Heard()
 
 
 def _providers(

@@ -78,6 +78,18 @@ async def test_a_caller_hears_the_refusal_of_a_gate_that_could_not_be_set_up(
     assert lane.asked == 0
 
 
+async def test_a_gate_that_could_not_be_set_up_has_the_operator_s_words_for_a_caller(
+    lane: Lane, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is another setting that is wrong."""
+    environment.setenv("ADEN_BUDGETS", str(tmp_path / "broken.toml"))
+    environment.setenv("ADEN_REFUSAL_MESSAGE", "Gerade nicht.")
+    aden.livekit.prewarm()
+    async with call(lane) as line:
+        await line.turn()
+        assert line.voice.spoken == ["Gerade nicht."]
+
+
 async def test_a_job_s_bill_names_what_a_gate_that_could_not_be_set_up_refused(
     lane: Lane, environment: pytest.MonkeyPatch
 ) -> None:
