@@ -116,10 +116,15 @@ def test_livekits_own_list_comes_before_its_vendors() -> None:
         ("elevenlabs", "eleven_flash_v2_5", Usage(characters=1000), 50_000_000),
         ("assemblyai", "universal-streaming", Usage(session_ms=3_600_000), 150_000_000),
         ("rime", "mistv3", Usage(characters=1000), 30_000_000),
-        ("inworld", "inworld-tts-2", Usage(characters=1000), 35_000_000),
+        ("inworld", "inworld-tts-2", Usage(characters=1000), 25_000_000),
+        ("inworld", "inworld-tts-1.5-mini", Usage(characters=1000), 15_000_000),
+        ("deepgram", "nova-2-phonecall", Usage(audio_input_ms=3_600_000), 350_000_000),
         ("cartesia", "sonic-3.5", Usage(characters=1_000_000), 50_000_000_000),
         ("x_ai", "grok-voice-latest", Usage(session_ms=60_000), 80_000_000),
         ("livekit", "deepgram/nova-2", Usage(session_ms=60_000), 5_800_000),
+        ("livekit", "deepgram/flux-general", Usage(session_ms=60_000), 6_500_000),
+        ("livekit", "google/gemma-4-31b-it", Usage(1_000_000, 100_000), 520_000_000),
+        ("livekit", "fishaudio/s2.1-pro", Usage(characters=1000), 15_000_000),
         ("livekit", "elevenlabs/eleven_flash_v2_5", Usage(characters=1000), 150_000_000),
         ("livekit", "openai/gpt-5.4", Usage(1_000_000, 100_000, 200_000), 6_350_000_000),
     ],
@@ -130,3 +135,15 @@ def test_speech_is_priced_as_its_vendor_bills_it(
     """Where genai-prices knows nothing."""
     price = BOOK.price(Request(provider, model), model, usage)
     assert (price.cost(usage), price.source) == (nano, "overlay")
+
+
+def test_a_recording_costs_no_more_than_the_same_heard_live() -> None:
+    """At every vendor; a table that says so has taken one column for another."""
+    live = speech_table().rows
+    batch = [row for row in ROWS if row.tier == "batch"]
+    assert batch
+    for row in batch:
+        streamed = live[(row.provider or "", row.model, None)]
+        assert row.rates is not None
+        assert streamed.rates is not None
+        assert row.rates["speech"].nano <= streamed.rates["speech"].nano, row.model
