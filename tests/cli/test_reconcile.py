@@ -1,6 +1,7 @@
 """`aden reconcile`: the provider's export against the journal."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,45 @@ def test_both_sides_meet_by_day_and_model(export: Path) -> None:
     assert (mini.model, mini.ours.estimated) == ("gpt-4o-mini-2024-07-18", 1)
     assert mini.percent == pytest.approx(-100 * 10 / 1000)
     assert (unknown.model, unknown.percent) == ("o3", 100.0)
+
+
+def test_a_day_that_the_export_leaves_out_is_a_day_without_usage(tmp_path: Path) -> None:
+    """Between its first and its last day; what we have there passed by the provider's count."""
+    path = tmp_path / "usage.csv"
+    path.write_text(
+        "date,model,input_tokens,output_tokens\n2025-11-20,gpt-4o,5,5\n2025-11-22,gpt-4o,5,5\n"
+    )
+    days = ("2025-11-19", "2025-11-20", "2025-11-21", "2025-11-22", "2025-11-23")
+    calls = [a_call(at(f"{day}T12:00:00"), "gpt-4o", 0.01, (5, 5)) for day in days]
+    drifts = compare(read_export(path), calls)
+    assert [(drift.day, drift.percent) for drift in drifts] == [
+        ("2025-11-20", 0.0),
+        ("2025-11-21", 100.0),
+        ("2025-11-22", 0.0),
+    ]
+
+
+def test_the_export_says_by_empty_lines_how_far_it_goes(export: Path) -> None:
+    """As OpenAI's do for days without usage, also at its ends."""
+    with export.open("a") as file:
+        file.write("1763856000,1763942400,2025-11-23T00:00:00+00:00,,,,,,,,\n")
+    last = compare(read_export(export), [a_call(at("2025-11-23T12:00:00"), "gpt-4o")])[-1]
+    assert (last.day, last.model, last.percent) == ("2025-11-23", "gpt-4o", 100.0)
+
+
+def test_what_went_to_other_providers_is_none_of_this_exports_business(export: Path) -> None:
+    """Nor is speech, which has no tokens to compare; a model that it does not name is."""
+    claude = replace(a_call(NOON, "claude-sonnet-4-5"), provider="anthropic")
+    heard = replace(a_call(NOON, "whisper-1", tokens=(0, 0)), component="stt")
+    calls = [a_call(NOON, "gpt-4o", 0.01, (300, 30)), a_call(NOON, "o3"), claude, heard]
+    drifts = compare(read_export(export), calls)
+    assert [drift.model for drift in drifts] == [
+        "gpt-4o-2024-08-06",
+        "o3",
+        "gpt-4o-mini-2024-07-18",
+    ]
+    alone = compare(read_export(export), [claude])
+    assert [drift.model for drift in alone if drift.ours.requests] == ["claude-sonnet-4-5"]
 
 
 def test_too_much_input_does_not_make_up_for_too_little_output(export: Path) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class Counts:
     estimated: int = 0
     """Calls of ours without a usage from the provider."""
 
+    def add(self, other: "Counts") -> None:
+        """Count what the other counted as well."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
 
 @dataclass(slots=True)
 class Drift:
@@ -71,7 +76,22 @@ def _drift(theirs: int, ours: int) -> float:
     return 100 * (ours - theirs) / theirs
 
 
-def read_export(path: Path) -> dict[Key, Counts]:
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The provider's counts, and the days that they are about."""
+
+    counts: Mapping[Key, Counts]
+    first: str
+    last: str
+    """All days between are compared; exports leave out those without usage, or show them empty."""
+
+    @property
+    def since(self) -> float:
+        """Unix second at which the first day begins."""
+        return datetime.fromisoformat(self.first).replace(tzinfo=UTC).timestamp()
+
+
+def read_export(path: Path) -> Export:
     """The provider's counts.
 
     Raises:
@@ -79,6 +99,7 @@ def read_export(path: Path) -> dict[Key, Counts]:
             nothing but its header.
     """
     counted: dict[Key, Counts] = {}
+    days: set[str] = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(file)
@@ -87,10 +108,11 @@ def read_export(path: Path) -> dict[Key, Counts]:
                 where = f"{path}: line {lines.line_num}"
                 if not any((line.get(name) or "").strip() for name in columns.values()):
                     continue
-                if not (line.get(columns["model"]) or "").strip() and _is_empty(line, columns):
+                day, model = _day(line[columns["day"]], where), line.get(columns["model"]) or ""
+                days.add(day)
+                if not model.strip() and _is_empty(line, columns):
                     continue  # a day without usage, as OpenAI exports it
-                key = _day(line[columns["day"]], where), (line[columns["model"]] or "").strip()
-                counts = counted.setdefault(key, Counts())
+                counts = counted.setdefault((day, model.strip()), Counts())
                 for name in ("requests", "input", "output"):
                     amount = _count(line.get(columns.get(name, "")), name, where)
                     setattr(counts, name, getattr(counts, name) + amount)
@@ -99,7 +121,7 @@ def read_export(path: Path) -> dict[Key, Counts]:
     if not counted:
         allowed = "a file with usage in it; this one has none, so there is nothing to compare"
         raise ConfigurationError("usage export", str(path), allowed)
-    return counted
+    return Export(counted, min(days), max(days))
 
 
 def _columns(path: Path, fields: Iterable[str]) -> dict[str, str]:
@@ -143,34 +165,39 @@ def _count(text: str | None, name: str, where: str) -> int:
     return int(text.partition(".")[0])
 
 
-def _first(export: Mapping[Key, Counts]) -> float:
-    """Unix second at which the first day of the export begins."""
-    return min(datetime.fromisoformat(day).replace(tzinfo=UTC) for day, _ in export).timestamp()
+def compare(export: Export, records: Iterable[CallRecord]) -> list[Drift]:
+    """Both sides, a model and day, of the providers that the export is of.
 
-
-def compare(export: Mapping[Key, Counts], records: Iterable[CallRecord]) -> list[Drift]:
-    """Both sides, day by day, over the days that the export has."""
-    days = {day for day, _ in export}
-    drifts = {(day, model): Drift(day, model, counts) for (day, model), counts in export.items()}
+    Those are the ones whose models it names; where it names none of ours, all are compared.
+    """
+    undated = {(day, _DATED.sub("", model)): model for day, model in export.counts}
+    ours: dict[tuple[Key, str], Counts] = {}
+    named: set[str] = set()
     for record in records:
         day = datetime.fromtimestamp(record.at, UTC).date().isoformat()
-        if day not in days or not record.attempts:
+        if not export.first <= day <= export.last or not record.attempts:
             continue
-        key = day, _their_model(record, day, export)
-        _add(drifts.setdefault(key, Drift(*key)).ours, record)
+        key = day, _their_model(record, day, export.counts, undated)
+        if key in export.counts:
+            named.add(record.provider)
+        _add(ours.setdefault((key, record.provider), Counts()), record)
+    drifts = {key: Drift(*key, counts) for key, counts in export.counts.items()}
+    for (key, provider), counts in ours.items():
+        is_speech = not counts.input + counts.output and key not in drifts
+        if (not named or provider in named) and not is_speech:
+            drifts.setdefault(key, Drift(*key)).ours.add(counts)
     return [drifts[key] for key in sorted(drifts)]
 
 
-def _their_model(record: CallRecord, day: str, export: Mapping[Key, Counts]) -> str:
+def _their_model(
+    record: CallRecord, day: str, counts: Mapping[Key, Counts], undated: Mapping[Key, str]
+) -> str:
     """The name under which the export has this call: as answered, as sent, or without its date."""
     names = [name for name in (record.response_model, record.model) if name]
     for name in (*names, *(_DATED.sub("", name) for name in names)):
-        if (day, name) in export:
+        if (day, name) in counts:
             return name
-    for theirs_day, theirs in export:
-        if theirs_day == day and _DATED.sub("", theirs) in names:
-            return theirs
-    return names[0]
+    return next((undated[day, name] for name in names if (day, name) in undated), names[0])
 
 
 def _add(ours: Counts, record: CallRecord) -> None:
@@ -206,7 +233,7 @@ def run_reconcile(chosen: argparse.Namespace) -> int:
     export = read_export(chosen.export)
     ledger = ledger_here(chosen.ledger)
     try:
-        drifts = compare(export, ledger.journal(_first(export)))
+        drifts = compare(export, ledger.journal(export.since))
     finally:
         ledger.close()
     print(_json(drifts) if chosen.json else _table(drifts, chosen.tolerance))
