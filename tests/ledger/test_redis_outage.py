@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from ledger_kit import PATIENT_S, ask, charged, figures, granted, line
@@ -319,3 +320,40 @@ def test_a_booking_that_can_never_be_booked_is_left_out(
     assert "impossible and left out" in caplog.text
     ledger.close()
     client.close()
+
+
+def test_a_ledger_that_is_emptied_in_mid_run_is_told_once_and_described_again(
+    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would notice else: its budgets count from zero, and nobody knows what they are."""
+    redis.describe({"b": "a budget"})
+    granted(redis.reserve(ask("before", line(amount=30))))
+    own_server.client().flushall()
+    for number in range(2):
+        redis._typical_at -= 6
+        granted(redis.reserve(ask(f"after {number}", line(amount=1))))
+        assert redis.flush(5)
+    said = [each.message for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(said) == 1
+    assert f"{redis.url} was emptied (FLUSHALL, a restart without appendonly, eviction)" in said[0]
+    assert redis.descriptions() == {"b": "a budget"}
+    redis.settle(charged("before", 7))
+    assert redis.flush(5)
+    assert figures(redis) == (7, 0, 2)
+
+
+def test_a_server_that_forgets_all_with_its_restart_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As without appendonly."""
+    with RedisServer(tmp_path) as server:
+        ledger = RedisLedger(server.url())
+        granted(ledger.reserve(ask("a", line(amount=30))))
+        assert ledger.flush(2)
+        server.kill()
+        server.start()
+        ledger._typical_at -= 6
+        granted(ledger.reserve(ask("b", line(amount=30))))
+        assert ledger.flush(5)
+        ledger.close()
+    assert ["was emptied" in each.message for each in caplog.records] == [True]

@@ -37,7 +37,8 @@ logger = logging.getLogger("aden.ledger")
 OPEN_WAIT_S = 1.0
 READ_WAIT_S = 5.0
 REFRESH_S = 5.0
-"""How old typical outputs may become before they are read again, in the background."""
+"""How old typical outputs may become before they are read again, in the background; so soon it is
+also seen that a ledger was emptied."""
 PAGE = 500
 RENEWALS = 200
 
@@ -66,6 +67,8 @@ class RedisLedger:
         self._keep = address.keep if keep is None else keep
         self._typical: dict[str, int | None] = {}
         self._typical_at = time.monotonic()
+        self._born = b""
+        self._described: dict[str, str] = {}
         self._wire = Wire(lambda: Link(address, deadline_s), self.url, deadline_s)
         self._open()
 
@@ -127,8 +130,7 @@ class RedisLedger:
 
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens, as last heard; never waits."""
-        if time.monotonic() - self._typical_at > REFRESH_S:
-            self._refresh()
+        self._keep_fresh()
         return self._typical.get(model)
 
     def claim_alert(
@@ -177,6 +179,7 @@ class RedisLedger:
 
     def describe(self, notes: Mapping[str, str]) -> None:
         """Keep a text for each budget's id."""
+        self._described |= notes
         try:
             for part in orders.describe(self._given(), notes):
                 self._wire.soon(part)
@@ -224,6 +227,7 @@ class RedisLedger:
         return time.time() + self._wire.pump.offset_s if given is None else given
 
     def _reservation(self, ask: Ask) -> tuple[Question[Grant | Refusal], float]:
+        self._keep_fresh()
         given = self._given()
         reserve = verbs.Reserve(ask, given)
         return Question(reserve, reserve.undo), self._at(given)
@@ -232,7 +236,7 @@ class RedisLedger:
         """Connect, so that the first request need not, and what cannot work is said at once."""
         hello = Question(verbs.Plain(verbs.HELLO, self._heard))
         try:
-            schema, _, policy = self._wire.ask(hello, 0.0, OPEN_WAIT_S)
+            schema, _, policy, _ = self._wire.ask(hello, 0.0, OPEN_WAIT_S)
         except LedgerError as error:
             cause = error.__cause__
             if isinstance(cause, LinkError) and cause.wrong_setting:
@@ -253,6 +257,10 @@ class RedisLedger:
                 self.url,
             )
 
+    def _keep_fresh(self) -> None:
+        if time.monotonic() - self._typical_at > REFRESH_S:
+            self._refresh()
+
     def _refresh(self) -> None:
         self._typical_at = time.monotonic()
         self._wire.put_question(Question(verbs.Plain(verbs.PROBE, self._heard)), 0.0)
@@ -260,3 +268,16 @@ class RedisLedger:
     def _heard(self, reply: Reply) -> None:
         self._typical = verbs.outputs(reply[1])
         self._typical_at = time.monotonic()
+        before, self._born = self._born, reply[3]
+        if before not in (b"", self._born):
+            self._was_emptied()
+
+    def _was_emptied(self) -> None:
+        """Say so, and what the budgets are: nobody else would until a worker starts anew."""
+        logger.error(
+            "aden: %s was emptied (FLUSHALL, a restart without appendonly, eviction): what was "
+            "spent and ordered before is forgotten, its budgets count from zero. To stop a budget "
+            "until you know more: aden budgets freeze KEY --why TEXT",
+            self.url,
+        )
+        self.describe(dict(self._described))

@@ -3,6 +3,7 @@
 -- KEYS[1] is the ledger's base, such as {aden:main}. All other keys are derived from it, so all lie
 -- in its hash slot:
 --   base                  hash: schema (the oldest whose programs may use it), version (its own)
+--   base:born             when it was made
 --   base:balances         hash: <length of budget>:<budget>:<window> to 'settled unconfirmed held'
 --   base:op:<id>          an operation, packed (see `read`)
 --   base:leases           sorted set: open operations by the second at which their lease ends

@@ -1,9 +1,11 @@
 -- Make the ledger where there is none; what a process wants to know before it begins.
 -- ARGV: time, schema, the oldest schema whose programs can go on beside it, '1' to ask for the
 -- eviction policy too. Answer: the oldest schema that may use it, the typical outputs, the policy by
--- which a full server throws keys away ('' where it does not, or nobody may know).
+-- which a full server throws keys away ('' where it does not, or nobody may know), and when it was
+-- made: another time than before means that it was emptied in between.
 
 redis.call('HSETNX', BASE, 'schema', ARGV[3])
+redis.call('SET', BASE .. ':born', table.concat(redis.call('TIME'), '.'), 'NX')
 local mine, oldest = tonumber(ARGV[2]), tonumber(ARGV[3])
 local version = tonumber(redis.call('HGET', BASE, 'version') or '1')
 if version < mine then
@@ -25,4 +27,5 @@ if ARGV[4] == '1' then
     policy = string.match(memory, 'maxmemory_policy:(%S+)') or ''
   end
 end
-return { redis.call('HGET', BASE, 'schema'), redis.call('HGETALL', BASE .. ':outputs'), policy }
+local outputs = redis.call('HGETALL', BASE .. ':outputs')
+return { redis.call('HGET', BASE, 'schema'), outputs, policy, redis.call('GET', BASE .. ':born') }
