@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from aden.cli.period import moment
 from aden.cli.spend.report import DIMENSIONS, report
 from aden.cli.spend.shapes import FOCUS_COLUMNS, harmless, write_focus
 from aden.core.money import NANO
+from aden.core.usage import Usage
 from aden.errors import ConfigurationError
 
 UTC = ZoneInfo("UTC")
@@ -179,6 +181,42 @@ def test_focus_has_every_column_and_adds_up() -> None:
     assert (charge["ConsumedQuantity"], charge["ConsumedUnit"]) == ("220", "Tokens")
 
 
+def test_focus_counts_speech_in_its_own_unit_and_charges_nothing_for_refusals() -> None:
+    """Nought tokens for money would be a unit price that nobody can work out."""
+    calls = {
+        "nova-3": Usage(audio_input_ms=90_000),
+        "sonic-3": Usage(characters=700, audio_output_ms=60_000),
+        "universal-streaming": Usage(audio_input_ms=1_000, session_ms=30_000),
+        "mystery": Usage(),
+    }
+    records = [replace(a_call(NOON, model), usage=usage) for model, usage in calls.items()]
+    out = io.StringIO()
+    write_focus([*records, a_call(NOON, "gpt-4o", refused=True)], "prod", out)
+    charges = csv.DictReader(io.StringIO(out.getvalue()))
+    assert [(row["SkuId"], row["ConsumedQuantity"], row["ConsumedUnit"]) for row in charges] == [
+        ("mystery", "1", "Requests"),
+        ("nova-3", "1.500000", "Minutes"),
+        ("sonic-3", "700", "Characters"),
+        ("universal-streaming", "0.500000", "Minutes"),
+    ]
+
+
+def test_a_period_that_lasts_into_the_future_ends_now(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last hour and its projection are those of now, not of a time without any calls."""
+    assert main(["spend", "--ledger", url, "--json"]) == 0
+    now = json.loads(capsys.readouterr().out)
+    assert main(["spend", "--ledger", url, "--json", "--until", "9999-12-31"]) == 0
+    ahead = json.loads(capsys.readouterr().out)
+    assert now["last_24h_usd"] > 0
+    assert {**ahead, **dict.fromkeys(("since", "until", "projected_month_usd"))} == {
+        **now,
+        **dict.fromkeys(("since", "until", "projected_month_usd")),
+    }
+    assert ahead["projected_month_usd"] == pytest.approx(now["projected_month_usd"], rel=0.01)
+
+
 def test_moments_are_lengths_or_dates() -> None:
     """A date without an offset is one of the time zone."""
     berlin = ZoneInfo("Europe/Berlin")
@@ -243,6 +281,10 @@ def test_a_ledger_without_a_call_is_named(
         (["--ledger", "sqlite:///nowhere/ledger.db"], "a ledger that exists"),
         (["--since", "soon"], "30m, 24h or 7d"),
         (["--since", "2h", "--until", "3h"], "a moment before --until 3h"),
+        (
+            ["--since", "9999-01-01"],
+            "--since='9999-01-01' is not valid: expected a moment before now",
+        ),
         (["--timezone", "Mars/Base"], "Europe/Berlin"),
     ],
 )

@@ -21,9 +21,11 @@ class Sums:
     """The part of `cost` of calls for which the provider reported no usage."""
     unpriced: int = 0
     """The part of `cost` that was priced at a provider's dearest rates, as no price was known."""
-
     sent: int = 0
     """Calls of which something was sent to a provider."""
+    characters: int = 0
+    connected_ms: int = 0
+    """Milliseconds that connections were open, else of speech, heard or spoken."""
 
     def add(self, record: CallRecord) -> None:
         """Count a call."""
@@ -37,3 +39,6 @@ class Sums:
         self.cost += record.cost
         self.estimated += record.cost if usage.estimated else 0
         self.unpriced += record.cost if record.price_source == "floor" else 0
+        self.characters += usage.characters or 0
+        speech_ms = (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)
+        self.connected_ms += speech_ms if usage.session_ms is None else usage.session_ms

@@ -36,7 +36,7 @@ def _raised(ledger: Ledger, chosen: argparse.Namespace, note: Note | None) -> in
     """The new limit; None takes a raise back."""
     if chosen.to == "policy":
         return None
-    limit = _amount(ledger, chosen.budget, chosen.to)
+    limit = _amount(ledger, chosen.budget, chosen.to, "--to")
     if note is not None and limit.amount <= note.limit.amount:
         allowed = f"policy, or more than its {note.limit.show(note.limit.amount)}"
         raise ConfigurationError("--to", chosen.to, f"{allowed}; only the policy itself can lower")
@@ -54,7 +54,7 @@ def _confirm(ledger: Ledger, chosen: argparse.Namespace, signed: dict[str, str])
         if booked and (budget not in keys or budget in amounts):
             allowed = f"a budget that it counts against, once: {', '.join(keys)}"
             raise ConfigurationError("--amount", each, allowed + did_you_mean(budget, keys))
-        amounts[budget] = _amount(ledger, budget, text).amount
+        amounts[budget] = _amount(ledger, budget, text, f"--amount {budget}").amount
     return Confirm(chosen.operation, amounts, **signed)
 
 
@@ -70,14 +70,14 @@ def _windows(ledger: Ledger, budget: str, named: str | None) -> list[str]:
     return [named]
 
 
-def _amount(ledger: Ledger, budget: str, text: str) -> Limit:
+def _amount(ledger: Ledger, budget: str, text: str, setting: str) -> Limit:
     """An amount in the budget's own unit, as its limit is written."""
     note = notes_of(ledger).get(budget.partition("|")[0])
     unit = note.limit.unit if note else "usd"
     if unit == "usd":
-        return Limit(parse_usd(text, "amount"))
+        return Limit(parse_usd(text, setting))
     if unit == "seconds":
         return seconds(text)
     if not text.isascii() or not text.isdigit():
-        raise ConfigurationError("amount", text, f"a whole number of {unit}")
+        raise ConfigurationError(setting, text, f"a whole number of {unit}")
     return tokens(int(text)) if unit == "tokens" else requests(int(text))

@@ -78,7 +78,9 @@ def run_budgets(chosen: argparse.Namespace) -> int:
 def _carry_out(ledger: Ledger, chosen: argparse.Namespace) -> int:
     done = [ledger.order(order) for order in order_of(ledger, chosen)]
     if not done or not all(done):
-        print(f"there is nothing to {chosen.verb}")
+        where = "`aden budgets holds`" if chosen.verb == "confirm" else "`aden budgets show --all`"
+        named = chosen.operation if chosen.verb == "confirm" else chosen.budget
+        print(f"there is nothing to {chosen.verb} of {named}: see {where}")
         return 1
     if chosen.verb != "confirm":
         mine = [each for each in standings(ledger) if each.budget == chosen.budget and each.current]

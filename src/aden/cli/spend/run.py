@@ -44,9 +44,10 @@ def run_spend(chosen: argparse.Namespace) -> int:
     """
     now, zone = time.time(), zone_of(chosen.timezone)
     since = moment(chosen.since, "--since", now, zone)
-    until = moment(chosen.until, "--until", now, zone)
+    until = min(now, moment(chosen.until, "--until", now, zone))  # a pace has no future
     if since >= until:
-        raise ConfigurationError("--since", chosen.since, f"a moment before --until {chosen.until}")
+        before = "now" if until == now else f"--until {chosen.until}"
+        raise ConfigurationError("--since", chosen.since, f"a moment before {before}")
     ledger, nothing = ledger_to_read(chosen.ledger)
     for_program = chosen.focus or chosen.csv or chosen.json
     try:

@@ -153,7 +153,20 @@ def write_focus(records: Iterable[CallRecord], account: str, out: TextIO) -> Non
     writer = csv.DictWriter(out, FOCUS_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for key, sums in sorted(charges.items()):
-        writer.writerow(_charge(*key, sums, account))
+        if sums.sent or sums.cost:  # what was refused is no charge
+            writer.writerow(_charge(*key, sums, account))
+
+
+def _consumed(sums: Sums) -> tuple[object, str]:
+    """How much of what; speech has no tokens."""
+    tokens = sums.input_tokens + sums.output_tokens
+    if tokens:
+        return tokens, "Tokens"
+    if sums.characters:
+        return sums.characters, "Characters"
+    if sums.connected_ms:
+        return f"{Decimal(sums.connected_ms) / 60_000:.6f}", "Minutes"
+    return sums.sent, "Requests"
 
 
 def _charge(
@@ -162,7 +175,7 @@ def _charge(
     start = datetime.fromisoformat(day).replace(tzinfo=UTC)
     month = start.replace(day=1)
     cost = exact_usd(sums.cost)
-    tokens = sums.input_tokens + sums.output_tokens
+    quantity, unit = _consumed(sums)
     tags = {"aden/feature": feature, "aden/estimated_usd": exact_usd(sums.estimated)}
     return {
         "BilledCost": cost,
@@ -173,18 +186,18 @@ def _charge(
         "BillingPeriodEnd": _zulu((month + timedelta(days=32)).replace(day=1)),
         "ChargeCategory": "Usage",
         "ChargeClass": "",
-        "ChargeDescription": f"{sums.sent} calls of {model}",
+        "ChargeDescription": f"{sums.sent} call{'s' if sums.sent != 1 else ''} of {model}",
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": _zulu(start),
         "ChargePeriodEnd": _zulu(start + timedelta(days=1)),
-        "ConsumedQuantity": tokens,
-        "ConsumedUnit": "Tokens",
+        "ConsumedQuantity": quantity,
+        "ConsumedUnit": unit,
         "ContractedCost": cost,
         "EffectiveCost": cost,
         "InvoiceIssuerName": harmless(provider),
         "ListCost": cost,
-        "PricingQuantity": tokens,
-        "PricingUnit": "Tokens",
+        "PricingQuantity": quantity,
+        "PricingUnit": unit,
         "ProviderName": harmless(provider),
         "PublisherName": harmless(provider),
         "ServiceCategory": "AI and Machine Learning",
