@@ -121,6 +121,10 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nwindw = 2', "did you mean window?"),
         ('[[budgt]]\nid = "b"', "did you mean budget?"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nscope = "x"', "scope"),
+        (
+            '[[budget]]\nid = "b"\nlimit_usd = 1\nscope = {customer = ["acme", "*"]}',
+            "budget b: scope.customer=['acme', ANY]",
+        ),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = "x"', "ladder"),
         ('[[budget]]\nid = "b"\nlimit_usd = 1\nladder = [{action = "explode"}]', "explode"),
         (

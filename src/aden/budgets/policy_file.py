@@ -112,7 +112,14 @@ def _rule(table: Mapping[str, Any], number: int) -> Rule:
 def _scope(scope: object, name: str) -> dict[str, object]:
     if not isinstance(scope, dict):
         raise ConfigurationError(f"{name}: scope", scope, "a table such as {customer = 'acme'}")
-    return {key: ANY if value == "*" else value for key, value in scope.items()}
+    return {key: _wanted(key, value) for key, value in scope.items()}
+
+
+def _wanted(label: str, value: object) -> object:
+    """A value of a scope; a star in a list means what `ANY` in one does, but for models."""
+    if isinstance(value, list) and label != "model":
+        return [_wanted(label, each) for each in value]
+    return ANY if value == "*" else value
 
 
 def _budget(table: Mapping[str, Any]) -> Budget:
