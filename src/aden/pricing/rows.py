@@ -75,6 +75,9 @@ def read_row(table: object, where: str) -> Row:
     if (provider is None) == (host is None):
         allowed = "one of provider (openai) and host (localhost:11434)"
         raise ConfigurationError(where, provider or host, allowed)
+    if host is not None and ("/" in host or " " in host):  # such a one would never be met
+        allowed = "a host without scheme and path, with its port or without: localhost:11434"
+        raise ConfigurationError(f"{where}: host", host, allowed)
     if model is None:
         raise ConfigurationError(f"{where}: model", model, "a model's name, or * for all")
     tier = table.get("tier")
@@ -138,6 +141,8 @@ def _priced(table: Mapping[str, Any], where: str) -> Mapping[Unit, Rate] | None:
     if free + bool(rates) + elsewhere != 1:
         allowed = "rates such as input_per_1m = '2.50', or free = true, or same_as and multiplier"
         raise ConfigurationError(where, sorted(map(str, table)), allowed)
+    if "output" in rates and "input" not in rates:  # what a row does not price, it gives for free
+        raise ConfigurationError(f"{where}: input_per_1m", None, "a rate, '0' where input is free")
     for step in _steps(table, where):
         at = f"{where}: above"
         known_keys(at, step, ("input_tokens", *RATE_KEYS))
