@@ -72,6 +72,25 @@ def shown(*words: str) -> list[dict[str, object]]:
     return found
 
 
+def test_a_broken_file_of_budgets_hides_no_budget(
+    ledger: SqliteLedger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Programs go on with the last good one; who is to mend it sees, and orders, what they have."""
+    spend(ledger, CALLS, 4 * NANO)
+    path = tmp_path / "budgets.toml"
+    path.write_text("[[budget]")
+    monkeypatch.setenv("ADEN_BUDGETS", str(path))
+    assert main(["budgets"]) == 0
+    said = capsys.readouterr()
+    assert "$4.000000 of $10.000000" in said.out
+    assert said.err.count(f"ADEN_BUDGETS='{path}' is not valid") == 1
+    assert main(["budgets", "freeze", "calls", "--why", "broken"]) == 0
+    assert "FROZEN" in capsys.readouterr().out
+
+
 def test_budgets_stand_in_their_own_units(
     ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,3 +123,9 @@ def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["source"] == "genai-prices"
     assert main(["prices", "gtp-4o", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["source"] == "floor"
+
+
+def test_a_host_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table to copy would name a host that no request has."""
+    assert main(["prices", "llama3", "--host", "http://localhost:11434/v1"]) == 2
+    assert "--host='http://localhost:11434/v1' is not valid" in capsys.readouterr().err

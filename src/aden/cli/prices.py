@@ -12,7 +12,7 @@ from aden.core.request import Request
 from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing import Price, PriceBook
 from aden.pricing.price import PER, Unit
-from aden.pricing.rows import MILLION, MINUTE_MS, TIERS
+from aden.pricing.rows import MILLION, MINUTE_MS, TIERS, check_host
 from aden.pricing.unknown import snippet
 from aden.pricing.user_prices import load_prices
 from aden.settings import Settings
@@ -46,8 +46,10 @@ def _run(chosen: argparse.Namespace) -> int:
     """Carry the command out; 1 where no price is known.
 
     Raises:
-        ConfigurationError: The provider or ADEN_PRICES is wrong.
+        ConfigurationError: The provider, the host or ADEN_PRICES is wrong.
     """
+    if chosen.host:
+        check_host(chosen.host, "--host")
     path = Settings.from_env(os.environ).prices_path
     book = PriceBook(load_prices(Path(path))) if path else PriceBook()
     if chosen.provider and not chosen.host and not book.is_provider(chosen.provider):

@@ -75,9 +75,8 @@ def read_row(table: object, where: str) -> Row:
     if (provider is None) == (host is None):
         allowed = "one of provider (openai) and host (localhost:11434)"
         raise ConfigurationError(where, provider or host, allowed)
-    if host is not None and ("/" in host or " " in host):  # such a one would never be met
-        allowed = "a host without scheme and path, with its port or without: localhost:11434"
-        raise ConfigurationError(f"{where}: host", host, allowed)
+    if host is not None:
+        check_host(host, f"{where}: host")
     if model is None:
         raise ConfigurationError(f"{where}: model", model, "a model's name, or * for all")
     tier = table.get("tier")
@@ -111,6 +110,17 @@ def read_rates(table: Mapping[str, Any], where: str) -> dict[Unit, Rate]:
                 raise ConfigurationError(f"{where}: {key}", table[key], f"one rate for {unit}")
             rates[unit] = Rate(nano_per(_usd(table[key], f"{where}: {key}"), count))
     return rates
+
+
+def check_host(host: str, setting: str) -> None:
+    """Refuse what no request has for its host.
+
+    Raises:
+        ConfigurationError: It is a URL, or no host at all.
+    """
+    if "/" in host or " " in host:
+        allowed = "a host without scheme and path, with its port or without: localhost:11434"
+        raise ConfigurationError(setting, host, allowed)
 
 
 def read_multiplier(table: Mapping[str, Any], where: str) -> Decimal | None:

@@ -4,10 +4,12 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from aden.budgets.note import Note, note_of
 from aden.budgets.policy_file import load_policy
+from aden.cli.ledgers import say
 from aden.errors import ConfigurationError, did_you_mean
 from aden.ledger import Balance, Ledger
 from aden.settings import Settings
@@ -85,13 +87,23 @@ def standings(ledger: Ledger, now: float | None = None) -> list[Standing]:
 
 
 def notes_of(ledger: Ledger) -> Mapping[str, Note]:
-    """What is known of budgets: what programs said, and the file of ``ADEN_BUDGETS``."""
+    """What is known of budgets: what programs said, and the file of ``ADEN_BUDGETS``.
+
+    Where an edit has broken that file, programs go on with what it was before, and so do we.
+    """
     said = {name: Note.from_json(text) for name, text in ledger.descriptions().items()}
     notes = {name: note for name, note in said.items() if note is not None}
     if path := Settings.from_env(os.environ).budgets_path:
-        for budget in load_policy(Path(path), "enforce").budgets:
-            notes[budget.id] = note_of(budget)
+        try:
+            notes |= {each.id: note_of(each) for each in load_policy(Path(path), "enforce").budgets}
+        except ConfigurationError as error:
+            _say_once(f"aden: {error}\nBudgets are shown as running programs know them.")
     return notes
+
+
+@cache
+def _say_once(said: str) -> None:
+    say(said, aside=True)
 
 
 def known_key(ledger: Ledger, key: str) -> Note | None:
