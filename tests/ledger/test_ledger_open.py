@@ -37,6 +37,13 @@ def test_another_url_is_a_wrong_setting(url: str) -> None:
         open_ledger(url)
 
 
+def test_a_ledger_in_memory_is_no_file_of_that_name(tmp_path: Path) -> None:
+    """As SQLAlchemy's URLs have it."""
+    with pytest.raises(ConfigurationError, match="memory: is the ledger in this process's memory"):
+        open_ledger(f"sqlite://{tmp_path}/:memory:")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("url", ["/var/lib/a.db", "sqlite:/var/lib/a.db", "sqlite://var/lib/a.db"])
 def test_who_names_a_path_is_told_its_url(url: str) -> None:
     """Three slashes are easily miscounted."""

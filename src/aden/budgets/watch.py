@@ -97,7 +97,8 @@ class PolicyFile:
             return
         if stamp == self._stamp:  # nothing newer was read meanwhile
             self._policy = policy
-            logger.info("aden: budgets read again from %s (version %s)", self.path, policy.version)
+            said = "aden: budgets read again from %s (version %s, %s)"
+            logger.info(said, self.path, policy.version, policy.mode)
             warn_of_models(policy, self._prices)
 
 

@@ -72,6 +72,8 @@ def _open_sqlite(url: str) -> Ledger:
     def wrong(hint: str) -> ConfigurationError:
         return ConfigurationError("ledger", url, f"{ALLOWED_SQLITE}: {hint}")
 
+    if path.name == ":memory:":  # as other programs write it; here it would be a file
+        raise wrong("memory: is the ledger in this process's memory")
     options = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
     keep = read_keep(options, Keep(), wrong)
     if options:
