@@ -254,9 +254,16 @@ def test_what_a_dead_process_left_is_confirmed(
     assert "unconfirmed  $2.000000" in capsys.readouterr().out
     order = ["confirm", operation, "--amount", "calls=1.25", "--why", "invoice", "--ledger", url]
     assert main(["budgets", *order]) == 0
+    assert "confirm   calls  $2.000000 → $1.250000  by " in capsys.readouterr().out
     (row,) = shown("show", "--ledger", url)
     assert (row["settled"], row["unconfirmed"]) == (1.25, 0.0)
     assert main(["budgets", *order]) == 1  # there is nothing left to confirm
+    said = capsys.readouterr().out
+    assert f"there is nothing to confirm of {operation}" in said
+    assert main(["spend", "--ledger", url]) == 0
+    told = capsys.readouterr().out
+    assert "unconfirmed  $0.000000 of processes that died" in told
+    assert "confirmed    $1.250000 of processes that died, besides" in told
     ledger.close()
 
 

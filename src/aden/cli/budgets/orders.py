@@ -53,7 +53,8 @@ def _confirm(ledger: Ledger, chosen: argparse.Namespace, signed: dict[str, str])
             raise ConfigurationError("--amount", each, "BUDGET=AMOUNT")
         if booked and (budget not in keys or budget in amounts):
             allowed = f"a budget that it counts against, once: {', '.join(keys)}"
-            raise ConfigurationError("--amount", each, allowed + did_you_mean(budget, keys))
+            meant = "" if budget in keys else did_you_mean(budget, keys)
+            raise ConfigurationError("--amount", each, allowed + meant)
         amounts[budget] = _amount(ledger, budget, text, f"--amount {budget}").amount
     return Confirm(chosen.operation, amounts, **signed)
 

@@ -1,12 +1,14 @@
 """Show budgets; carry out what an operator orders."""
 
 import argparse
+from collections.abc import Sequence
 
 from aden.cli.budgets import shapes
 from aden.cli.budgets.orders import VERBS, order_of
 from aden.cli.budgets.state import notes_of, standings
 from aden.cli.ledgers import ledger_here, ledger_to_read, say
 from aden.ledger import Ledger
+from aden.ledger.operator import AuditEntry
 
 
 def add_budgets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,7 +84,10 @@ def _carry_out(ledger: Ledger, chosen: argparse.Namespace) -> int:
         named = chosen.operation if chosen.verb == "confirm" else chosen.budget
         print(f"there is nothing to {chosen.verb} of {named}: see {where}")
         return 1
-    if chosen.verb != "confirm":
+    if chosen.verb == "confirm":
+        done_now = [each for each in ledger.audit() if each.operation == chosen.operation]
+        print(_audit(ledger, chosen, done_now))
+    else:
         mine = [each for each in standings(ledger) if each.budget == chosen.budget and each.current]
         print(shapes.as_json(mine) if chosen.json else shapes.table(mine))
     return 0
@@ -95,9 +100,10 @@ def _shown(ledger: Ledger, chosen: argparse.Namespace) -> str:
             shapes.holds_json(held) if chosen.json else shapes.holds_table(held, notes_of(ledger))
         )
     if chosen.verb == "audit":
-        done = tuple(ledger.audit())
-        return (
-            shapes.audit_json(done) if chosen.json else shapes.audit_table(done, notes_of(ledger))
-        )
+        return _audit(ledger, chosen, tuple(ledger.audit()))
     found = [each for each in standings(ledger) if each.current or chosen.all]
     return shapes.as_json(found) if chosen.json else shapes.table(found)
+
+
+def _audit(ledger: Ledger, chosen: argparse.Namespace, done: Sequence[AuditEntry]) -> str:
+    return shapes.audit_json(done) if chosen.json else shapes.audit_table(done, notes_of(ledger))

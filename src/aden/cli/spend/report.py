@@ -53,6 +53,8 @@ class Report:
     last_day: int = 0
     month: int = 0
     """Nano-dollars of the hour and the day before `until`, and of its calendar month so far."""
+    confirmed: int = 0
+    """Nano-dollars that operators have confirmed for processes that died; in no group."""
 
     def add(self, record: CallRecord) -> None:
         """Count a call where it belongs."""

@@ -41,6 +41,8 @@ def table(made: Report, unconfirmed: int | None) -> str:
         )
     if unconfirmed is not None:
         lines.append(f"unconfirmed  {format_usd(unconfirmed)} of processes that died")
+    if made.confirmed:
+        lines.append(f"confirmed    {format_usd(made.confirmed)} of processes that died, besides")
     lines.append(f"last hour    {format_usd(made.last_hour)}")
     lines.append(f"last 24 h    {format_usd(made.last_day)}")
     lines.append(f"this month   {format_usd(made.month)}")
@@ -70,6 +72,7 @@ def as_json(made: Report, unconfirmed: int | None) -> str:
         "groups": [{made.by: key, **_values(sums)} for key, sums in made.rows()],
         "total": _values(made.total),
         "unconfirmed_usd": None if unconfirmed is None else to_usd(unconfirmed),
+        "confirmed_usd": to_usd(made.confirmed),
         "last_hour_usd": to_usd(made.last_hour),
         "last_24h_usd": to_usd(made.last_day),
         "month_usd": to_usd(made.month),
