@@ -6,9 +6,11 @@ import itertools
 import os
 import queue
 import random
+import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -61,7 +63,6 @@ class RedisServer:
         self._directory = directory
         self._arguments = arguments
         self.port = free_port()
-        self.tls_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -88,18 +89,6 @@ class RedisServer:
         except OSError:
             return False
         return answer.startswith((b"+PONG", b"-NOAUTH"))
-
-    @classmethod
-    def with_tls(cls, directory: Path, certificate: Path, key: Path) -> "RedisServer":
-        """A server that also listens with TLS; skips the test where it was built without."""
-        port = free_port()
-        files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
-        try:
-            server = cls(directory, "--tls-port", str(port), *files, "--tls-auth-clients", "no")
-        except AssertionError:
-            pytest.skip("this Redis server was built without TLS")
-        server.tls_port = port
-        return server
 
     def url(self, namespace: str | None = None) -> str:
         """The URL of a ledger; a new one each time, unless it is named."""
@@ -184,3 +173,45 @@ def _deliver(pieces: "queue.SimpleQueue[tuple[float, bytes]]", target: socket.so
             target.sendall(piece[1])
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
+
+
+class TlsDoor:
+    """TLS in front of a server that need not be built with it: the bundled ones are not."""
+
+    def __init__(self, port: int, certificate: Path, key: Path) -> None:
+        self._port = port
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),  # a handshake that is refused, among others
+            self._context.wrap_socket(client, server_side=True) as caller,
+            socket.create_connection(("127.0.0.1", self._port)) as server,
+        ):
+            while _pass_on(caller, server):
+                pass
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+
+def _pass_on(caller: ssl.SSLSocket, server: socket.socket) -> bool:
+    ready = [caller] if caller.pending() else select.select([caller, server], [], [])[0]
+    for source, target in ((caller, server), (server, caller)):
+        if source in ready:
+            heard = source.recv(1 << 16)
+            target.sendall(heard)
+            if not heard:
+                return False
+    return True

@@ -1,5 +1,6 @@
 """How a Redis ledger is opened: its URL, what is refused at once, and what is never shown."""
 
+import contextlib
 import logging
 import subprocess
 import time
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_kit import ask, charged, claimed, figures, finished, granted, line, python
-from redis_kit import RedisServer
+from ledger_kit import PATIENT_S, ask, charged, claimed, figures, finished, granted, line, python
+from redis_kit import RedisServer, TlsDoor
 from test_ledger_settle import RECORD
 
 from aden.errors import ConfigurationError, LedgerError
@@ -250,7 +251,7 @@ def _until_ok(client: Any) -> None:
     pytest.fail("the cluster does not come up")
 
 
-def test_a_connection_may_be_encrypted(tmp_path: Path) -> None:
+def test_a_connection_may_be_encrypted(tmp_path: Path, redis_server: RedisServer) -> None:
     """`rediss://`; a certificate that cannot be verified is a wrong setting."""
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
@@ -262,8 +263,8 @@ def test_a_connection_may_be_encrypted(tmp_path: Path) -> None:
         )
     except FileNotFoundError:
         pytest.skip("openssl is not installed")
-    with RedisServer.with_tls(tmp_path, certificate, key) as server:
-        _use_tls(f"rediss://127.0.0.1:{server.tls_port}", certificate)
+    with contextlib.closing(TlsDoor(redis_server.port, certificate, key)) as door:
+        _use_tls(f"rediss://127.0.0.1:{door.port}", certificate)
 
 
 def _use_tls(place: str, certificate: Path) -> None:
@@ -271,7 +272,8 @@ def _use_tls(place: str, certificate: Path) -> None:
         open_ledger(place)
 
     for options in (f"ssl_ca_certs={certificate}", "ssl_cert_reqs=none"):
-        ledger = open_ledger(f"{place}?{options}&ssl_check_hostname=false&namespace=tls")
+        url = f"{place}?{options}&ssl_check_hostname=false&namespace=tls"
+        ledger = RedisLedger(url, deadline_s=PATIENT_S)
         granted(ledger.reserve(ask("a", line())))
         ledger.close()
 
