@@ -323,9 +323,10 @@ def test_a_booking_that_can_never_be_booked_is_left_out(
 
 
 def test_a_ledger_that_is_emptied_in_mid_run_is_told_once_and_described_again(
-    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+    own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody would notice else: its budgets count from zero, and nobody knows what they are."""
+    redis = RedisLedger(own_server.url(), deadline_s=PATIENT_S)
     redis.describe({"b": "a budget"})
     granted(redis.reserve(ask("before", line(amount=30))))
     own_server.client().flushall()
@@ -340,6 +341,7 @@ def test_a_ledger_that_is_emptied_in_mid_run_is_told_once_and_described_again(
     redis.settle(charged("before", 7))
     assert redis.flush(5)
     assert figures(redis) == (7, 0, 2)
+    redis.close()
 
 
 def test_a_server_that_forgets_all_with_its_restart_is_told(
@@ -347,13 +349,13 @@ def test_a_server_that_forgets_all_with_its_restart_is_told(
 ) -> None:
     """As without appendonly."""
     with RedisServer(tmp_path) as server:
-        ledger = RedisLedger(server.url())
+        ledger = RedisLedger(server.url(), deadline_s=PATIENT_S)
         granted(ledger.reserve(ask("a", line(amount=30))))
-        assert ledger.flush(2)
+        assert ledger.flush(5)
         server.kill()
         server.start()
         ledger._typical_at -= 6
         granted(ledger.reserve(ask("b", line(amount=30))))
         assert ledger.flush(5)
         ledger.close()
-    assert ["was emptied" in each.message for each in caplog.records] == [True]
+    assert sum("was emptied" in each.message for each in caplog.records) == 1
