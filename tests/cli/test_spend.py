@@ -15,11 +15,14 @@ from journals import a_call, at, write_ledger
 
 from aden.cli import main
 from aden.cli.period import moment
+from aden.cli.spend.live import live
 from aden.cli.spend.report import DIMENSIONS, report
 from aden.cli.spend.shapes import FOCUS_COLUMNS, harmless, write_focus
+from aden.core.attribution import Attribution
 from aden.core.money import NANO
 from aden.core.usage import Usage
 from aden.errors import ConfigurationError
+from aden.ledger import open_ledger
 
 UTC = ZoneInfo("UTC")
 NOON = at("2026-11-20T12:00:00")
@@ -117,6 +120,25 @@ def test_a_label_cannot_write_lines_of_its_own(
     out = capsys.readouterr().out
     assert "a\ufffdtotal\ufffd[2J " in out
     assert "\x1b" not in out
+
+
+def test_a_session_is_shown_whole_and_a_model_writes_no_lines_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To be looked for elsewhere; a model's name is the caller's or the provider's."""
+    session = "0b8f2f0e-7e0c-4f7b-9a55-0f5d1f1f7c11"
+    who = Attribution(session_id=session)
+    call = replace(a_call(time.time() - 5, "m\n\x1b[2J" + "x" * 60), attribution=who)
+    url = write_ledger(tmp_path / "ledger.db", [call])
+    assert main(["spend", "--ledger", url, "--by", "session"]) == 0
+    out = capsys.readouterr().out
+    assert f"{session} " in out
+    assert len({len(line) for line in out.splitlines()[:5]}) == 1
+    ledger = open_ledger(url)
+    live(ledger, picture := io.StringIO(), 1)
+    ledger.close()
+    assert "\x1b" not in picture.getvalue()
+    assert "m��[2Jxxx" in picture.getvalue()
 
 
 def test_people_read_cancel_and_programs_the_value_of_the_attribute(

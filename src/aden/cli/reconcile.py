@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aden.cli.ledgers import ledger_here
+from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd, to_usd
 from aden.core.record import CallRecord
 from aden.errors import ConfigurationError
@@ -250,7 +251,7 @@ def _table(drifts: list[Drift], tolerance: float) -> str:
         theirs, ours = drift.theirs, drift.ours
         mark = "  <" if abs(drift.percent) > tolerance else ""
         lines.append(
-            f"{drift.day:<11}{drift.model[:27]:<28}{theirs.input:>13,}{ours.input:>13,}"
+            f"{drift.day:<11}{cut(drift.model, 27):<28}{theirs.input:>13,}{ours.input:>13,}"
             f"{theirs.output:>14,}{ours.output:>12,}{drift.percent:>+9.2f}%"
             f"{ours.estimated:>11}{format_usd(ours.cost):>13}{mark}"
         )

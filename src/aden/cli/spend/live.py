@@ -8,6 +8,7 @@ from typing import TextIO
 
 from aden.cli.budgets.shapes import table
 from aden.cli.budgets.state import Standing, standings
+from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd
 from aden.ledger import Ledger
 
@@ -43,7 +44,7 @@ class LiveView:
         calls, costs = self._hour.look(time.time())
         lines += ["", f"last hour  {format_usd(costs.total())}  ({calls} calls)"]
         dearest = sorted(costs.items(), key=lambda each: (-each[1], each[0]))[:8]
-        lines += [f"  {model:<30} {format_usd(cost)}" for model, cost in dearest]
+        lines += [f"  {cut(model, 30):<30} {format_usd(cost)}" for model, cost in dearest]
         return "\n".join(lines)
 
     def _standings(self) -> list[Standing]:

@@ -26,14 +26,19 @@ COLUMNS = (
     "sent",
 )
 
+MIN_KEY, MAX_KEY = 31, 48
+"""Characters of a group's name: a session's UUID is shown whole, to be looked for elsewhere."""
+
 
 def table(made: Report, unconfirmed: int | None) -> str:
     """For people. *unconfirmed*: nano-dollars booked for processes that died, None: not known."""
-    head = f"{made.by:<32}{'calls':>8}{'refused':>9}{'input':>13}{'output':>12}{'cost':>15}"
+    rows = made.rows()
+    width = 1 + min(MAX_KEY, max([MIN_KEY, *(len(key) for key, _ in rows)]))
+    head = f"{made.by:<{width}}{'calls':>8}{'refused':>9}{'input':>13}{'output':>12}{'cost':>15}"
     lines = [head, "-" * len(head)]
     word = action_word if made.by == "decision" else str
-    lines += [_line(word(key), sums) for key, sums in made.rows()]
-    lines += ["-" * len(head), _line("total", made.total), ""]
+    lines += [_line(word(key), sums, width) for key, sums in rows]
+    lines += ["-" * len(head), _line("total", made.total, width), ""]
     lines.append(f"estimated    {_share(made.total.estimated, made.total.cost)}")
     if made.total.unpriced:
         lines.append(
@@ -50,13 +55,18 @@ def table(made: Report, unconfirmed: int | None) -> str:
     return "\n".join(lines)
 
 
-def _line(key: str, sums: Sums) -> str:
-    key = "".join(char if char.isprintable() else "�" for char in key)  # labels are anybody's
-    shown = key if len(key) <= 31 else key[:30] + "…"
+def _line(key: str, sums: Sums, width: int) -> str:
+    shown = cut(key, width - 1)
     return (
-        f"{shown:<32}{sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
+        f"{shown:<{width}}{sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
         f"{sums.output_tokens:>12,}{format_usd(sums.cost):>15}"
     )
+
+
+def cut(text: str, most: int) -> str:
+    """A name as a table shows it: names are anybody's, and may try to write lines of their own."""
+    text = "".join(char if char.isprintable() else "�" for char in text)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _share(part: int, whole: int) -> str:
