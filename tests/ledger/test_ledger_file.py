@@ -155,7 +155,12 @@ def test_a_closed_ledger_opens_again_for_a_late_settlement(sqlite: SqliteLedger)
 def test_a_deleted_file_is_not_written_to_any_more(
     sqlite: SqliteLedger, path: Path, complaints: Callable[[], list[str]]
 ) -> None:
-    """Who runs already and who starts now have to share one file. What is lost is said, once."""
+    """Who runs already and who starts now have to share one file. What is lost is said, once.
+
+    What the budgets are is told to the new one: nobody else would until a worker starts.
+    """
+    sqlite.describe({"b": "a budget"})
+    sqlite.describe({"c": "another"})
     sqlite.settle(charged("a", 7))
     remove(path)
     sqlite.settle(charged("c", 1))
@@ -164,6 +169,7 @@ def test_a_deleted_file_is_not_written_to_any_more(
 
     other = SqliteLedger(path)
     assert figures(other) == figures(sqlite) == (1, 0, 0)
+    assert other.descriptions() == {"b": "a budget", "c": "another"}
     other.close()
 
 

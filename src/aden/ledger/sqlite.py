@@ -64,6 +64,7 @@ class SqliteLedger:
         self.path = path
         self._keep = keep
         self._typical: dict[str, int | None] = {}
+        self._described: dict[str, str] = {}
         self._store = Store(path, clock)
         self._renew_queue()
 
@@ -175,6 +176,8 @@ class SqliteLedger:
     def describe(self, notes: Mapping[str, str]) -> None:
         """Keep a text for each budget's id."""
         self._store.soon(partial(orders.describe, notes=dict(notes)))
+        self._described = {**self._described, **notes}
+        self._store.of_a_new_file = (partial(orders.describe, notes=self._described),)
 
     def descriptions(self) -> Mapping[str, str]:
         """The latest text of each budget's id."""

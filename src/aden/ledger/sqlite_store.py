@@ -58,11 +58,10 @@ class Store:
         self._connection: Connection | None = None
         self._identity = (0, 0)
         self._identified_at = 0.0
-        self._complained = False
-        self._lost = 0
-        self._commits = 0
+        self._complained = self._paused = False
+        self._lost = self._commits = 0
+        self.of_a_new_file: tuple[Work[None], ...] = ()  # booked first where it was replaced
         self._was_busy_at = -CALM_S
-        self._paused = False
         self._renew_locks()
         self._open()
         _STORES.add(self)
@@ -164,6 +163,7 @@ class Store:
                 return self._connection
             self._disconnect()  # deleted or replaced: everybody else uses the new file
             logger.error("aden: %s was deleted or replaced: budgets go by the new one", self._path)
+            self._backlog.extendleft(self.of_a_new_file)
         try:
             self._connection = connect(self._path)
         except OSError as error:
