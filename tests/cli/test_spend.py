@@ -5,6 +5,7 @@ import io
 import json
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -120,6 +121,23 @@ def test_a_label_cannot_write_lines_of_its_own(
     out = capsys.readouterr().out
     assert "a\ufffdtotal\ufffd[2J " in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("shape", ["--by=model", "--json", "--focus"])
+def test_a_full_journal_says_where_its_figures_begin(
+    shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty days are asked for, and what was pushed out of them would be missed by nobody."""
+    now = time.time()
+    url = write_ledger(tmp_path / "ledger.db", [a_call(now - 60 * age) for age in (3, 2, 1)])
+    for bound, told in ((3, True), (4, False)):
+        assert main(["spend", "--ledger", f"{url}?journal={bound}", shape]) == 0
+        out, err = capsys.readouterr()
+        said = out if shape == "--by=model" else err
+        begins = datetime.fromtimestamp(now - 180, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert (f"its 3 calls begin at {begins}" in said) is told
+        if shape == "--json":
+            json.loads(out)
 
 
 def test_a_session_is_shown_whole_and_a_model_writes_no_lines_of_its_own(

@@ -56,7 +56,7 @@ def test_a_files_url_may_bound_its_journal(path: Path) -> None:
     for query, keep in (("", Keep(100_000, 400 * DAY_S)), ("?journal=5", Keep(5, 400 * DAY_S))):
         ledger = open_ledger(f"sqlite://{path}{query}")
         assert isinstance(ledger, SqliteLedger)
-        assert (ledger._keep, ledger.path) == (keep, path)
+        assert (ledger.keep, ledger.path) == (keep, path)
         assert ledger.url == f"sqlite://{path}{query}" == shown_url(ledger.url)
         ledger.close()
 

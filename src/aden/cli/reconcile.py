@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aden.cli.ledgers import ledger_here
+from aden.cli.ledgers import ledger_here, say
+from aden.cli.lines import Lines
 from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd, to_usd
 from aden.core.record import CallRecord
@@ -233,10 +234,13 @@ def run_reconcile(chosen: argparse.Namespace) -> int:
         raise ConfigurationError("--tolerance", chosen.tolerance, "per cent, 0 or more")
     export = read_export(chosen.export)
     ledger = ledger_here(chosen.ledger)
+    records = Lines(ledger, export.since)
     try:
-        drifts = compare(export, ledger.journal(export.since))
+        drifts = compare(export, records)
     finally:
         ledger.close()
+    if records.cut is not None:
+        say(records.cut, aside=True)
     print(_json(drifts) if chosen.json else _table(drifts, chosen.tolerance))
     return 1 if any(abs(drift.percent) > chosen.tolerance for drift in drifts) else 0
 

@@ -55,6 +55,7 @@ class MemoryLedger:
         self._lock = threading.Lock()
         self._paused = False
         self._put_off: deque[Callable[[float], None]] = deque()
+        self.keep = keep
         self.books = Books(keep)
         _LEDGERS.add(self)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from aden.core.record import CallRecord
 from aden.core.value import value
 from aden.core.window import Window
+from aden.ledger.journal import Keep
 
 if TYPE_CHECKING:
     from aden.ledger.operator import Account, AuditEntry, Held, Order
@@ -156,6 +157,8 @@ class Ledger(Protocol):
 
     url: str
     reach: Reach
+    keep: Keep
+    """How long its journal may become."""
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""

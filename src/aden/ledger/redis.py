@@ -64,7 +64,7 @@ class RedisLedger:
         address = parse(url)
         self.url = address.shown
         self._clock = clock
-        self._keep = address.keep if keep is None else keep
+        self.keep = address.keep if keep is None else keep
         self._typical: dict[str, int | None] = {}
         self._typical_at = time.monotonic()
         self._born = b""
@@ -90,7 +90,7 @@ class RedisLedger:
         """Replace an operation's hold by its charges."""
         try:
             line = line_of(settlement.record)
-            self._wire.soon(verbs.settle(self._given(), settlement, line, self._keep))
+            self._wire.soon(verbs.settle(self._given(), settlement, line, self.keep))
         except Exception:
             logger.exception("aden: a settlement cannot be booked in %s", self.url)
 

@@ -62,7 +62,7 @@ class SqliteLedger:
     ) -> None:
         self.url = url or f"sqlite://{path}"
         self.path = path
-        self._keep = keep
+        self.keep = keep
         self._typical: dict[str, int | None] = {}
         self._described: dict[str, str] = {}
         self._store = Store(path, clock)
@@ -105,7 +105,7 @@ class SqliteLedger:
     def settle(self, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges."""
         line = line_of(settlement.record)
-        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=self._keep))
+        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=self.keep))
 
     def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
         """Extend the lease of each operation and note its progress, one amount a hold."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from aden.budgets.note import Note
 from aden.cli.budgets.state import notes_of
 from aden.cli.ledgers import ledger_to_read, say
+from aden.cli.lines import Lines
 from aden.cli.period import moment, zone_of
 from aden.cli.spend.live import live
 from aden.cli.spend.report import DIMENSIONS, reads_from, report
@@ -60,10 +61,11 @@ def run_spend(chosen: argparse.Namespace) -> int:
                 live(ledger)
             return 0
         # What was booked since then: a call is seen before it is booked.
-        records = ledger.journal(reads_from(since, until, zone))
+        records = Lines(ledger, reads_from(since, until, zone))
         if chosen.focus:
             within = (record for record in records if since <= record.at < until)
             write_focus(within, chosen.account, sys.stdout)
+            _say_cut(records, aside=True)
             return 0
         made = report(records, chosen.by, since, until, zone)
         unconfirmed = _unconfirmed(ledger)
@@ -77,7 +79,13 @@ def run_spend(chosen: argparse.Namespace) -> int:
         write_csv(made, sys.stdout)
     else:
         print(as_json(made, unconfirmed) if chosen.json else table(made, unconfirmed))
+    _say_cut(records, aside=for_program)
     return 0
+
+
+def _say_cut(records: Lines, *, aside: bool) -> None:
+    if records.cut is not None:
+        say(records.cut if aside else f"\n{records.cut}", aside=aside)
 
 
 def _unconfirmed(ledger: Ledger) -> int:
