@@ -35,7 +35,7 @@ NANO_PER_CHARACTER = 50_000
 """Cartesia's sonic-3.5: $50 for a million characters."""
 NANO_PER_MS = 80
 """Deepgram's nova-3: $0.0048 a minute."""
-NANO_PER_WHOLE_MINUTE = 7_700_000
+NANO_PER_WHOLE_MINUTE = 4_300_000
 """Of a sound that is there already."""
 
 NANO_PER_HEARD_TOKEN, NANO_PER_WRITTEN_TOKEN = 6_000, 10_000
