@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,9 @@ from aden import (
     RequestCancelledError,
 )
 from aden.budgets.heard import DEFAULT_MESSAGE
+from aden.core.window import Window
 from aden.instrumentation.livekit import turn
+from aden.ledger import protocol
 from aden.livekit import Line, RefusedTurn
 from aden.testing import OpenAIServer
 
@@ -536,6 +539,20 @@ async def test_a_caller_hears_a_filler_while_an_sdk_inside_the_llm_node_waits(
             await answer
             assert len(line.voice.spoken) > 1
             assert line.voice.spoken.count("One moment.") == 1
+
+
+async def test_an_sdk_inside_the_llm_node_waits_for_a_refund(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """As a plugin's request does: what another turn holds is given back soon."""
+    with lane.instrumented(budgets=[Budget("all", "1")]):
+        all_of_it = protocol.Line("all", Window("total"), 10**9, 10**9, 0)
+        lane.ledger.reserve(protocol.Ask("another", (protocol.Option((all_of_it,)),)))
+        async with call(lane, OwnSDK(provider)) as line:
+            give_back = partial(lane.ledger.settle, protocol.Settlement("another"))
+            asyncio.get_running_loop().call_later(0.1, give_back)
+            await line.session.run(user_input="When is breakfast?")
+            assert lane.asked == 1
 
 
 async def test_drafts_that_are_throttled_speak_one_filler(lane: Lane) -> None:

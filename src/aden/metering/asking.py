@@ -25,6 +25,9 @@ class Asking:
     delayed: Callable[[float], None] | None = None
     """Told the seconds for which it is about to wait, where somebody waits for an answer."""
 
+    busy_wait_ms: int = 0
+    """How long it waits for a refund, where neither its lane nor the options say otherwise."""
+
     @property
     def in_session(self) -> bool:
         """Whether a voice agent's session is on, in a job or without one."""

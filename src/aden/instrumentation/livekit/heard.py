@@ -18,8 +18,12 @@ from aden.metering.meter import Meter
 if TYPE_CHECKING:
     from livekit.agents import Agent, AgentSession
 
-HEARD_WITHIN_S = 0.2
-"""After this a caller hears the refusal message, whatever a function of the program still does."""
+HEARD_WITHIN_S = 0.14
+"""After this a caller hears the refusal message, whatever a function of the program still does.
+
+With the wait for a refund before it, the caller hears something after 300 ms."""
+SOUND_WITHIN_S = 0.2
+"""So long a sound file may take to begin; then the agent speaks the line."""
 FUNCTION_S = 10.0
 """How long a function of the program may take in all."""
 AGAIN_S = 10.0
@@ -129,7 +133,7 @@ async def _sound(meter: Meter, session: Any, line: Line) -> AsyncIterator[Any] |
     rate = session.output.audio.sample_rate or AUDIO_RATE
     frames = audio_frames_from_file(str(line.audio), rate)
     try:
-        async with asyncio.timeout(HEARD_WITHIN_S):
+        async with asyncio.timeout(SOUND_WITHIN_S):
             first = await anext(frames)
     except Exception as error:  # it is gone, or holds nothing that can be played
         meter.cannot("refusal", f"the sound file {str(line.audio)!r} is silent: {error!r}")

@@ -16,6 +16,7 @@ from aden.core.attribution import NOBODY
 from aden.core.place import NOWHERE
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
+from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
 from aden.instrumentation.livekit.turn import current_turn
 from aden.metering.asking import NOBODY_ASKING, Asking
 
@@ -91,11 +92,11 @@ def who_asks() -> Asking:
         speech_id=text(speech, "id"),
     )
     if whole is None:
-        return Asking(NOBODY, place, speaks=_speaks(), delayed=_filler())
+        return Asking(NOBODY, place, None, _speaks(), _filler(), BUSY_WAIT_MS)
     account = whole.attribution
     if account.participant_id is None and (identity := text(participant, "identity")) is not None:
         account = replace(account, participant_id=pseudonym(identity))
-    return Asking(account, place, whole, _speaks(), _filler())
+    return Asking(account, place, whole, _speaks(), _filler(), BUSY_WAIT_MS)
 
 
 def _speaks() -> bool:

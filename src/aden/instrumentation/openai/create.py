@@ -103,7 +103,7 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
     if request.task == "transcript":
         measured_here()
     spoken = asking.speaks or (asking.in_session and request.task in _HEARD)
-    lane = Lane(refusal_class(), observed=spoken, delayed=asking.delayed)
+    lane = Lane(refusal_class(), asking.busy_wait_ms, spoken, asking.delayed)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:
         quietly(lambda: endpoint.ask(call, kwargs))
