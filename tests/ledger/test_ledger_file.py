@@ -26,6 +26,7 @@ from ledger_kit import (
 from aden.errors import ConfigurationError, LedgerUnavailable
 from aden.ledger import open_ledger
 from aden.ledger.sqlite import SqliteLedger, remove
+from aden.ledger.sqlite_store import BACKLOG_MAX
 
 
 def test_only_the_owner_may_read_the_ledger(tmp_path: Path) -> None:
@@ -304,3 +305,16 @@ def test_no_thread_stays_when_nothing_waits(sqlite: SqliteLedger, path: Path) ->
     threads[0].join(5)
     assert not threads[0].is_alive()
     assert figures(sqlite) == (1, 0, 0)
+
+
+def test_who_settles_faster_than_the_file_takes_it_loses_nothing(
+    sqlite: SqliteLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The backlog is bounded: who meets it full waits for its booking."""
+    settled = BACKLOG_MAX * 3 // 2
+    for number in range(settled):
+        sqlite.settle(charged(str(number), 1))
+
+    assert sqlite.flush(60)
+    assert figures(sqlite) == (settled, 0, 0)
+    assert not caplog.records

@@ -1,13 +1,10 @@
 """One process's way to a SQLite ledger's file: whose turn it is, and what was put off."""
 
-import atexit
 import contextlib
 import logging
-import os
 import sqlite3
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +16,12 @@ from aden.ledger.sqlite_file import (
     Connection,
     busy,
     connect,
-    forget_creators,
     identity,
     is_busy,
     lenient,
     log_state,
 )
+from aden.ledger.sqlite_process import EXIT_WAIT_S, exit_deadline, leave_to_parent, see_through
 from aden.ledger.sqlite_transaction import NotPlainError, Work, begin, book, book_apart
 
 logger = logging.getLogger("aden.ledger")
@@ -38,10 +35,11 @@ RETRY_S = 0.005
 SAME_FILE_S = 0.1
 """How long what stands before a request takes it that the file at the path is still the same."""
 OPEN_WAIT_S = 1.0
-EXIT_WAIT_S = 2.0
 BACKLOG_INLINE = 64
 """Above this, what was put off is booked on the store's own thread, not on an event loop."""
 BACKLOG_MAX = 10_000
+FULL_TURN_S = 1.0
+"""How long whoever meets a full backlog waits for the thread that is booking it."""
 
 
 class Store:
@@ -64,7 +62,7 @@ class Store:
         self._was_busy_at = -CALM_S
         self._renew_locks()
         self._open()
-        _STORES.add(self)
+        see_through(self)
 
     def _renew_locks(self) -> None:
         self._turn = threading.Lock()
@@ -121,7 +119,7 @@ class Store:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
-        if not (reads or ahead) and _exit_deadline is None:
+        if not (reads or ahead) and exit_deadline() is None:
             self._checkpoints.look()
         return result
 
@@ -193,7 +191,7 @@ class Store:
     def soon(self, work: Work[None]) -> None:
         """Run *work* here if the file is free, else on the store's own thread. Never raises."""
         try:
-            if len(self._backlog) >= BACKLOG_MAX:
+            if len(self._backlog) >= BACKLOG_MAX and not self._makes_room():
                 self._lost += 1
                 if self._lost % 1000 == 1:
                     logger.error("aden: %s: backlog full, %d bookings lost", self._path, self._lost)
@@ -205,6 +203,14 @@ class Store:
                 self._insist()
         except Exception:
             logger.exception("aden: %s could not be written", self._path)
+
+    def _makes_room(self) -> bool:
+        """Whoever settles faster than the file takes it waits here: better late than lost."""
+        try:
+            self.transact(_nothing, turn_s=FULL_TURN_S)
+        except sqlite3.Error:
+            return len(self._backlog) < BACKLOG_MAX
+        return True
 
     def flush(self, timeout_s: float) -> bool:
         """Book what was put off; False where *timeout_s* was not enough."""
@@ -233,10 +239,10 @@ class Store:
             self._checkpoints.go_on()
 
     def _insist(self) -> None:
-        if _exit_deadline is not None:
+        if (deadline := exit_deadline()) is not None:
             # A destructor at shutdown: a thread that is started now would never run, and 3.11
             # would wait for it forever.
-            self.flush(_exit_deadline - time.monotonic())
+            self.flush(deadline - time.monotonic())
             return
         if not self._insisting.acquire(blocking=False):
             return  # the thread runs, and looks at the backlog once more before it ends
@@ -299,7 +305,7 @@ class Store:
         """Start anew: neither the parent's thread nor its backlog is the child's."""
         for connection in (self._connection, self._checkpoints.connection):
             if connection is not None:
-                _LEFT_TO_PARENT.append(connection)
+                leave_to_parent(connection)
         self._connection = None
         self._paused = False
         self._renew_locks()
@@ -307,44 +313,3 @@ class Store:
 
 def _nothing(db: Connection, now: float) -> None:
     """The backlog alone."""
-
-
-_STORES: "weakref.WeakSet[Store]" = weakref.WeakSet()
-_LEFT_TO_PARENT: list[sqlite3.Connection] = []
-"""What a forked child must neither use nor close."""
-
-
-_exit_deadline: float | None = None
-"""When the interpreter, which is shutting down, must not be kept any longer."""
-
-
-def _settle_down() -> None:
-    global _exit_deadline  # noqa: PLW0603 - there is one exit
-    _exit_deadline = time.monotonic() + EXIT_WAIT_S
-    for store in list(_STORES):
-        store.settle_down(_exit_deadline - time.monotonic())
-
-
-def _all_before_fork() -> None:
-    for store in list(_STORES):
-        store.before_fork()
-
-
-def _all_after_fork_in_parent() -> None:
-    for store in list(_STORES):
-        store.after_fork_in_parent()
-
-
-def _all_after_fork_in_child() -> None:
-    forget_creators()
-    for store in list(_STORES):
-        store.after_fork_in_child()
-
-
-atexit.register(_settle_down)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_all_before_fork,
-        after_in_parent=_all_after_fork_in_parent,
-        after_in_child=_all_after_fork_in_child,
-    )
