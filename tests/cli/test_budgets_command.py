@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from aden.testing.clock import FixedClock
 CALLS = Budget("calls", "10", name="Phone calls")
 TOKENS = Budget("tokens", limit=tokens(1000), window="rolling 1h")
 OLD = Budget("monthly", "5", window="month")
+HOURLY = Budget("hourly", "5", window="hour")
 
 
 def spend(
@@ -120,6 +122,19 @@ def test_windows_that_are_over_are_shown_on_demand(tmp_path: Path) -> None:
     (now,) = shown("show", "--ledger", url)
     assert (now["current"], now["spent"]) == (True, 0.0)
     assert {row["window"] for row in shown("show", "--all", "--ledger", url)} > {now["window"]}
+
+
+def test_an_hour_is_shown_by_its_beginning(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not as the number of seconds that names it."""
+    before = datetime.now(UTC)
+    spend(ledger, HOURLY, NANO)
+    hours = [f"hour {at:%m-%d %H:00Z}" for at in (before, datetime.now(UTC))]
+
+    assert main(["budgets", "--all"]) == 0
+    printed = capsys.readouterr().out
+    assert any(hour in printed for hour in hours)
 
 
 def test_a_budget_that_is_gone_is_shown_while_its_window_lasts(

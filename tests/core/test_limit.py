@@ -14,6 +14,7 @@ from aden.errors import ConfigurationError
     ("typed", "kept", "shown"),
     [
         (0, 0, "0.0 seconds"),
+        (1, 1_000, "1.0 second"),
         (90, 90_000, "90.0 seconds"),
         (0.1, 100, "0.1 seconds"),
         ("12.5", 12_500, "12.5 seconds"),

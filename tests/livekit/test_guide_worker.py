@@ -118,7 +118,7 @@ def test_the_bill_of_each_job_arrives_in_its_trace_and_stands_in_the_log(run: Ru
         assert bill.parent_id == root.span_id
         assert bill.attributes["aden.session.cost.usd"] == record.cost / 1e9
         assert bill.attributes["aden.livekit.job.id"] == job
-        assert run.output.count(f"aden: session {job}: {format_usd(record.cost)} for 1 calls") == 1
+        assert run.output.count(f"aden: session {job}: {format_usd(record.cost)} for 1 call ") == 1
 
 
 def test_telemetry_goes_to_the_aden_server_with_the_bearer_key(run: Run) -> None:

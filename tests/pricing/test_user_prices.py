@@ -254,6 +254,11 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
             "='no-such-model'",
             "known",
         ),
+        (
+            '[[provider]]\nname = "opnai"\nmultiplier = 1',
+            "provider='opnai'",
+            "did you mean openai?",
+        ),
     ],
 )
 def test_what_is_malformed_is_refused_by_name(

@@ -28,7 +28,10 @@ class Limit:
 
     def show(self, amount: int) -> str:
         """An amount in this limit's unit, for people."""
-        return format_usd(amount) if self.unit == "usd" else f"{self.value(amount)} {self.unit}"
+        if self.unit == "usd":
+            return format_usd(amount)
+        value = self.value(amount)
+        return f"{value} {self.unit.removesuffix('s') if value == 1 else self.unit}"
 
     def value(self, amount: int) -> float | int:
         """An amount in this limit's unit, for programs: US dollars, tokens, requests, seconds."""

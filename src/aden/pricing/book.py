@@ -50,7 +50,8 @@ class PriceBook:
         """*user* stands above every other table.
 
         Raises:
-            ConfigurationError: A row of it is priced like a model that has no price.
+            ConfigurationError: A row of it is priced like a model that has no price, or a factor
+                is for a provider without any.
         """
         self._user = user
         self._has_hosts = any(row.host for row in user.table.rows.values())
@@ -59,6 +60,10 @@ class PriceBook:
         self._dearest: Mapping[Unit, Rate] = {}
         self._kept_until = time.monotonic() + LOOK_AGAIN_S
         self._unknown = UnknownPrices(self.meant)
+        for name in user.by_provider:
+            if not self.is_provider(name):
+                allowed = f"one with prices, such as openai{did_you_mean(name, self.providers())}"
+                raise ConfigurationError("ADEN_PRICES: provider", name, allowed)
         for row in user.table.rows.values():
             if row.same_as is not None and self._alias(row, row.same_as, row.tier) is None:
                 name = f"ADEN_PRICES: same_as of {row.model}"

@@ -34,8 +34,16 @@ def _line(each: Standing, width: int) -> str:
         "no longer defined" if each.is_gone else "",
     ]
     told = ", ".join(mark for mark in marks if mark)
-    line = f"{key:<{width}}  {balance.window_id:<18} {bar(each)} {percent}  "
+    line = f"{key:<{width}}  {_window(balance.window_id):<18} {bar(each)} {percent}  "
     return f"{line}{each.show(balance.spent)}{of}{'  ' + told if told else ''}"
+
+
+def _window(name: str) -> str:
+    """A window's name; that of an hour, which is a number, as its beginning."""
+    kind, _, begins_at = name.partition(":")
+    if kind != "hour" or not begins_at.isdecimal():
+        return name
+    return f"hour {datetime.fromtimestamp(int(begins_at), UTC):%m-%d %H:%MZ}"
 
 
 def bar(each: Standing) -> str:
