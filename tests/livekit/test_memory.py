@@ -1,10 +1,13 @@
 """A process that answers calls for days holds no more than one that has just begun."""
 
+import asyncio
 import gc
 from collections import Counter
 from pathlib import Path
 
-from lane_kit import Lane
+from lane_kit import INSTRUCTIONS, Lane
+from livekit.agents import Agent, AgentSession, llm, tts
+from telephone import Earpiece, Voice
 
 from aden import Budget
 
@@ -21,6 +24,33 @@ async def test_a_turn_leaves_nothing_of_ours_behind(lane: Lane, tmp_path: Path) 
         grown = {name: count - before[name] for name, count in _alive().items()}
         assert len(lane.records) == 2 * TURNS
     assert {name: more for name, more in grown.items() if more >= TURNS // 2} == {}
+
+
+async def test_what_livekit_frees_at_once_is_freed_at_once(lane: Lane) -> None:
+    """A stream holds its turn's whole context; a full collection stops every call of a process."""
+    with lane.instrumented(budgets=[Budget("calls", "10")]):
+        session: AgentSession[None] = AgentSession(llm=lane.llm(), tts=Voice())
+        session.output.audio = Earpiece()
+        await session.start(Agent(instructions=INSTRUCTIONS))
+        await session.run(user_input="Hello.")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await session.run(user_input="Hello.")
+            async with asyncio.timeout(10):
+                while streams := _streams():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            assert not streams
+        finally:
+            gc.enable()
+            await session.aclose()
+
+
+def _streams() -> list[str]:
+    kinds = (llm.LLMStream, tts.ChunkedStream)
+    return [type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds)]
 
 
 async def _talk(lane: Lane) -> None:

@@ -17,7 +17,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.llm_figures import correct, tell_failed
 from aden.instrumentation.livekit.measuring import learn_tools, measure_context, measure_tools
-from aden.instrumentation.livekit.plugin import address_of, provider_name
+from aden.instrumentation.livekit.plugin import address_of, let_go, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import meant, told
@@ -84,6 +84,8 @@ async def main_task(
     except BaseException as error:
         _release_or_settle(meter, call, stream, error)
         raise
+    finally:
+        let_go(stream)
     _ended(meter, call, stream, sendings)
 
 

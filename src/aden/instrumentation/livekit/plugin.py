@@ -27,6 +27,15 @@ def _address(label: str) -> tuple[str | None, int | None]:
         return None, None
 
 
+def let_go(stream: Any) -> None:
+    """Take our methods off a plugin's stream that is over.
+
+    They refer to it, so that it would wait for the garbage collector, which stops all sessions.
+    """
+    vars(stream).pop("_run", None)
+    vars(stream._event_ch).pop("send_nowait", None)
+
+
 def provider_name(plugin: Any) -> str:
     """LiveKit's plugins name a display name ("MistralAI"), or the host of their base URL.
 

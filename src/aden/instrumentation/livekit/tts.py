@@ -14,6 +14,7 @@ from opentelemetry import trace
 
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.livekit.plugin import let_go
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
 from aden.instrumentation.livekit.untold import tell_tts
@@ -55,6 +56,7 @@ async def main_task(
         try:
             await wrapped(*args, **kwargs)
         finally:
+            let_go(stream)
             speaking.finished()
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
@@ -74,6 +76,8 @@ async def main_task(
     except BaseException as error:
         speaking.settle(error)
         raise
+    finally:
+        let_go(stream)
     speaking.settle()
 
 
@@ -104,6 +108,7 @@ async def monitor(
         tell_tts(stream, speaking)
     except Exception:
         meter.cannot("reader", "what LiveKit did not tell could not be told", trace=True)
+    del stream._aden_speaking  # which refers to the stream
 
 
 def push_text(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:
