@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -219,13 +220,36 @@ async def test_a_sync_hook_may_be_asked_in_a_thread(
     house = instrumented(before_request=check, hook_in_thread=True, hook_timeout_ms=2000)
     lane = Lane(kind, server)
     await lane.create(**REQUEST)
+    began = time.monotonic()
     try:
         with pytest.raises(RequestCancelledError, match="took longer than 2000 ms"):
             await lane.create(**REQUEST)
+        assert time.monotonic() - began < 15
     finally:
         ended.set()
     assert [record.model for record in house.settled(2)] == ["gpt-4o-mini", "gpt-4o"]
     assert mine not in threads
+    assert house.failures() == {"hook": 1}
+
+
+async def test_an_async_hook_that_blocks_its_loop_keeps_no_sync_caller(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It hears of no time-out; its caller goes on without it."""
+    ended = threading.Event()
+
+    async def check(params: Any, context: Any) -> Any:
+        ended.wait(20)
+        return BeforeRequestResult.proceed()
+
+    house = instrumented(before_request=check, hook_timeout_ms=50)
+    began = time.monotonic()
+    try:
+        with pytest.raises(RequestCancelledError, match="took longer than 50 ms"):
+            make_client("sync", server).chat.completions.create(**REQUEST)
+        assert time.monotonic() - began < 15
+    finally:
+        ended.set()
     assert house.failures() == {"hook": 1}
 
 

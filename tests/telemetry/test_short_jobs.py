@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aden.testing import OpenAIServer
 
 PROGRAM = Path(__file__).parent / "programs" / "short_jobs.py"
-JOBS = 200
+JOBS = 90
 AT_ONCE = 4
 
 

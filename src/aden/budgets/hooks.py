@@ -1,7 +1,10 @@
 """The ``before_request`` hook: what it is given, what it may answer, what an answer means."""
 
 import asyncio
+import contextlib
+import contextvars
 import math
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -77,12 +80,34 @@ Hook = SyncHook | AsyncHook
 
 
 def in_thread(hook: SyncHook) -> AsyncHook:
-    """A sync hook as an async one: its work stands in no event loop's way."""
+    """A sync hook as an async one: its work stands in no event loop's way.
+
+    In threads of its own: one that hangs takes no place in the loop's pool, whose end a loop
+    awaits, and keeps no process from ending.
+    """
 
     async def before_request(
         params: Mapping[str, Any], context: BeforeRequestContext
     ) -> BeforeRequestResult | None:
-        return await asyncio.to_thread(hook, params, context)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[BeforeRequestResult | None] = loop.create_future()
+
+        def finish(how: Callable[[Any], None], what: object) -> None:
+            if not answer.done():
+                how(what)
+
+        def ask() -> None:
+            how: Callable[[Any], None] = answer.set_result
+            try:
+                what: object = hook(params, context)
+            except BaseException as error:
+                how, what = answer.set_exception, error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(finish, how, what)
+
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(ask,), name="aden-hook", daemon=True).start()
+        return await answer
 
     return before_request
 

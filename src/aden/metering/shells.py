@@ -16,6 +16,8 @@ from aden.metering.further import Further, answered, next_sending, next_slice, r
 from aden.metering.meter import Meter
 
 BUSY_POLL_S = 0.01
+HOOK_GRACE_S = 0.5
+"""So long after its time is up a hook's thread may take to end."""
 
 
 def admit(meter: Meter, call: Call) -> None:
@@ -189,12 +191,15 @@ def _ask_hook_in_thread(meter: Meter, call: Call) -> None:
             raised.append(error)
 
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), name="aden-hook")
+    thread = threading.Thread(target=context.run, args=(run,), name="aden-hook", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # none can be had
         meter.hook.failed(call, f"before_request could not be asked: {error}")
         return
-    thread.join()
+    timeout_ms = meter.options.hook_timeout_ms
+    thread.join(timeout_ms / 1000 + HOOK_GRACE_S)
     if raised:
         raise raised[0]
+    if thread.is_alive():  # it hears of no time-out: it blocks its loop
+        meter.hook.failed(call, f"before_request took longer than {timeout_ms:.0f} ms")
