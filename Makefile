@@ -15,6 +15,9 @@ demo: $(VENV)/.demo
 
 # Most tests wait for real processes, servers and clocks, so three at a time keep two cores busy; what
 # fails is tried once more, by itself a sign of a slow machine, and listed as RERUN.
+# Many tests start processes: what one has compiled, the next need not compile again, also where the
+# environment forbids to keep it.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev $(VERSIONS:%=.venv-%/.livekit)
 	$(BIN)/pytest -n 3 --dist loadfile --reruns 1 -rsR
 
