@@ -34,6 +34,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/overspend.py
 	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/instructions.py
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/refusals.py
