@@ -32,7 +32,8 @@ def let_go(stream: Any) -> None:
 
     They refer to it, so that it would wait for the garbage collector, which stops all sessions.
     """
-    vars(stream).pop("_run", None)
+    for name in ("_run", "_parse_event"):
+        vars(stream).pop(name, None)
     vars(stream._event_ch).pop("send_nowait", None)
 
 

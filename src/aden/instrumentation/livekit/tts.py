@@ -102,13 +102,15 @@ async def monitor(
     await wrapped(*args, **kwargs)
     speaking = _of(stream)
     meter = active_meter()
-    if speaking is None or meter is None or not speaking.owns:
+    if speaking is None:
+        return
+    del stream._aden_speaking  # which refers to the stream
+    if meter is None or not speaking.owns:
         return
     try:
         tell_tts(stream, speaking)
     except Exception:
         meter.cannot("reader", "what LiveKit did not tell could not be told", trace=True)
-    del stream._aden_speaking  # which refers to the stream
 
 
 def push_text(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:
