@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aden.testing.script import Step
 
 CANCELLED = "asyncio.exceptions.CancelledError"
+UNHEARD_MS = 60
+"""Between two tokens of a stream that is left: long enough for a busy server to notice that."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,9 @@ def _of(row: Row) -> tuple[Ending, ...]:
         return every
     return (
         *every,
-        Ending(f"{row.name}: closed early", _closed(row), interval_ms=10),
-        Ending(f"{row.name}: dropped", _dropped(row), interval_ms=10),
-        Ending(f"{row.name}: consumer raises", _raises(row), interval_ms=10),
+        Ending(f"{row.name}: closed early", _closed(row), interval_ms=UNHEARD_MS),
+        Ending(f"{row.name}: dropped", _dropped(row), interval_ms=UNHEARD_MS),
+        Ending(f"{row.name}: consumer raises", _raises(row), interval_ms=UNHEARD_MS),
         Ending(f"{row.name}: cut in mid-stream", _use(row), (Drop(1),)),
         Ending(f"{row.name}: error event", _use(row), (ErrorEvent(1),)),
         Ending(
