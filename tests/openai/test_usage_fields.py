@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from aden.core.usage import COUNTS, Usage
+from aden.instrumentation.doubt import doubt
+from aden.instrumentation.openai.chat import span_attributes
 from aden.instrumentation.openai.usage import COMPLETIONS, REALTIME, RESPONSES, Spelling, counted
 
 READ = {"cached_tokens": 3, "cache_write_tokens": 4, "audio_tokens": 5, "image_tokens": 6}
@@ -54,3 +56,21 @@ def test_what_is_missing_or_absurd_is_no_count(spelling: Spelling, odd: Any) -> 
     assert counted(usage(spelling, cached_tokens=odd), spelling).output_tokens == 50
     assert counted(odd, spelling) == Usage()
     assert counted({spelling.of_read: odd, spelling.read: 0}, spelling) == Usage(0)
+
+
+def test_details_that_are_a_number_are_doubted() -> None:
+    """Though it could be a count."""
+    assert doubt({"usage": {"prompt_tokens_details": 5}}) == "usage.prompt_tokens_details=5"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_tokens": 0},
+        {"max_completion_tokens": 0},
+        {"max_completion_tokens": 0, "max_tokens": 9},
+    ],
+)
+def test_a_cap_of_zero_is_shown_and_the_newer_name_goes_first(asked: dict[str, int]) -> None:
+    """As it was asked for, whatever a provider makes of it."""
+    assert span_attributes(asked)["gen_ai.request.max_tokens"] == 0

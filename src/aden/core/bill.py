@@ -54,8 +54,7 @@ class SessionBill:
             f"{name} {format_usd(sums.cost)}" for name, sums in self.models.items() if sums.sent
         ]
         said = [
-            f"{format_usd(total.cost)} for {total.sent} call{'' if total.sent == 1 else 's'}"
-            f" in {self.duration_s:.0f} s",
+            f"{format_usd(total.cost)} for {total.sent_shown} in {self.duration_s:.0f} s",
             *parts,
             f"by model: {', '.join(models)}" if models else "",
             f"{100 * self.estimated_share:.1f} % estimated" if total.estimated else "",

@@ -27,6 +27,11 @@ class Sums:
     connected_ms: int = 0
     """Milliseconds that connections were open, else of speech, heard or spoken."""
 
+    @property
+    def sent_shown(self) -> str:
+        """How many calls were sent, for people: ``1 call``."""
+        return f"{self.sent} call{'' if self.sent == 1 else 's'}"
+
     def add(self, record: CallRecord) -> None:
         """Count a call."""
         usage = record.usage

@@ -118,13 +118,12 @@ def token_count(value: object) -> int | None:
 
     None where it is missing or absurd. Some servers write whole numbers as 12.0.
     """
-    if type(value) is int:  # as nearly always
-        return value if 0 <= value <= MAX_TOKENS else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
-        return None
-    return value
+    if type(value) is not int:  # which it nearly always is
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            return None
+    return value if 0 <= value <= MAX_TOKENS else None
 
 
 def milliseconds(seconds: object) -> int | None:

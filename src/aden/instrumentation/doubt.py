@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aden.core.usage import MAX_TOKENS, token_count
+from aden.core.usage import token_count
 
 MAX_SHOWN = 60
 """Characters of a value that are shown; it comes from outside."""
@@ -25,11 +25,9 @@ def _doubt(usage: Any, path: str) -> str | None:
     fields = usage if isinstance(usage, Mapping) else getattr(usage, "__dict__", None)
     if fields is None:
         return f"{path}={_shown(usage)}"
-    if extra := getattr(usage, "__pydantic_extra__", None):
-        fields = {**fields, **extra}
-    for name, value in fields.items():
-        if value is None or (type(value) is int and 0 <= value <= MAX_TOKENS):
-            continue  # as nearly always
+    for name, value in {**fields, **(getattr(usage, "__pydantic_extra__", None) or {})}.items():
+        if value is None:
+            continue
         if str(name).endswith("_details"):
             if found := _doubt(value, f"{path}.{name}"):
                 return found

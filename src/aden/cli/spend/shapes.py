@@ -199,7 +199,7 @@ def _charge(
         "BillingPeriodEnd": _zulu((month + timedelta(days=32)).replace(day=1)),
         "ChargeCategory": "Usage",
         "ChargeClass": "",
-        "ChargeDescription": f"{sums.sent} call{'s' if sums.sent != 1 else ''} of {model}",
+        "ChargeDescription": f"{sums.sent_shown} of {model}",
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": _zulu(start),
         "ChargePeriodEnd": _zulu(start + timedelta(days=1)),

@@ -73,9 +73,7 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
     except BaseException as error:
         failed(attempt, error)
         raise
-    answered(attempt, response)
-    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
-        sending.whole = response
+    answered(sending, attempt, response)
     return response
 
 
@@ -92,9 +90,7 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
     except BaseException as error:
         failed(attempt, error)
         raise
-    answered(attempt, response)
-    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
-        sending.whole = response
+    answered(sending, attempt, response)
     return response
 
 
@@ -110,7 +106,9 @@ def failed(attempt: Attempt, error: BaseException) -> None:
         attempt.hung_up()
 
 
-def answered(attempt: Attempt, response: Any) -> None:
-    """An error status is not billed."""
+def answered(sending: Sending, attempt: Attempt, response: Any) -> None:
+    """An error status is not billed; what else is read in whole may have to be read here too."""
     if getattr(response, "status_code", 200) >= 400:
         attempt.ended_free()
+    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
+        sending.whole = response

@@ -179,7 +179,7 @@ def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, .
         attribute = _PARAMETERS.get(name)
         if attribute is not None and isinstance(value, _SCALARS) and value != _UNSAID.get(name):
             attributes[attribute] = value
-    cap = asked.get("max_completion_tokens") or asked.get("max_tokens")
+    cap = asked.get("max_completion_tokens", asked.get("max_tokens"))
     if isinstance(cap, _SCALARS):
         attributes["gen_ai.request.max_tokens"] = cap
     if (choices := token_count(asked.get("n"))) and choices != 1:

@@ -67,19 +67,12 @@ def failure(error: Any) -> ReportedFailure:
 
 def is_given(value: object) -> bool:
     """False for None and for the SDK's ``NOT_GIVEN`` and ``omit``."""
-    return value is not None and type(value).__name__ not in _ABSENT
+    return value is not None and type(value).__name__ not in ("NotGiven", "Omit")
 
 
 def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments that say something."""
-    return {
-        name: value
-        for name, value in kwargs.items()
-        if value is not None and type(value).__name__ not in _ABSENT
-    }
-
-
-_ABSENT = ("NotGiven", "Omit")
+    return {name: value for name, value in kwargs.items() if is_given(value)}
 
 
 _APART = ("metadata", "stream")

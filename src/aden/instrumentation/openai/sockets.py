@@ -243,7 +243,9 @@ def _event(args: Any, kwargs: Any, more: Mapping[str, Any] = NOTHING) -> Mapping
     event = args[0] if args else kwargs.get("event")
     if hasattr(event, "to_dict"):
         event = event.to_dict(use_api_names=True, exclude_unset=True, mode="json")
-    return {**event, **more} if isinstance(event, Mapping) else None
+    if not isinstance(event, Mapping):
+        return None
+    return {**event, **more} if more else event
 
 
 def _of(lane: Any) -> Mapping[str, Any]:
