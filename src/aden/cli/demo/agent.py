@@ -81,7 +81,7 @@ async def _interrupted_turn(session: "agents.AgentSession[None]", question: str)
         async with asyncio.timeout(ANSWERED_S):
             while session.agent_state != "speaking" and not handle.done():
                 await asyncio.sleep(0.01)
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.1)
     with contextlib.suppress(RuntimeError):  # the answer was shorter than the caller's patience
         handle.interrupt()
     await handle

@@ -86,7 +86,8 @@ def _run_live(jobs: int) -> int:
 
 
 def _run_local(jobs: int) -> int:
-    with OpenAIServer(ttft_ms=40, token_interval_ms=2) as server:
+    # Some 400 tokens take two seconds: a busy machine's caller still interrupts in mid-answer.
+    with OpenAIServer(ttft_ms=40, token_interval_ms=5) as server:
         os.environ["OPENAI_BASE_URL"] = server.base_url
         os.environ["OPENAI_API_KEY"] = "sk-demo"
         ended = asyncio.run(_work(jobs))
