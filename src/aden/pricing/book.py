@@ -1,5 +1,6 @@
 """Prices by name: a user's own, then the speech table, then genai-prices; looked up, then kept."""
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from aden.pricing.unknown import UnknownPrices, host_of
 from aden.pricing.user_prices import UserPrices
 
 MAX_REMEMBERED = 10_000
+MAX_PROVIDERS = 256
 MAX_NAME = 512
 """No model has a longer name; one that does has no price."""
 MEANT, LIKENESS = 3, 0.8
@@ -57,7 +59,6 @@ class PriceBook:
         self._has_hosts = any(row.host for row in user.table.rows.values())
         self._known: dict[tuple[str, str, str | None, str | None], Price | None] = {}
         self._floors: dict[str, Price] = {}
-        self._dearest: Mapping[Unit, Rate] = {}
         self._kept_until = time.monotonic() + LOOK_AGAIN_S
         self._unknown = UnknownPrices(self.meant)
         for name in user.by_provider:
@@ -153,8 +154,8 @@ class PriceBook:
         """
         name = provider_id(provider)
         if name not in self._floors:
-            own = dict(_dearest(self._all_rates(name)))
-            self._floors[name] = Price({**self._dearest_of_all(), **own}, "floor")
+            rates = {"images": _DEAREST_IMAGE, **self._dearest(None), **self._dearest(name)}
+            self._floors[name] = Price(rates, "floor")
         return self._floors[name]
 
     def load(self) -> None:
@@ -183,11 +184,9 @@ class PriceBook:
         fitting = [each for each in known if each.startswith("ft:") == asked.startswith("ft:")]
         return did_you_mean(asked, dict.fromkeys(fitting), most=MEANT, likeness=LIKENESS)
 
-    def _dearest_of_all(self) -> Mapping[Unit, Rate]:
-        if not self._dearest:
-            rates = dict(_dearest(self._all_rates(None)))
-            self._dearest = {"images": _DEAREST_IMAGE, **rates}
-        return self._dearest
+    def _dearest(self, provider: str | None) -> Mapping[Unit, Rate]:
+        users = (row.rates or {} for row in self._user.table.of(provider))
+        return _dearest((_dearest_listed(provider), *users))
 
     def _find(self, provider: str, model: str, tier: str | None, host: str | None) -> Price | None:
         name = provider_id(provider)
@@ -238,13 +237,6 @@ class PriceBook:
         rows = (*speech_table().rows.values(), *self._user.table.rows.values())
         return genai.providers() | {row.provider for row in rows if row.provider}
 
-    def _all_rates(self, provider: str | None) -> Iterator[Mapping[Unit, Rate]]:
-        kinds = [kind for kinds in _FLOOR_UNITS.values() for kind in kinds]
-        yield from genai.all_rates(provider, kinds)
-        for table in (speech_table(), self._user.table):
-            for row in table.of(provider):
-                yield row.rates or {}
-
 
 def _listed(tried: Iterable[Spelling], tier: str | None) -> Price | None:
     """The price by the speech table, else by genai-prices."""
@@ -261,7 +253,18 @@ def _listed(tried: Iterable[Spelling], tier: str | None) -> Price | None:
     return None
 
 
-def _dearest(models: Iterable[Mapping[Unit, Rate]]) -> Iterator[tuple[Unit, Rate]]:
+@functools.lru_cache(maxsize=MAX_PROVIDERS)
+def _dearest_listed(provider: str | None) -> Mapping[Unit, Rate]:
+    """The dearest rates of a provider, or of all, in the tables that come with Aden.
+
+    Kept for the process: reading all of them takes 20 to 50 ms.
+    """
+    kinds = [kind for kinds in _FLOOR_UNITS.values() for kind in kinds]
+    speech = (row.rates or {} for row in speech_table().of(provider))
+    return _dearest((*genai.all_rates(provider, kinds), *speech))
+
+
+def _dearest(models: Iterable[Mapping[Unit, Rate]]) -> dict[Unit, Rate]:
     dearest: dict[Unit, int] = {}
     for rates in models:
         for unit, kinds in _FLOOR_UNITS.items():
@@ -269,4 +272,4 @@ def _dearest(models: Iterable[Mapping[Unit, Rate]]) -> Iterator[tuple[Unit, Rate
                 if rate := rates.get(kind):
                     top = max((rate.nano, *(tier.nano for tier in rate.tiers)))
                     dearest[unit] = max(dearest.get(unit, 0), top)
-    return ((unit, Rate(nano)) for unit, nano in dearest.items() if nano)
+    return {unit: Rate(nano) for unit, nano in dearest.items() if nano}
