@@ -119,6 +119,8 @@ def token_count(value: object) -> int | None:
     None where it is missing or absurd. Some servers write whole numbers as 12.0.
     """
     if type(value) is not int:  # which it nearly always is
+        if value is None:
+            return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):

@@ -99,11 +99,13 @@ class PriceBook:
         if (fitting := known.fitting(usage)) is None:
             self._unknown.other_unit(request, model, known)
             return self.floor(request.provider)
-        return self._with_searches(fitting, request, model, usage)
+        if usage.web_searches or usage.file_searches:
+            return self._with_searches(fitting, request, model)
+        return fitting
 
-    def _with_searches(self, price: Price, request: Request, model: str, usage: Usage) -> Price:
+    def _with_searches(self, price: Price, request: Request, model: str) -> Price:
         """Where a listed model has no rate for what it has searched, the provider's dearest."""
-        if price.source == "user" or not (usage.web_searches or usage.file_searches):
+        if price.source == "user":
             return price
         dearest = self.floor(request.provider).rates
         more: dict[Unit, Rate] = {

@@ -157,12 +157,12 @@ class Price:
 
         Subsets are taken out of the inclusive totals, so nothing is counted twice.
         """
-        total = usage.input_tokens or 0
-        request = self._flat["requests"].nano
+        flat = self._flat
+        request = flat["requests"].nano
         nano = request if request and usage.counted else 0
         for unit, count in _leaves(usage):
-            rate = self._flat[unit]
-            nano += count * (rate.at(total) if rate.tiers else rate.nano)
+            rate = flat[unit]
+            nano += count * (rate.at(usage.input_tokens or 0) if rate.tiers else rate.nano)
         if usage.audio_input_ms and usage.audio_input_ms < self.least_ms:
             nano += (self.least_ms - usage.audio_input_ms) * self.rate("speech_input").nano
         return NanoUSD(-(-nano // PER))
@@ -235,9 +235,9 @@ def _leaves(usage: Usage) -> list[tuple[Unit, int]]:
     """Disjoint counts, none of them zero; a subset never takes more than is left of its total."""
     found: list[tuple[Unit, int]] = []
     if usage.input_tokens:
-        found += _input_leaves(usage, usage.input_tokens)
+        _add_input(found, usage, usage.input_tokens)
     if usage.output_tokens:
-        found += _output_leaves(usage, usage.output_tokens)
+        _add_output(found, usage, usage.output_tokens)
     counts = _others(usage)
     if any(counts):
         found += [
@@ -259,44 +259,52 @@ _OTHERS: Mapping[str, Unit] = {
 _others = attrgetter(*_OTHERS)
 
 
-def _input_leaves(usage: Usage, total: int) -> list[tuple[Unit, int]]:
-    cached = min(usage.cached_tokens or 0, total)
-    written = min(usage.cache_write_tokens or 0, total - cached)
-    fresh = total - cached - written
+def _add_input(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
     audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
-    if cached:
-        cached_audio, cached_image = usage.cached_audio_tokens or 0, usage.cached_image_tokens or 0
-        audio, image = max(0, audio - cached_audio), max(0, image - cached_image)
-        found = _split(
-            cached, "cached", ("cached_audio", cached_audio), ("cached_image", cached_image)
-        )
-    else:
-        found = []
-    if written:
-        found += _split(
-            written, "cache_write", ("cache_write_1h", usage.cache_write_1h_tokens or 0)
-        )
-    return found + _split(fresh, "input", ("audio_input", audio), ("image_input", image))
+    if usage.cached_tokens:
+        audio = max(0, audio - (usage.cached_audio_tokens or 0))
+        image = max(0, image - (usage.cached_image_tokens or 0))
+        cached = min(usage.cached_tokens, left)
+        left -= cached
+        _add_cached(found, usage, cached)
+    if usage.cache_write_tokens:
+        written = min(usage.cache_write_tokens, left)
+        left -= written
+        if usage.cache_write_1h_tokens:
+            written = _add(found, "cache_write_1h", usage.cache_write_1h_tokens, written)
+        if written:
+            found.append(("cache_write", written))
+    if audio:
+        left = _add(found, "audio_input", audio, left)
+    if image:
+        left = _add(found, "image_input", image, left)
+    if left:
+        found.append(("input", left))
 
 
-def _output_leaves(usage: Usage, total: int) -> list[tuple[Unit, int]]:
-    return _split(
-        total,
-        "output",
-        ("reasoning", usage.reasoning_tokens or 0),
-        ("audio_output", usage.audio_output_tokens or 0),
-        ("image_output", usage.image_output_tokens or 0),
-    )
+def _add_cached(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
+    if usage.cached_audio_tokens:
+        left = _add(found, "cached_audio", usage.cached_audio_tokens, left)
+    if usage.cached_image_tokens:
+        left = _add(found, "cached_image", usage.cached_image_tokens, left)
+    if left:
+        found.append(("cached", left))
 
 
-def _split(total: int, rest: Unit, *subsets: tuple[Unit, int]) -> list[tuple[Unit, int]]:
-    """A total as its subsets and what is left of it."""
-    found: list[tuple[Unit, int]] = []
-    for unit, count in subsets:
-        if count and total:
-            part = min(count, total)
-            total -= part
-            found.append((unit, part))
-    if total:
-        found.append((rest, total))
-    return found
+def _add_output(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
+    if usage.reasoning_tokens:
+        left = _add(found, "reasoning", usage.reasoning_tokens, left)
+    if usage.audio_output_tokens:
+        left = _add(found, "audio_output", usage.audio_output_tokens, left)
+    if usage.image_output_tokens:
+        left = _add(found, "image_output", usage.image_output_tokens, left)
+    if left:
+        found.append(("output", left))
+
+
+def _add(found: list[tuple[Unit, int]], unit: Unit, count: int, left: int) -> int:
+    """Add a subset of a total; gives what is left of the total then."""
+    part = min(count, left)
+    if part:
+        found.append((unit, part))
+    return left - part
