@@ -128,7 +128,7 @@ class Ledgers(RuleBasedStateMachine):
         """Every window of the model: looked at from inside, as `balances` would end leases."""
         return {
             key: figures
-            for key, found in self.memory.books.balances_.items()
+            for key, found in self.memory.books.windows.items()
             if any(figures := (found.settled, found.unconfirmed, found.held))
         }
 

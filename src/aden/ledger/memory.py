@@ -121,7 +121,7 @@ class MemoryLedger:
             self.books.expire(now)
             rows = [
                 (budget, window_id, found.settled, found.unconfirmed, found.held)
-                for (budget, window_id), found in self.books.balances_.items()
+                for (budget, window_id), found in self.books.windows.items()
             ]
             return accounts_of(rows, self.books.marks, now)
 

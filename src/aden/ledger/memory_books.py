@@ -31,6 +31,20 @@ Key = tuple[str, str]
 
 
 @dataclass(slots=True)
+class Booked:
+    """What one window of one budget holds."""
+
+    settled: int = 0
+    unconfirmed: int = 0
+    held: int = 0
+    forget_at: float = 0.0
+    """When nobody asks for it any more; 0: never."""
+
+
+_NOTHING = Booked()
+
+
+@dataclass(slots=True)
 class Operation:
     """One call, as far as the ledger remembers it."""
 
@@ -57,7 +71,7 @@ class Books:
     """Balances, operations, alerts, the journal and the audit table."""
 
     def __init__(self, keep: Keep) -> None:
-        self.balances_: dict[Key, Balance] = {}
+        self.windows: dict[Key, Booked] = {}
         self.operations: dict[str, Operation] = {}
         self.marks: dict[str, Marks] = {}
         self.alerts: dict[tuple[str, str, int, int], Alert] = {}
@@ -67,7 +81,6 @@ class Books:
         self.descriptions: dict[str, str] = {}
         self._journal_s = keep.seconds
         self._leases: list[tuple[float, str]] = []
-        self._ages: dict[Key, float] = {}
         self._aging: list[tuple[float, Key]] = []
         self._fading: list[tuple[float, tuple[str, str, int, int]]] = []
 
@@ -75,22 +88,25 @@ class Books:
         """Hold the first option that fits, all its lines or none."""
         self.expire(now)
         self.drop(now, ask.operation)
-        windows = {line.budget: line.window for option in ask.options for line in option.lines}
-        balances = {key: self._balance(key, window, now) for key, window in windows.items()}
+        balances: dict[str, Balance] = {}
+        for option in ask.options:
+            for line in option.lines:
+                if line.budget not in balances:
+                    balances[line.budget] = self._balance(line.budget, line.window, now)
         verdict = choose(ask, balances)
         seen = tuple(balances.values())
         if verdict.option is None:
             wait_ms = retry_after_ms(verdict, balances[verdict.budget], now)
             return Refusal(ask.operation, verdict.reason, verdict.budget, seen, wait_ms)
-        lines = ask.options[verdict.option].lines
-        holds = tuple(
-            Charge(line.budget, balances[line.budget].window_id, line.amount) for line in lines
-        )
-        for hold in holds:
-            self.add(now, hold, held=hold.amount)
-        operation = Operation("open", holds, tuple(line.at_risk for line in lines))
+        holds, at_risk = [], []
+        for line in ask.options[verdict.option].lines:
+            hold = Charge(line.budget, balances[line.budget].window_id, line.amount)
+            holds.append(hold)
+            at_risk.append(line.at_risk)
+            self.add(now, hold, held=line.amount)
+        operation = Operation("open", tuple(holds), tuple(at_risk))
         self.remember(ask.operation, operation, now + ask.lease_ms / 1000)
-        return Grant(ask.operation, verdict.option, holds, seen)
+        return Grant(ask.operation, verdict.option, operation.holds, seen)
 
     def settle(self, now: float, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges; the first word stays."""
@@ -155,8 +171,8 @@ class Books:
         """Raise what is spent in each window to at least the amount; never lowers."""
         self.expire(now)
         for charge in spent:
-            found = self.balances_.get((charge.budget, charge.window_id))
-            missing = charge.amount - (found.spent if found else 0)
+            found = self.windows.get((charge.budget, charge.window_id), _NOTHING)
+            missing = charge.amount - found.settled - found.unconfirmed
             self.add(now, charge, settled=max(0, missing))
 
     def claim_alert(
@@ -208,16 +224,17 @@ class Books:
             balance = self._rolling_balance(key, window.rolling, now)
         else:
             span = window.at(now)
-            found = self.balances_.get((key, span.id)) or Balance(key, span.id, None)
-            ends_at = span.ends_at
-            balance = found if ends_at is None else replace(found, ends_at=ends_at)
+            found = self.windows.get((key, span.id), _NOTHING)
+            balance = Balance(
+                key, span.id, span.ends_at, found.settled, found.unconfirmed, found.held
+            )
         return replace(balance, **marks._asdict()) if marks else balance
 
     def _rolling_balance(self, key: str, rolling: Rolling, now: float) -> Balance:
         current = oldest = rolling.start(now)
         parts = []
         for start in reversed(rolling.starts(now)):
-            part = self.balances_.get((key, rolling.id(start)))
+            part = self.windows.get((key, rolling.id(start)))
             if part is not None and (part.settled or part.unconfirmed or part.held):
                 parts.append(part)
                 oldest = start
@@ -236,21 +253,17 @@ class Books:
         """Change what a window holds; this counts as its use."""
         if not (held or settled or unconfirmed):
             return
-        budget, window_id = key = (charge.budget, charge.window_id)
-        old = self.balances_.get(key) or Balance(budget, window_id, None)
-        self.balances_[key] = Balance(
-            budget,
-            window_id,
-            None,
-            old.settled + settled,
-            old.unconfirmed + unconfirmed,
-            old.held + held,
-        )
-        self._keep(key, forget_at(window_id, now, unconfirmed=unconfirmed > 0))
+        key = (charge.budget, charge.window_id)
+        if (window := self.windows.get(key)) is None:
+            window = self.windows[key] = Booked()
+        window.settled += settled
+        window.unconfirmed += unconfirmed
+        window.held += held
+        self._keep(key, window, forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0))
 
-    def _keep(self, key: Key, until: float | None) -> None:
-        if until is not None and until > self._ages.get(key, 0.0):
-            self._ages[key] = until
+    def _keep(self, key: Key, window: Booked, until: float | None) -> None:
+        if until is not None and until > window.forget_at:
+            window.forget_at = until
             heapq.heappush(self._aging, (until, key))
 
     def remember(self, name: str, operation: Operation, until: float) -> None:
@@ -291,12 +304,13 @@ class Books:
         """Let go of windows and alerts of long ago, and of the journal's oldest lines."""
         while self._aging and self._aging[0][0] < now:
             until, key = heapq.heappop(self._aging)
-            if self._ages.get(key) != until:
+            window = self.windows.get(key)
+            if window is None or window.forget_at != until:
                 continue
-            if self.balances_[key].held:  # a call that has been open all the time
-                self._keep(key, forget_at(key[1], now, unconfirmed=True))
+            if window.held:  # a call that has been open all the time
+                self._keep(key, window, forget_at(key[1], now, unconfirmed=True))
             else:
-                del self._ages[key], self.balances_[key]
+                del self.windows[key]
         while self._fading and self._fading[0][0] < now:
             until, name = heapq.heappop(self._fading)
             if name in self.alerts and self.alerts[name].forget_at == until:

@@ -1,7 +1,5 @@
 """What an operator's order does to the books."""
 
-from dataclasses import replace
-
 from aden.core.window import rolling_of
 from aden.ledger.memory_books import Books, Operation
 from aden.ledger.operator import AuditEntry, Confirm, Freeze, Marks, Order, Raise, Reset
@@ -31,10 +29,10 @@ def _reset(books: Books, now: float, order: Reset) -> None:
     windows = reset_windows(order.window_id, now)
     spent = 0
     for window_id in windows:
-        old = books.balances_.get((order.budget, window_id))
-        if old is not None:
-            spent += old.spent
-            books.balances_[order.budget, window_id] = replace(old, settled=0, unconfirmed=0)
+        window = books.windows.get((order.budget, window_id))
+        if window is not None:
+            spent += window.settled + window.unconfirmed
+            window.settled = window.unconfirmed = 0
     for operation in books.operations.values():
         if operation.state != "unconfirmed":
             continue
