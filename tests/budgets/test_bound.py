@@ -83,7 +83,7 @@ def test_no_usage_within_the_caps_costs_more_than_the_bound(
         image_output_tokens=data.draw(st.integers(0, written)),
     )
     assert price.cost(usage) <= most.amounts.usd
-    assert read + written <= most.amounts.tokens
+    assert read + written <= most.amounts.of("tokens")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from aden.core.limit import MAX_SECONDS, amounts, seconds
+from aden.core.limit import MAX_SECONDS, Amounts, seconds
 from aden.core.money import NanoUSD
 from aden.core.usage import Usage
 from aden.errors import ConfigurationError
@@ -40,8 +40,8 @@ def test_what_is_no_duration_is_refused(typed: object) -> None:
 def test_speech_counts_both_ways() -> None:
     """Heard and spoken seconds fill the same limit; tokens do not."""
     usage = Usage(10, 20, audio_input_ms=1500, audio_output_ms=250)
-    assert amounts(NanoUSD(7), usage).of("seconds") == 1750
-    assert amounts(NanoUSD(7), Usage(10, 20)).of("seconds") == 0
+    assert Amounts(NanoUSD(7), usage).of("seconds") == 1750
+    assert Amounts(NanoUSD(7), Usage(10, 20)).of("seconds") == 0
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_a_session_counts_by_its_time_where_nobody_tells_its_speech(
     usage: Usage, counted: int
 ) -> None:
     """What was heard while a connection was open is not counted a second time by its time."""
-    assert amounts(NanoUSD(7), usage).of("seconds") == counted
+    assert Amounts(NanoUSD(7), usage).of("seconds") == counted

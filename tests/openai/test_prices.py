@@ -135,7 +135,7 @@ def test_a_response_s_tier_stands_above_the_request_s(
         chat.read(attempt, answer)
     else:
         chat.feed(attempt, answer, False)
-    assert bill(call, meter.estimator, meter.prices).cost == round(3_500_000 * factor)
+    assert bill(call, meter.estimator, meter.prices).amounts.usd == round(3_500_000 * factor)
 
 
 def test_what_is_priced_in_another_unit_than_its_own_is_marked_as_an_estimate(
@@ -146,7 +146,8 @@ def test_what_is_priced_in_another_unit_than_its_own_is_marked_as_an_estimate(
     call = meter.begin(Request("openai", "gpt-4o-transcribe"), {}, CallLane())
     call.attempt(call.request).saw_usage(Usage(audio_input_ms=30_000))
     billed = bill(call, meter.estimator, meter.prices)
-    assert (billed.cost, billed.source, billed.usage.estimated) == (3_000_000, "bridge", True)
+    assert (billed.amounts.usd, billed.source) == (3_000_000, "bridge")
+    assert billed.amounts.usage.estimated
     assert (billed.amounts.of("seconds"), billed.amounts.of("tokens")) == (30_000, 0)
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from aden.core.limit import Amounts, amounts
+from aden.core.limit import Amounts
 from aden.core.request import Request
 from aden.core.usage import Usage
 from aden.pricing import Price
@@ -86,7 +86,7 @@ def bound(request: Request, model: str, price: Price, cut: Cut) -> Bound | None:
     if request.carries.counted:  # of what is billed in tokens as well, nothing is known before
         known = request.carries
         exact = not (price.in_tokens or known.estimated)
-        return Bound(0, 0, amounts(price.cost(known), known)) if exact else None
+        return Bound(0, 0, Amounts(price.cost(known), known)) if exact else None
     if prompt is None and window is None:
         return None
     most_input = min(each for each in (prompt, window) if each is not None)
@@ -97,7 +97,7 @@ def bound(request: Request, model: str, price: Price, cut: Cut) -> Bound | None:
         return None
     most_output = output * request.choices
     cost = price.most(most_input, most_output, speech=request.speech)
-    return Bound(most_input, most_output, amounts(cost, Usage(most_input, most_output)))
+    return Bound(most_input, most_output, Amounts(cost, Usage(most_input, most_output)))
 
 
 def _most_input(request: Request, model: str) -> int | None:

@@ -10,9 +10,9 @@ from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
 from aden.core.abilities import keeps_no_schema, reads_text_only, takes_effort
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
-from aden.core.limit import Amounts, amounts
+from aden.core.limit import Amounts
 from aden.core.request import Request, task_of
-from aden.core.usage import Usage
+from aden.core.usage import NO_USAGE, Usage
 from aden.core.value import value
 from aden.ledger.protocol import Ask, Line, Option
 from aden.pricing import Price, Prices
@@ -28,8 +28,11 @@ class Estimate:
 
     def usage(self, request: Request, cut: Cut = AS_ASKED) -> Usage:
         """As a Usage, for pricing."""
-        caps = (self.output_tokens, request.max_output_tokens, cut.cap)
-        output = min(cap for cap in caps if cap is not None) * request.choices
+        output = self.output_tokens
+        for cap in (request.max_output_tokens, cut.cap):
+            if cap is not None and cap < output:
+                output = cap
+        output *= request.choices
         if not request.speech:
             return Usage(self.input_tokens, output, estimated=True)
         return Usage(
@@ -198,15 +201,16 @@ def quote(
 ) -> Quote:
     """Price one way to send the request; *strict*: also what it can cost at most."""
     usage = estimate.usage(request, cut)
-    if (carried := request.carries).counted:
+    carried = request.carries
+    if carried is not NO_USAGE and carried.counted:
         in_tokens = prices.price(request, model).in_tokens
         usage = usage.filled(carried) if in_tokens else carried
     price = prices.price(request, model, usage)
-    sent = amounts(price.cost(usage), usage)
+    sent = Amounts(price.cost(usage), usage)
     at_risk = sent
     if request.stream:
         prompt = replace(usage, output_tokens=0)
-        at_risk = amounts(price.cost(prompt), prompt)
+        at_risk = Amounts(price.cost(prompt), prompt)
     most = bound(request, model, price, cut) if strict else None
     output = usage.output_tokens or 0
     return Quote(model, price, estimate.input_tokens, output, sent, at_risk, cut, most)

@@ -2,10 +2,10 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from aden.core.request import Request
 from aden.core.usage import Usage
+from aden.core.value import value
 
 BYTES_PER_TOKEN = 4.0
 """Typical for English (https://platform.openai.com/tokenizer: "~4 characters")."""
@@ -28,7 +28,7 @@ KEPT_S = 300.0
 (https://platform.openai.com/docs/guides/prompt-caching: 5 to 10 minutes of inactivity)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Reported:
     size: int
     extra: int
@@ -102,8 +102,7 @@ class InputEstimator:
         As many as it read from there for the session's last request, of which this one is the
         continuation; seldom fewer.
         """
-        with self._lock:
-            known = self._reports.get(conversation)
+        known = self._reports.get(conversation)
         if known is None or known.model != request.model or not conversation[2]:
             return None
         is_continued = request.input_chars >= known.size and not request.unseen_input
@@ -117,20 +116,20 @@ class InputEstimator:
         self, conversation: tuple[str, ...], request: Request, cold: float, highest: float
     ) -> int:
         """Tokens at *cold* bytes each, or at the ratio that was observed, up to *highest*."""
-        with self._lock:
-            known = self._reports.get(conversation)
-            cousin = self._reports.get(conversation[:2])
+        known, unseen = None, 0
+        if request.unseen_input:
             name = request.previous_response_id or request.conversation_id or ""
-            unseen = self._kept.get(name, COLD_UNSEEN_TOKENS) if request.unseen_input else None
-        if unseen is not None:
-            known = None
+            unseen = self._kept.get(name, COLD_UNSEEN_TOKENS)
+        else:
+            known = self._reports.get(conversation)
         if known is not None and request.input_chars >= known.size:
             ratio = min(highest, known.bytes_per_token)
             text = _ceil((request.input_chars - known.size) / ratio)
             return max(1, known.tokens + text + request.input_extra_tokens - known.extra)
         # Another conversation with this model, or this one cut: only the ratio carries over.
+        cousin = self._reports.get(conversation[:2])
         ratio = min(highest, cousin.bytes_per_token) if cousin is not None else cold
-        return _ceil(request.input_chars / ratio) + request.input_extra_tokens + (unseen or 0)
+        return _ceil(request.input_chars / ratio) + request.input_extra_tokens + unseen
 
 
 def output_tokens(deltas: int, size: int) -> int:

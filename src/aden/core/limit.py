@@ -71,20 +71,19 @@ class Amounts:
     """One request in every unit that a budget may count in."""
 
     usd: NanoUSD
-    tokens: int
-    requests: int
-    timed_ms: int = 0
-    """Milliseconds of speech, heard and spoken; else of the session."""
+    usage: Usage
+    requests: int = 1
+    """One that is sent counts for one."""
 
     def of(self, unit: Unit) -> int:
         """The amount in one unit, as a `Limit` keeps it."""
-        return self.timed_ms if unit == "seconds" else int(getattr(self, unit))
-
-
-def amounts(cost: NanoUSD, usage: Usage) -> Amounts:
-    """What a request that is sent counts for."""
-    tokens_used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    timed_ms = (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)
-    if usage.audio_input_ms is None and usage.audio_output_ms is None:
-        timed_ms = usage.session_ms or 0  # the speech in it is a part of its time
-    return Amounts(cost, tokens_used, 1, timed_ms)
+        if unit == "usd":
+            return self.usd
+        if unit == "requests":
+            return self.requests
+        usage = self.usage
+        if unit == "tokens":
+            return (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        if usage.audio_input_ms is None and usage.audio_output_ms is None:
+            return usage.session_ms or 0  # the speech in it is a part of its time
+        return (usage.audio_input_ms or 0) + (usage.audio_output_ms or 0)

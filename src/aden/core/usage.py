@@ -75,7 +75,7 @@ class Usage:
     @property
     def units(self) -> "Usage":
         """The totals that are no tokens, where they are no guess."""
-        if self.estimated or not self.counted:
+        if self is NO_USAGE or self.estimated or not self.counted:
             return NO_USAGE
         return Usage(**{name: getattr(self, name) for name in TOTALS if "tokens" not in name})
 

@@ -60,8 +60,9 @@ class Attempt:
     @property
     def untold(self) -> bool:
         """Whether the answer is whole, and no usage came with it where one was to be expected."""
-        expected = not (self.request.carries.counted or self.request.unlisted)
-        return self.outcome == "unknown" and self.over and expected
+        if self.outcome != "unknown" or not self.over:
+            return False
+        return not (self.request.carries.counted or self.request.unlisted)
 
     def saw_text(self, text: str) -> None:
         """Note a piece of the answer: text, a tool call's arguments, a refusal."""
@@ -154,8 +155,8 @@ class Attempt:
     @property
     def _complete(self) -> bool:
         """Whether what the provider counted is the whole bill."""
-        if not self.usage.in_tokens:
-            return True
-        no_output = self.request.max_output_tokens == 0
-        output = self.usage.output_tokens is not None or no_output
-        return self.usage.input_tokens is not None and output
+        usage = self.usage
+        if usage.input_tokens is None or usage.output_tokens is None:
+            no_output = usage.input_tokens is not None and self.request.max_output_tokens == 0
+            return no_output or not usage.in_tokens
+        return True

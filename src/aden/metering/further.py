@@ -103,7 +103,9 @@ def quote_for(meter: "Meter", call: Call, model: str) -> Quote:
     assert call.plan is not None
     option = call.outcome.option if isinstance(call.outcome, Grant) else 0
     granted = call.quote or call.plan.quotes[option]
-    for each in (granted, *call.plan.quotes):
+    if granted.model == model:
+        return granted
+    for each in call.plan.quotes:
         if each.model == model and each.cut == granted.cut:
             return each
     prices, estimate = call.prices or meter.prices, meter.estimate(call, model)
@@ -159,7 +161,7 @@ def _owed(meter: "Meter", call: Call) -> Amounts:
 
 
 def _is_some(owed: Amounts) -> bool:
-    return bool(owed.usd or owed.tokens or owed.timed_ms)
+    return bool(owed.usd or owed.of("tokens") or owed.of("seconds"))
 
 
 def _with(owed: Amounts, plan: Plan, call: Call, chosen: Quote) -> tuple[Line, ...]:

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 from aden.core.estimate import InputEstimator
-from aden.core.limit import Amounts, amounts
+from aden.core.limit import Amounts
 from aden.core.money import NanoUSD
 from aden.core.usage import NO_USAGE, Usage
 from aden.core.value import value
@@ -19,15 +17,9 @@ from aden.pricing import Prices
 class Bill:
     """The sum over a call's attempts."""
 
-    usage: Usage
     amounts: Amounts
     source: str
     """Where the prices came from; ``none`` where nothing was sent."""
-
-    @property
-    def cost(self) -> NanoUSD:
-        """Nano-dollars."""
-        return self.amounts.usd
 
 
 def bill(
@@ -37,24 +29,23 @@ def bill(
     attempts: Sequence[Attempt] | None = None,
 ) -> Bill:
     """Price what the call used; with *attempts*, what these of it did."""
-    usages, cost, sources = [], 0, []
+    usage, cost, source = NO_USAGE, 0, "none"
     for attempt in call.attempts if attempts is None else attempts:
         sent, known = attempt.request, call.prices or prices
-        in_tokens = not sent.carries.counted or known.price(sent, sent.model).in_tokens
+        carried = sent.carries
+        by_token = carried is NO_USAGE or not carried.counted
+        in_tokens = by_token or known.price(sent, sent.model).in_tokens
         used = _used(attempt, call, estimator, in_tokens=in_tokens)
         price = known.price(
             sent, sent.model, used, attempt.service_tier, told=attempt.outcome == "reported"
         )
         if price.source == "bridge":
             used = replace(used, estimated=True)
-        usages.append(used)
         cost += price.cost(used)
-        sources.append(price.source)
-    if not sources:
-        return Bill(NO_USAGE, Amounts(NanoUSD(0), 0, 0), "none")
-    usage = reduce(add, usages)
-    source = "floor" if "floor" in sources else sources[-1]
-    return Bill(usage, amounts(NanoUSD(cost), usage), source)
+        usage = used if source == "none" else usage + used
+        source = source if source == "floor" else price.source
+    requests = 0 if source == "none" else 1  # however often it is sent
+    return Bill(Amounts(NanoUSD(cost), usage, requests), source)
 
 
 def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens: bool) -> Usage:

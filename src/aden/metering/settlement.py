@@ -2,14 +2,13 @@
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aden.budgets import gate
-from aden.budgets.budget import Budget, Match
+from aden.budgets.budget import Match
 from aden.budgets.plan import binds, counts
 from aden.core.failure import error_type
 from aden.core.limit import Amounts
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _A_DAY = Window("day")
-_NOT_PRICED = Bill(Usage(estimated=True), Amounts(NanoUSD(0), 0, 0), "none")
+_NOT_PRICED = Bill(Amounts(NanoUSD(0), Usage(estimated=True), 0), "none")
 
 
 class Settler:
@@ -204,10 +203,10 @@ class Settler:
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
         last = call.attempts[-1] if call.attempts else None
         match = _telling(call)
-        balance = gate.balances_of(call.outcome).get(match.key) if match else None
-        used = None
-        if match and balance:
-            used = _used_after(match.budget, balance, billed)
+        used = None  # with this call, as far as its reserve could see
+        if match and (balance := gate.balances_of(call.outcome).get(match.key)):
+            amount = billed.amounts.of(match.budget.limit.unit)
+            used = gate.percent_used(match.budget, balance, amount)
         context = call.span.span.get_span_context()
         ttft = None
         if last and last.first_chunk_at is not None:
@@ -218,8 +217,8 @@ class Settler:
             provider=call.request.provider,
             asked_model=call.request.model,
             model=call.model,
-            usage=billed.usage if call.attempts else NO_USAGE,
-            cost=billed.cost,
+            usage=billed.amounts.usage if call.attempts else NO_USAGE,
+            cost=billed.amounts.usd,
             decision=call.decision,
             observed=call.observed,
             price_source=billed.source,
@@ -238,7 +237,7 @@ class Settler:
             response_id=last.response_id if last else None,
             response_model=last.response_model if last else None,
             finish_reasons=last.finish_reasons if last else (),
-            pid=os.getpid(),
+            pid=call.pid,
             trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
             span_id=f"{context.span_id:016x}" if context.is_valid else None,
         )
@@ -263,14 +262,10 @@ def _telling(call: Call) -> Match | None:
     """The budget that decided; where none did, the fullest as the reserve saw them."""
     if call.plan is None:
         return None
-    named = call.decision.budget_id
-    decided = [match for match in call.plan.matches if match.budget.id == named]
-    return gate.tightest(decided or call.plan.matches, call.outcome)
-
-
-def _used_after(budget: Budget, balance: Balance, billed: Bill) -> float:
-    """Per cent of the budget used with this call, as far as its reserve could see."""
-    return gate.percent_used(budget, balance, billed.amounts.of(budget.limit.unit))
+    matches = call.plan.matches
+    if (named := call.decision.budget_id) is not None:
+        matches = tuple(match for match in matches if match.budget.id == named) or matches
+    return gate.tightest(matches, call.outcome)
 
 
 def _output(call: Call) -> tuple[str, int] | None:

@@ -79,7 +79,7 @@ def _tell_failed(meter: Meter, call: Call, stream: Any) -> None:
 
 
 def _billed(meter: Meter, call: Call) -> Usage:
-    return bill(call, meter.estimator, meter.prices).usage
+    return bill(call, meter.estimator, meter.prices).amounts.usage
 
 
 def _usage_chunk(call: Call, used: Usage) -> Any:
