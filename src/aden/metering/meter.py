@@ -259,11 +259,13 @@ class Meter:
     def _choose_model(self, call: Call) -> None:
         assert call.plan is not None
         model = call.decision.model or call.request.model
-        if not takes(chosen := quote_for(self, call, model), call.request):
+        chosen = quote_for(self, call, model)
+        is_first = chosen is call.plan.quotes[0]  # of which the plan has asked all this
+        if not is_first and not takes(chosen, call.request):
             self._keep_model(call, model)
             chosen = quote_for(self, call, call.request.model)
         call.model, call.quote = chosen.model, chosen
-        if call.decision.action == "block":
+        if is_first or call.decision.action == "block":
             return
         matches, policy, sent = call.plan.matches, call.policy, call.request.to(chosen.model)
         call.decision = (

@@ -86,6 +86,6 @@ class ProgramsHook:
             call.hook = Decision("block", "hook", "hook", why)
 
     def _is_asked(self, call: Call) -> bool:
-        blocked = call.hook is not None  # misconfigured or ledger down: there is nothing to ask
-        off = call.policy.mode == "off" or call.lane.observed or _in_hook.get()
-        return self._hook is not None and not (off or blocked)
+        if self._hook is None or call.hook is not None:  # misconfigured or ledger down
+            return False
+        return not (call.policy.mode == "off" or call.lane.observed or _in_hook.get())

@@ -97,7 +97,9 @@ class Repeats:
 
     def alike(self, call: Call) -> Remembered | None:
         """The refusal that a planned call repeats; None where the ledger has to be asked."""
-        found = self._remembered.get(_scope(call)) if self._remembered else None
+        if not self._remembered:
+            return None
+        found = self._remembered.get(_scope(call))
         ask = call.plan.ask if call.plan else None
         if found is None or (ask and not _asks_no_less(ask.options, found.options)):
             return None
