@@ -70,6 +70,8 @@ class Request:
     """The response that this request continues; the provider puts it in front of the input."""
     conversation_id: str | None = None
     """The conversation, kept by the provider, that this request is a part of."""
+    is_kept: bool = False
+    """True where the provider keeps it and its answer, so that another request can continue it."""
     unseen_input: bool = False
     """True where the model reads more than what is sent: such a continuation, a stored prompt."""
     most_text_tokens: int | None = None

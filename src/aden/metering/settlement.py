@@ -19,6 +19,7 @@ from aden.core.window import Window
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.alerts import AlertWatch, ClaimedAlert
+from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
 from aden.metering.repeats import Repeated
@@ -135,22 +136,18 @@ class Settler:
             meter.cannot("settlement", "refusals could not be reported", trace=True)
 
     def _settle(self, call: Call, error: BaseException | None) -> None:
-        meter = self._meter
+        meter, output = self._meter, None
         for attempt in call.attempts:
             attempt.ended_unknown()
             if attempt.doubt is not None:
                 meter.complaints.usage(f"{call.model!r:.100} reported {attempt.doubt}")
             elif error is None and attempt.untold:
                 meter.complaints.usage(f"{call.model!r:.100} told no usage")
-            if attempt.outcome == "reported" and attempt.usage.input_tokens:
-                meter.estimator.report(
-                    call.conversation, attempt.request, attempt.usage, attempt.sent_at
-                )
-                meter.estimator.keep(attempt.request, attempt.response_id, attempt.usage)
+            if attempt.outcome == "reported":
+                output = self._learned(call, attempt) or output
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
-        output = _output(call)
         meter.ledger.settle(Settlement(call.id, charges, record, output))
         meter.reserver.settled(call, charges)
         meter.reserver.learned(output)
@@ -171,6 +168,18 @@ class Settler:
         self._hand_out(record)
         self.alerts.ended(call)
         self._standing_alerts(call)
+
+    def _learned(self, call: Call, attempt: Attempt) -> tuple[str, int] | None:
+        """Learn from what the provider counted; gives what it teaches about a model's answers."""
+        sent, usage = attempt.request, attempt.usage
+        if usage.input_tokens:
+            estimator = self._meter.estimator
+            estimator.report(call.conversation, sent, usage, attempt.sent_at)
+            if sent.is_kept:
+                estimator.keep(sent, attempt.response_id, usage)
+        if not usage.output_tokens:
+            return None
+        return f"{sent.provider}/{sent.model}", usage.output_tokens // max(1, sent.choices)
 
     def _hand_out(self, record: CallRecord) -> None:
         self._meter.dispatcher.put(self._meter.tell_server, record, ours=True)
@@ -193,29 +202,29 @@ class Settler:
             windows = {hold.budget: hold.window_id for hold in call.outcome.holds}
         charges = []
         for match in call.plan.matches:
-            amount = billed.amounts.of(match.budget.limit.unit)
-            if not counts(match.budget, billed.source):
-                amount = 0
-            window_id = windows.get(match.key) or match.budget.span.at(call.started_at).id
+            budget = match.budget
+            amount = billed.amounts.of(budget.limit.unit) if counts(budget, billed.source) else 0
+            window_id = windows.get(match.key) or budget.span.at(call.started_at).id
             charges.append(Charge(match.key, window_id, amount))
         return tuple(charges)
 
     def _record(self, call: Call, billed: Bill, error: BaseException | None) -> CallRecord:
-        last = call.attempts[-1] if call.attempts else None
+        request, last = call.request, call.attempts[-1] if call.attempts else None
         match = _telling(call)
         used = None  # with this call, as far as its reserve could see
         if match and (balance := gate.balances_of(call.outcome).get(match.key)):
             amount = billed.amounts.of(match.budget.limit.unit)
             used = gate.percent_used(match.budget, balance, amount)
         context = call.span.span.get_span_context()
+        is_shown = context.is_valid
         ttft = None
         if last and last.first_chunk_at is not None:
             ttft = (last.first_chunk_at - last.sent_at) * 1000
         return CallRecord(
             id=call.id,
             at=call.started_at,
-            provider=call.request.provider,
-            asked_model=call.request.model,
+            provider=request.provider,
+            asked_model=request.model,
             model=call.model,
             usage=billed.amounts.usage if call.attempts else NO_USAGE,
             cost=billed.amounts.usd,
@@ -226,7 +235,7 @@ class Settler:
             component=call.component,
             place=call.place,
             attempts=len(call.attempts),
-            stream=call.request.stream,
+            stream=request.stream,
             stream_end=call.stream_end,
             ttft_ms=ttft,
             latency_ms=(time.perf_counter() - call.started) * 1000,
@@ -238,8 +247,8 @@ class Settler:
             response_model=last.response_model if last else None,
             finish_reasons=last.finish_reasons if last else (),
             pid=call.pid,
-            trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
-            span_id=f"{context.span_id:016x}" if context.is_valid else None,
+            trace_id=f"{context.trace_id:032x}" if is_shown else None,
+            span_id=f"{context.span_id:016x}" if is_shown else None,
         )
 
     def _standing_alerts(self, call: Call) -> None:
@@ -266,12 +275,3 @@ def _telling(call: Call) -> Match | None:
     if (named := call.decision.budget_id) is not None:
         matches = tuple(match for match in matches if match.budget.id == named) or matches
     return gate.tightest(matches, call.outcome)
-
-
-def _output(call: Call) -> tuple[str, int] | None:
-    """What this call teaches about its model's answers."""
-    for attempt in reversed(call.attempts):
-        if attempt.outcome == "reported" and attempt.usage.output_tokens:
-            model = f"{attempt.request.provider}/{attempt.request.model}"
-            return model, attempt.usage.output_tokens // max(1, attempt.request.choices)
-    return None

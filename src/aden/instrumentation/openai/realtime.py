@@ -55,6 +55,7 @@ def describe(asked: Mapping[str, Any], client: Any) -> Request:
         max_output_tokens=limit,
         pinned=True,
         conversation_id=session if isinstance(session, str) else None,
+        is_kept=True,
         unseen_input=True,
         speech=asked.get("output_modalities") != ["text"],
         server_address=host,

@@ -67,6 +67,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         service_tier=text(asked.get("service_tier")),
         previous_response_id=text(asked.get("previous_response_id")),
         conversation_id=_conversation(asked),
+        is_kept=True,
         unseen_input=any(name in asked for name in _UNSEEN_INPUT),
         server_address=host,
         server_port=port,
