@@ -155,9 +155,10 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     decision = ALLOW
     if plan.quotes[outcome.option].model != plan.quotes[0].model:
         decision = _degraded(plan, outcome)
-    if climbed := [m for m in plan.matches if m.ladder and policy.enforces(m.budget)]:
-        balances = balances_of(outcome)
-        for match in climbed:
+    balances: Mapping[str, Balance] = {}
+    for match in plan.matches:
+        if match.ladder and policy.enforces(match.budget):
+            balances = balances or balances_of(outcome)
             decision = most_restrictive(decision, _throttled(match, balances[match.key]))
     return decision
 

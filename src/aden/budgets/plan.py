@@ -124,22 +124,23 @@ def plan(
     if (model := standing.decision.model) is not None:
         degraded = quote(request, model, prices, estimate(model))
         first = degraded if takes(degraded, request) else asked
-    targets = dict.fromkeys(to for to in _targets(matched, policy) if to != first.model)
-    allowed = (
-        to for to in targets if policy.blocked(replace(request, model=to), attribution) is None
-    )
+    if not matched:
+        return Plan(matched, (first,), asked, None, None, standing, would_be)
+    targets = [
+        to
+        for to in _targets(matched, policy)
+        if to != first.model and policy.blocked(replace(request, model=to), attribution) is None
+    ]
+    quotes: tuple[Quote, ...] = (first,)
     strict = policy.bounds and any(binds(match.budget, policy) for match in matched)
-    first, *others = ways(request, first, allowed, prices, estimate, strict=strict)
-    quotes = (
-        first,
-        *(
+    if targets or strict:
+        first, *others = ways(request, first, targets, prices, estimate, strict=strict)
+        fitting = (
             each
             for each in others
             if takes(each, request) and not unbounded(matched, policy, each, request)
-        ),
-    )
-    if not matched:
-        return Plan(matched, quotes, asked, None, None, standing, would_be)
+        )
+        quotes = (first, *fitting)
     refused = unpriced(matched, policy, first) or unbounded(matched, policy, first, request)
     if refused:
         return Plan(matched, quotes, asked, None, refused, standing, would_be)
@@ -171,7 +172,7 @@ def options(
     matched: tuple[Match, ...], policy: Policy, quotes: tuple[Quote, ...]
 ) -> tuple[Option, ...]:
     """What the ledger is asked for: one option for each quote."""
-    return tuple(Option(lines(matched, policy, each, quotes)) for each in quotes)
+    return tuple([Option(lines(matched, policy, each, quotes)) for each in quotes])
 
 
 def takes(target: Quote, request: Request) -> bool:
@@ -256,7 +257,7 @@ def lines(
     matched: tuple[Match, ...], policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
 ) -> tuple[Line, ...]:
     """What each matching budget must bear if the request is sent as *chosen*."""
-    return tuple(_line(match, policy, chosen, quotes) for match in matched)
+    return tuple([_line(match, policy, chosen, quotes) for match in matched])
 
 
 def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]) -> Line:
@@ -301,8 +302,8 @@ def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | 
     return None
 
 
-def _targets(matched: tuple[Match, ...], policy: Policy) -> list[str]:
-    """Models that the ladders degrade to, the first step first."""
+def _targets(matched: tuple[Match, ...], policy: Policy) -> Iterable[str]:
+    """Models that the ladders degrade to, each once, the first step first."""
     steps = [
         step
         for match in matched
@@ -310,4 +311,6 @@ def _targets(matched: tuple[Match, ...], policy: Policy) -> list[str]:
         for step in match.ladder
         if isinstance(step, Degrade)
     ]
-    return [step.to for step in sorted(steps, key=lambda step: step.at)]
+    if not steps:
+        return ()
+    return dict.fromkeys(step.to for step in sorted(steps, key=lambda step: step.at))

@@ -135,7 +135,8 @@ def bound_to_fit(call: Call) -> bool:
     plan = call.plan
     if plan is None or not isinstance(call.outcome, Grant):
         return False
-    return any(binds(match.budget, call.policy) for match in plan.matches)
+    policy = call.policy
+    return policy.bounds and any(binds(match.budget, policy) for match in plan.matches)
 
 
 def _further(call: Call, quotes: Sequence[Quote], owed: Amounts, request: Request) -> Further:

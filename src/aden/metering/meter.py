@@ -148,12 +148,10 @@ class Meter:
             call.decided = True
             try:
                 self.hook.ask(call)
-                call.decision = gate.decide(
-                    call.plan, call.policy, call.outcome, call.hook or ALLOW
-                )
-                call.observed = gate.observed(
-                    call.plan, call.policy, call.outcome, call.hook or ALLOW
-                )
+                asked = call.plan, call.policy, call.outcome, call.hook or ALLOW
+                call.decision = gate.decide(*asked)
+                if call.plan.would_be is not None:
+                    call.observed = gate.observed(*asked)
                 if call.policy.mode == "observe":  # hook and outages included
                     call.decision = ALLOW
                 self._choose_model(call)

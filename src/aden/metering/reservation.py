@@ -128,9 +128,10 @@ class Reserver:
             session.answered(call, outcome)
         self.outage.heard(outcome, asked_at)
         self._timed(asked_at, "granted" if isinstance(outcome, Grant) else "refused")
-        if call.plan is not None:
-            self.fill.saw(call.plan.matches)
-        if call.plan is None or ask is not call.plan.ask:
+        if (plan := call.plan) is None:
+            return
+        self.fill.saw(plan.matches)
+        if ask is not plan.ask:
             return
         if isinstance(outcome, Grant):
             self.repeats.granted(call)
