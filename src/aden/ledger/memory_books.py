@@ -256,12 +256,16 @@ class Books:
         key = (charge.budget, charge.window_id)
         if (window := self.windows.get(key)) is None:
             window = self.windows[key] = Booked()
-        window.settled += settled
-        window.unconfirmed += unconfirmed
-        window.held += held
-        self._keep(key, window, forget_at(charge.window_id, now, unconfirmed=unconfirmed > 0))
+        if held:
+            window.held += held
+        if settled:
+            window.settled += settled
+        if unconfirmed:
+            window.unconfirmed += unconfirmed
+        self._keep(now, key, window, unconfirmed=unconfirmed > 0)
 
-    def _keep(self, key: Key, window: Booked, until: float | None) -> None:
+    def _keep(self, now: float, key: Key, window: Booked, *, unconfirmed: bool) -> None:
+        until = forget_at(key[1], now, unconfirmed=unconfirmed)
         if until is not None and until > window.forget_at:
             window.forget_at = until
             heapq.heappush(self._aging, (until, key))
@@ -308,7 +312,7 @@ class Books:
             if window is None or window.forget_at != until:
                 continue
             if window.held:  # a call that has been open all the time
-                self._keep(key, window, forget_at(key[1], now, unconfirmed=True))
+                self._keep(now, key, window, unconfirmed=True)
             else:
                 del self.windows[key]
         while self._fading and self._fading[0][0] < now:

@@ -31,7 +31,7 @@ class Asking:
     @property
     def in_session(self) -> bool:
         """Whether a voice agent's session is on, in a job or without one."""
-        return self.place != NOWHERE
+        return self.place is not NOWHERE and self.place != NOWHERE
 
 
 NOBODY_ASKING = Asking()

@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from aden.budgets.gate import Outcome, budget_views
@@ -15,6 +14,7 @@ from aden.budgets.policy import Policy
 from aden.core.attribution import Attribution
 from aden.core.decision import ALLOW, Decision
 from aden.core.request import COMPONENTS, Component, Request
+from aden.core.value import value
 from aden.errors import RefusalDetails, RequestCancelledError
 from aden.ledger.protocol import Reach
 from aden.metering.asking import NOBODY_ASKING, Asking
@@ -26,7 +26,7 @@ from aden.telemetry.spans import NO_SPAN, SpanHandle
 State = Literal["planned", "sent", "settled"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lane:
     """By which wrapper a request came: how it is refused there, and how long it may wait."""
 

@@ -127,13 +127,15 @@ class PriceBook:
             host: Host and port of the base URL, for a user's prices of his own machines.
         """
         key = (provider, model, tier if tier in TIERS else None, host)
-        if time.monotonic() > self._kept_until or len(self._known) > MAX_REMEMBERED:
+        if time.monotonic() > self._kept_until:
             self._known.clear()
             self._kept_until = time.monotonic() + LOOK_AGAIN_S
         try:
             return self._known[key]
         except KeyError:
             found = self._find(*key) if 0 < len(model) <= MAX_NAME else None
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.clear()
             self._known[key] = found
             return found
 
