@@ -272,8 +272,9 @@ def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
 
 def counts(budget: Budget, price_source: str) -> bool:
     """False for money that nobody can put a figure on, where the budget allows that."""
-    unpriced = price_source == "floor" and budget.limit.unit == "usd"
-    return not (unpriced and budget.unknown_price == "allow")
+    if price_source != "floor" or budget.limit.unit != "usd":
+        return True
+    return budget.unknown_price != "allow"
 
 
 def _goes_on(match: Match, chosen: Quote) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from aden.budgets import gate
 from aden.budgets.budget import Match
 from aden.budgets.ladder import Alert
+from aden.budgets.plan import Plan
 from aden.core.attribution import Attribution
 from aden.core.record import AlertEvent
 from aden.core.value import value
@@ -64,12 +65,10 @@ class AlertWatch:
         self._looked_at = -LOOK_EVERY_S
         self._known: dict[_Key, float] = {}
 
-    def ended(self, call: Call) -> None:
+    def ended(self, call: Call, plan: Plan) -> None:
         """A call is settled. Never blocks; safe in a destructor."""
-        if call.plan is None or self._meter.on_alert is None:
-            return
         balances = None
-        for match in call.plan.matches:
+        for match in plan.matches:
             if not match.ladder:
                 continue
             balances = balances or gate.balances_of(call.outcome)

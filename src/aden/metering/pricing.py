@@ -32,10 +32,7 @@ def bill(
     usage, cost, source = NO_USAGE, 0, "none"
     for attempt in call.attempts if attempts is None else attempts:
         sent, known = attempt.request, call.prices or prices
-        carried = sent.carries
-        by_token = carried is NO_USAGE or not carried.counted
-        in_tokens = by_token or known.price(sent, sent.model).in_tokens
-        used = _used(attempt, call, estimator, in_tokens=in_tokens)
+        used = attempt.told or _estimated(attempt, call, estimator, known)
         price = known.price(
             sent, sent.model, used, attempt.service_tier, told=attempt.outcome == "reported"
         )
@@ -48,10 +45,9 @@ def bill(
     return Bill(Amounts(NanoUSD(cost), usage, requests), source)
 
 
-def _used(attempt: Attempt, call: Call, estimator: InputEstimator, *, in_tokens: bool) -> Usage:
-    if (told := attempt.told) is not None:
-        return told
+def _estimated(attempt: Attempt, call: Call, estimator: InputEstimator, known: Prices) -> Usage:
     quote, request = call.quote, attempt.request
+    in_tokens = not request.carries.counted or known.price(request, request.model).in_tokens
     if quote is not None and quote.bound is not None:  # a guess might be less than the bill
         most = quote.bound.output_tokens
         cap = None if quote.cut.sliced else most

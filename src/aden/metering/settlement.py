@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aden.budgets import gate
 from aden.budgets.budget import Match
-from aden.budgets.plan import binds, counts
+from aden.budgets.plan import Plan, binds, counts
 from aden.core.failure import error_type
 from aden.core.limit import Amounts
 from aden.core.money import NanoUSD
@@ -19,7 +19,6 @@ from aden.core.window import Window
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Balance, Charge, Grant, Settlement
 from aden.metering.alerts import AlertWatch, ClaimedAlert
-from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.pricing import Bill, bill
 from aden.metering.repeats import Repeated
@@ -136,15 +135,7 @@ class Settler:
             meter.cannot("settlement", "refusals could not be reported", trace=True)
 
     def _settle(self, call: Call, error: BaseException | None) -> None:
-        meter, output = self._meter, None
-        for attempt in call.attempts:
-            attempt.ended_unknown()
-            if attempt.doubt is not None:
-                meter.complaints.usage(f"{call.model!r:.100} reported {attempt.doubt}")
-            elif error is None and attempt.untold:
-                meter.complaints.usage(f"{call.model!r:.100} told no usage")
-            if attempt.outcome == "reported":
-                output = self._learned(call, attempt) or output
+        meter, output = self._meter, self._learned(call, error)
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
@@ -166,20 +157,30 @@ class Settler:
         frameworks = call.request.operation if isinstance(call.span, FrameworkSpan) else None
         meter.telemetry.count(record, frameworks)
         self._hand_out(record)
-        self.alerts.ended(call)
-        self._standing_alerts(call)
+        if call.plan is not None and meter.on_alert is not None:
+            self.alerts.ended(call, call.plan)
+            self._standing_alerts(call, call.plan)
 
-    def _learned(self, call: Call, attempt: Attempt) -> tuple[str, int] | None:
+    def _learned(self, call: Call, error: BaseException | None) -> tuple[str, int] | None:
         """Learn from what the provider counted; gives what it teaches about a model's answers."""
-        sent, usage = attempt.request, attempt.usage
-        if usage.input_tokens:
-            estimator = self._meter.estimator
-            estimator.report(call.conversation, sent, usage, attempt.sent_at)
-            if sent.is_kept:
-                estimator.keep(sent, attempt.response_id, usage)
-        if not usage.output_tokens:
-            return None
-        return f"{sent.provider}/{sent.model}", usage.output_tokens // max(1, sent.choices)
+        meter, output = self._meter, None
+        for attempt in call.attempts:
+            attempt.ended_unknown()
+            if attempt.doubt is not None:
+                meter.complaints.usage(f"{call.model!r:.100} reported {attempt.doubt}")
+            elif error is None and attempt.untold:
+                meter.complaints.usage(f"{call.model!r:.100} told no usage")
+            if attempt.outcome != "reported":
+                continue
+            sent, usage = attempt.request, attempt.usage
+            if usage.input_tokens:
+                meter.estimator.report(call.conversation, sent, usage, attempt.sent_at)
+                if sent.is_kept:
+                    meter.estimator.keep(sent, attempt.response_id, usage)
+            if usage.output_tokens:
+                model = f"{sent.provider}/{sent.model}"
+                output = model, usage.output_tokens // max(1, sent.choices)
+        return output
 
     def _hand_out(self, record: CallRecord) -> None:
         self._meter.dispatcher.put(self._meter.tell_server, record, ours=True)
@@ -251,12 +252,10 @@ class Settler:
             span_id=f"{context.span_id:016x}" if is_shown else None,
         )
 
-    def _standing_alerts(self, call: Call) -> None:
+    def _standing_alerts(self, call: Call, plan: Plan) -> None:
         """Alerts of rules that hold always: once a day (UTC), over all processes."""
-        if call.plan is None or self._meter.on_alert is None:
-            return
         day = _A_DAY.at(call.started_at)
-        for alert in call.plan.standing.alerts:
+        for alert in plan.standing.alerts:
             message = alert.message or "a rule of the policy matches"
             digest = hashlib.sha256(f"{alert.level} {message}".encode()).hexdigest()[:16]
             alone = Balance(f"rule|{digest}", day.id, day.ends_at)
