@@ -72,12 +72,15 @@ def test_a_stream_that_is_open_at_the_end_is_booked(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", OPEN_STREAM, server.base_url, url], check=True, timeout=60
         )
+        server.wait_idle()
+        (billed,) = server.bill.items
     ledger = open_ledger(url)
     (record,) = ledger.journal()
     (balance,) = ledger.balances([("b", Budget("b", 1).span)])
     assert (balance.held, balance.spent) == (0, record.cost)
     assert record.stream_end == "abandoned"
-    assert record.usage.output_tokens == 4
+    assert record.usage.output_tokens is not None
+    assert abs(record.usage.output_tokens - billed.output_tokens) <= 1  # made, but not sent
     ledger.close()
 
 

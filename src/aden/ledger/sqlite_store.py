@@ -38,7 +38,7 @@ OPEN_WAIT_S = 1.0
 BACKLOG_INLINE = 64
 """Above this, what was put off is booked on the store's own thread, not on an event loop."""
 BACKLOG_MAX = 10_000
-FULL_TURN_S = 1.0
+FULL_TURN_S = 5.0
 """How long whoever meets a full backlog waits for the thread that is booking it."""
 
 
