@@ -20,9 +20,9 @@ from aden.core.usage import COUNTS, MAX_TOKENS, token_count
 from aden.instrumentation.doubt import doubt
 from aden.instrumentation.openai import realtime
 from aden.instrumentation.openai.events import Events, values
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.paths import GATED
 from aden.instrumentation.openai.unlisted import unlisted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 from aden.pricing import PriceBook
 from aden.testing import OpenAIServer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,12 @@ def test_what_is_missing_or_absurd_is_no_count(spelling: Spelling, odd: Any) -> 
 def test_details_that_are_a_number_are_doubted() -> None:
     """Though it could be a count."""
     assert doubt({"usage": {"prompt_tokens_details": 5}}) == "usage.prompt_tokens_details=5"
+
+
+def test_details_that_say_nothing_are_not_doubted() -> None:
+    """Neither as JSON nor as an object."""
+    assert doubt({"usage": {"input_tokens_details": {}}}) is None
+    assert doubt({"usage": {"input_tokens_details": SimpleNamespace()}}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """What in an answer's usage cannot be true."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from aden.core.usage import token_count
+from aden.core.usage import MAX_TOKENS, token_count
+from aden.instrumentation.told import NOTHING, fields, get
 
 MAX_SHOWN = 60
 """Characters of a value that are shown; it comes from outside."""
@@ -15,29 +15,26 @@ def doubt(answer: Any) -> str | None:
     Args:
         answer: A whole answer or a stream's last chunk, as an object or as JSON.
     """
-    usage = _field(answer, "usage")
+    usage = get(answer, "usage")
     if usage is None:
-        usage = _field(_field(answer, "response"), "usage")
+        usage = get(get(answer, "response"), "usage")
     return None if usage is None else _doubt(usage, "usage")
 
 
 def _doubt(usage: Any, path: str) -> str | None:
-    fields = usage if isinstance(usage, Mapping) else getattr(usage, "__dict__", None)
-    if fields is None:
+    if (found := fields(usage)) is NOTHING:
         return f"{path}={_shown(usage)}"
-    for name, value in {**fields, **(getattr(usage, "__pydantic_extra__", None) or {})}.items():
+    for name, value in found.items():
         if value is None:
             continue
         if str(name).endswith("_details"):
-            if found := _doubt(value, f"{path}.{name}"):
-                return found
+            if doubted := _doubt(value, f"{path}.{name}"):
+                return doubted
+        elif type(value) is int and 0 <= value <= MAX_TOKENS:
+            continue  # which nearly all are
         elif str(name).endswith("_tokens") and token_count(value) is None:
             return f"{path}.{name}={_shown(value)}"
     return None
-
-
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,7 @@ from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import meant, told
 from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.most import with_most
-from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.told import get
 from aden.metering.above import hand_down, release
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter

@@ -26,8 +26,8 @@ from aden.instrumentation.livekit.realtime_gate import Gate, passed, passing
 from aden.instrumentation.livekit.realtime_refusal import ahead_of_reply, nothing, refusal_class
 from aden.instrumentation.livekit.realtime_span import ReplySpan, tells
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.socket_meter import CREATE, SocketMeter
+from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.core.usage import token_count
-from aden.instrumentation.openai.parameters import get, is_given
+from aden.instrumentation.openai.parameters import is_given
 from aden.instrumentation.openai.realtime import TRANSCRIBED
 from aden.instrumentation.openai.socket_meter import CREATE
+from aden.instrumentation.told import get
 from aden.metering.call import Call
 
 

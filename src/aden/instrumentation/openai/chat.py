@@ -13,8 +13,6 @@ from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
     ask_for,
     failure,
-    fields,
-    get,
     given,
     is_given,
     items,
@@ -25,6 +23,7 @@ from aden.instrumentation.openai.parameters import (
     texts,
 )
 from aden.instrumentation.openai.usage import COMPLETIONS, counted
+from aden.instrumentation.told import fields, get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 

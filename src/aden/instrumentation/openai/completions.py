@@ -12,7 +12,8 @@ from aden.instrumentation.openai.common import described
 from aden.instrumentation.openai.embeddings import measure
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.parameters import get, given, items, text, texts
+from aden.instrumentation.openai.parameters import given, items, text, texts
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 DEFAULT_MAX_TOKENS = 16

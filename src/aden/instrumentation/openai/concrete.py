@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any
 
-from aden.instrumentation.openai.parameters import is_model
+from aden.instrumentation.told import is_model
 
 _LISTS = ("messages", "tools")
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.told import get
 from aden.telemetry.messages import FilePart, TextPart, UriPart
 
 

@@ -8,8 +8,9 @@ from aden.core.request import Request, Scalar
 from aden.core.usage import token_count
 from aden.instrumentation.openai.common import described, rewrite, unseen
 from aden.instrumentation.openai.endpoint import Endpoint
-from aden.instrumentation.openai.parameters import get, text
+from aden.instrumentation.openai.parameters import text
 from aden.instrumentation.openai.usage import COMPLETIONS, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.streams import Ending
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 

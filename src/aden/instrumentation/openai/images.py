@@ -10,8 +10,9 @@ from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.measuring import IMAGE_TOKENS
-from aden.instrumentation.openai.parameters import get, given
+from aden.instrumentation.openai.parameters import given
 from aden.instrumentation.openai.usage import RESPONSES, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 OUTPUT_TOKENS: Mapping[str, tuple[int, int]] = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.core.estimate import text_size
-from aden.instrumentation.openai.parameters import get
+from aden.instrumentation.told import get
 
 MESSAGE_FRAMING_TOKENS = 4
 """Per message and for the answer's start (https://cookbook.openai.com, "counting tokens")."""

@@ -1,44 +1,16 @@
-"""What the parameters of a request and the fields of an answer have in common, on any endpoint."""
+"""What the parameters of a request and the values of an answer have in common, on any endpoint."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aden.core.failure import ReportedFailure
+from aden.instrumentation.told import get
 
 RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
 """Longest metadata value that OpenAI takes."""
 OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 """The conventions' ``gen_ai.output.type`` of each kind of answer that a request can ask for."""
-
-
-def get(value: Any, name: str) -> Any:
-    """A field of an SDK object or of its JSON; None where there is none."""
-    if isinstance(value, dict):
-        return value.get(name)
-    fields = getattr(value, "__dict__", None)
-    if fields is not None and name in fields:
-        return fields[name]
-    if (extra := getattr(value, "__pydantic_extra__", None)) is not None:
-        return extra.get(name)  # asked for what it lacks, pydantic takes microseconds to say no
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-
-
-def fields(value: Any) -> Mapping[str, Any]:
-    """All fields of an SDK object or of its JSON, for who reads several of them."""
-    if type(value) is dict or isinstance(value, Mapping):
-        return value
-    found: dict[str, Any] = getattr(value, "__dict__", _NOTHING)
-    extra = getattr(value, "__pydantic_extra__", None)
-    return {**extra, **found} if extra else found
-
-
-_NOTHING: dict[str, Any] = {}
-
-
-def is_model(value: object) -> bool:
-    """Whether it is an answer of the SDK, so neither a stream nor a raw response."""
-    return hasattr(type(value), "__pydantic_fields__")
 
 
 def text(value: object) -> str | None:

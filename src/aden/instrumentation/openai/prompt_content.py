@@ -9,7 +9,8 @@ from typing import Any
 
 from aden.instrumentation.openai.content_parts import digest, digest_of_bytes
 from aden.instrumentation.openai.endpoint import Gathering
-from aden.instrumentation.openai.parameters import get, items, text
+from aden.instrumentation.openai.parameters import items, text
+from aden.instrumentation.told import get
 from aden.telemetry.content import Content
 from aden.telemetry.messages import InputMessage, OutputMessage, TextPart, UriPart
 

@@ -9,8 +9,9 @@ from aden.core.usage import token_count
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
-from aden.instrumentation.openai.parameters import failure, get, metadata_of, text
+from aden.instrumentation.openai.parameters import failure, metadata_of, text
 from aden.instrumentation.openai.usage import REALTIME, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 SPEECH = ("response.output_audio.delta", "response.audio.delta")

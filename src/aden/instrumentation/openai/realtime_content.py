@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.instrumentation.openai import responses_content
-from aden.instrumentation.openai.parameters import get, items
+from aden.instrumentation.openai.parameters import items
 from aden.instrumentation.openai.realtime import ADDED, TOLD
+from aden.instrumentation.told import get
 from aden.telemetry.content import Content
 from aden.telemetry.messages import OutputMessage
 

@@ -13,7 +13,6 @@ from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
     ask_for,
     failure,
-    get,
     given,
     items,
     metadata_of,
@@ -21,6 +20,7 @@ from aden.instrumentation.openai.parameters import (
     text,
 )
 from aden.instrumentation.openai.usage import RESPONSES, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 

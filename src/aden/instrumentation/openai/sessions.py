@@ -8,7 +8,8 @@ from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, milliseconds
 from aden.instrumentation.openai import responses
 from aden.instrumentation.openai.hosts import address_of, provider_of
-from aden.instrumentation.openai.parameters import get, text
+from aden.instrumentation.openai.parameters import text
+from aden.instrumentation.told import get
 
 HELD_MS = 60_000
 """By a session that begins; what it outgrows is held as it goes."""

@@ -14,10 +14,10 @@ from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.open_response import OpenResponse
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.socket_message import event_of
 from aden.instrumentation.streams import StreamMeter
+from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.unasked import begun_by_provider

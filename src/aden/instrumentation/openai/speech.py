@@ -9,8 +9,8 @@ from aden.core.request import Request
 from aden.core.usage import Usage
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.usage import RESPONSES, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 TOKENS_PER_CHARACTER = 1.5

@@ -9,9 +9,9 @@ from aden.core.request import Request
 from aden.core.usage import Usage, milliseconds
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.parameters import get
 from aden.instrumentation.openai.uploads import duration
 from aden.instrumentation.openai.usage import REALTIME, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 AUDIO_TOKENS_PER_S = 10

@@ -8,8 +8,9 @@ from aden.core.request import Request
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import address_of, provider_of
 from aden.instrumentation.openai.measuring import json_size
-from aden.instrumentation.openai.parameters import get, is_given
+from aden.instrumentation.openai.parameters import is_given
 from aden.instrumentation.openai.usage import COMPLETIONS, RESPONSES, counted
+from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.openai.parameters import fields
+from aden.instrumentation.told import fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,42 @@
+"""What a provider has told: an SDK's object or its JSON, read alike.
+
+Abstract classes are asked last: that costs more than all else here, and dicts and an SDK's objects
+are what nearly all answers are made of.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def is_model(value: object) -> bool:
+    """Whether it is an answer of the SDK, so neither a stream nor a raw response."""
+    return hasattr(type(value), "__pydantic_fields__")
+
+
+def get(value: Any, name: str) -> Any:
+    """A field; None where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return value.get(name)
+    fields = getattr(value, "__dict__", None)
+    if fields is not None and name in fields:
+        return fields[name]
+    if (extra := getattr(value, "__pydantic_extra__", None)) is not None:
+        return extra.get(name)  # asked for what it lacks, pydantic takes microseconds to say no
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def fields(value: Any) -> Mapping[str, Any]:
+    """All fields, for who reads several of them; `NOTHING` of what can have none."""
+    if type(value) is dict:
+        return value
+    if not is_model(value) and isinstance(value, Mapping):
+        return value
+    found: Mapping[str, Any] = getattr(value, "__dict__", NOTHING)
+    extra = getattr(value, "__pydantic_extra__", None)
+    return {**extra, **found} if extra else found
+
+
+NOTHING: Mapping[str, Any] = {}
+"""Of a number, a text: what is neither an object nor a mapping."""
