@@ -46,7 +46,8 @@ class BudgetSpanProcessor(SpanProcessor):
                 return  # nobody shows this call: not telemetry, or a span that is not its own
             self._calls[span.get_span_context().span_id] = call
             meter.decide(call)
-            span.set_attributes(of_decision(call.decision))
+            for name, said in of_decision(call.decision).items():  # mostly one
+                span.set_attribute(name, said)
         except Exception:
             meter.cannot("gate", "the span processor failed", trace=True)
 

@@ -17,29 +17,57 @@ Value = str | bool | int | float | list[str] | list[float] | tuple[str, ...]
 
 def start_attributes(request: Request) -> dict[str, Value]:
     """What a span carries from its start, and what metrics are counted by."""
-    return _given(
-        {
-            names.OPERATION_NAME: request.operation,
-            names.PROVIDER_NAME: request.provider,
-            names.REQUEST_MODEL: request.model or None,
-            names.SERVER_ADDRESS: request.server_address,
-            names.SERVER_PORT: request.server_port,
-        }
-    )
+    said: dict[str, Value] = {
+        names.OPERATION_NAME: request.operation,
+        names.PROVIDER_NAME: request.provider,
+    }
+    if request.model:
+        said[names.REQUEST_MODEL] = request.model
+    if request.server_address is not None:
+        said[names.SERVER_ADDRESS] = request.server_address
+    if request.server_port is not None:
+        said[names.SERVER_PORT] = request.server_port
+    return said
 
 
 def cap(tokens: int | None) -> dict[str, Value]:
     """A cap on the output that was sent, where it is not the request's own."""
-    return _given({names.REQUEST_MAX_TOKENS: tokens})
+    return {} if tokens is None else {names.REQUEST_MAX_TOKENS: tokens}
+
+
+_SAID = {
+    names.CALL_ID: "id",
+    names.PRICE_SOURCE: "price_source",
+    names.ASKED_MODEL: "asked_model",
+    names.ATTEMPTS: "attempts",
+    names.BUDGET_ID: "budget_id",
+    names.BUDGET_PERCENT_USED: "percent_used",
+    names.LEDGER_REACH: "reach",
+    names.STREAM_END: "stream_end",
+    names.RESPONSE_ID: "response_id",
+    names.RESPONSE_MODEL: "response_model",
+    names.USAGE_ESTIMATED: "usage.estimated",
+    names.INPUT_TOKENS: "usage.input_tokens",
+    names.OUTPUT_TOKENS: "usage.output_tokens",
+    names.CACHE_READ_TOKENS: "usage.cached_tokens",
+    names.CACHE_WRITE_TOKENS: "usage.cache_write_tokens",
+    names.REASONING_TOKENS: "usage.reasoning_tokens",
+}
+"""What is shown as it is, and where a record has it."""
+_said = attrgetter(*_SAID.values())
 
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    return {
-        **_given({**_of_answer(record), **_ours(record)}),
-        **_of_media(record.usage),
-        **_of_asking(record),
-    }
+    said = _given(dict(zip(_SAID, _said(record), strict=True)))
+    said[names.COST_USD] = to_usd(record.cost)
+    if record.finish_reasons:
+        said[names.RESPONSE_FINISH_REASONS] = list(record.finish_reasons)
+    if record.ttft_ms is not None:
+        said[names.RESPONSE_TTFC] = record.ttft_ms / 1000
+    if record.repeats > 1:
+        said[names.DECISION_REPEATS] = record.repeats
+    return {**said, **_of_media(record.usage), **_of_asking(record)}
 
 
 def of_refusal(record: CallRecord) -> dict[str, Value]:
@@ -60,14 +88,14 @@ def _of_asking(record: CallRecord) -> dict[str, Value]:
 
 def of_decision(decision: Decision) -> dict[str, Value]:
     """What was decided, by whom, why."""
-    return _given(
-        {
-            names.DECISION_ACTION: decision.action,
-            names.DECISION_REASON: decision.reason,
-            names.DECISION_SOURCE: decision.source,
-            names.DECISION_DELAY_MS: decision.delay_ms or None,
-        }
-    )
+    said: dict[str, Value] = {names.DECISION_ACTION: decision.action}
+    if decision.reason is not None:
+        said[names.DECISION_REASON] = decision.reason
+    if decision.source is not None:
+        said[names.DECISION_SOURCE] = decision.source
+    if decision.delay_ms:
+        said[names.DECISION_DELAY_MS] = decision.delay_ms
+    return said
 
 
 def of_observed(decision: Decision | None) -> dict[str, Value]:
@@ -121,37 +149,6 @@ def of_place(place: Place) -> dict[str, Value]:
     )
 
 
-def _ours(record: CallRecord) -> dict[str, Value | None]:
-    return {
-        names.CALL_ID: record.id,
-        names.COST_USD: to_usd(record.cost),
-        names.PRICE_SOURCE: record.price_source,
-        names.USAGE_ESTIMATED: record.usage.estimated,
-        names.ASKED_MODEL: record.asked_model,
-        names.ATTEMPTS: record.attempts,
-        names.DECISION_REPEATS: record.repeats if record.repeats > 1 else None,
-        names.BUDGET_ID: record.budget_id,
-        names.BUDGET_PERCENT_USED: record.percent_used,
-        names.LEDGER_REACH: record.reach,
-        names.STREAM_END: record.stream_end,
-    }
-
-
-def _of_answer(record: CallRecord) -> dict[str, Value | None]:
-    usage = record.usage
-    return {
-        names.INPUT_TOKENS: usage.input_tokens,
-        names.OUTPUT_TOKENS: usage.output_tokens,
-        names.CACHE_READ_TOKENS: usage.cached_tokens,
-        names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
-        names.REASONING_TOKENS: usage.reasoning_tokens,
-        names.RESPONSE_ID: record.response_id,
-        names.RESPONSE_MODEL: record.response_model,
-        names.RESPONSE_FINISH_REASONS: list(record.finish_reasons) or None,
-        names.RESPONSE_TTFC: _seconds(record.ttft_ms),
-    }
-
-
 _MEDIA = {
     "audio_input_tokens": names.AUDIO_INPUT_TOKENS,
     "audio_output_tokens": names.AUDIO_OUTPUT_TOKENS,
@@ -183,9 +180,5 @@ def _of_media(usage: Usage) -> dict[str, Value]:
     }
 
 
-def _seconds(ms: float | None) -> float | None:
-    return None if ms is None else ms / 1000
-
-
 def _given(values: Mapping[str, Value | None]) -> dict[str, Value]:
-    return {key: value for key, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}

@@ -111,7 +111,11 @@ class CallSpan:
             if self.span.is_recording() or self._capture is not None:
                 attributes = self._attributes(record, answer, ttfc, failure)
                 self._show(attributes, answer.content, error)
-            self._count(record, answer, (seconds, ttfc), failure)
+            said, span = answer.labels, self.span.get_span_context()
+            if failure is not None:
+                said = {**said, names.ERROR_TYPE: failure}
+            for each in self._instruments:
+                each.later(each.finished, record, self._labels, said, seconds, ttfc, span)
         finally:
             if self._outer is None:
                 self.span.end()
@@ -148,25 +152,6 @@ class CallSpan:
         if ttfc is not None:
             attributes[names.RESPONSE_TTFC] = ttfc
         return attributes
-
-    def _count(
-        self,
-        record: CallRecord,
-        answer: Answer,
-        times: tuple[float, float | None],
-        failure: str | None,
-    ) -> None:
-        seconds, ttfc = times
-        labels = {**self._labels}
-        if record.response_model is not None:
-            labels[names.RESPONSE_MODEL] = record.response_model
-        said = {**answer.labels}
-        if failure is not None:
-            said[names.ERROR_TYPE] = failure
-        usage, span = record.usage, self.span.get_span_context()
-        tokens = (usage.input_tokens, usage.output_tokens)
-        for each in self._instruments:
-            each.later(Instruments.finished, seconds, ttfc, labels, said, tokens, span)
 
 
 def error_type(error: BaseException) -> str:

@@ -5,8 +5,7 @@ Names, units, descriptions and buckets of the histograms are those of the GenAI 
 (https://github.com/open-telemetry/opentelemetry-python-genai); a test compares the two.
 """
 
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from collections.abc import Mapping
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -20,8 +19,6 @@ from aden.telemetry.attributes import Value, start_attributes
 from aden.telemetry.budget_gauge import show_budgets
 from aden.telemetry.later import Points, hand_over
 
-P = ParamSpec("P")
-
 LEDGER_BUCKETS = tuple(1e-5 * 2**step for step in range(18))
 """From 10 µs, as for SQLite, to 1.3 s."""
 SECONDS_BUCKETS = tuple(0.01 * 2**step for step in range(14))
@@ -32,7 +29,9 @@ class Instruments:
     """The instruments of one meter. What a method counts, it counts at once; `later`: in time."""
 
     def __init__(self, meter: Meter) -> None:
-        self._points = Points()
+        self.later = Points().put
+        """Call one of the methods below when metrics are collected; what it is given changes no
+        more. Never raises."""
         self._duration = meter.create_histogram(
             names.METRIC_DURATION,
             unit="s",
@@ -77,56 +76,48 @@ class Instruments:
         show_budgets(meter)
         hand_over()  # to the instruments before these
 
-    def later(
-        self,
-        count: "Callable[Concatenate[Instruments, P], None]",
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> None:
-        """Call one of the methods below when metrics are collected; *args* change no more."""
-        self._points.put(count, self, *args, **kwargs)
-
     def finished(
         self,
+        record: CallRecord,
+        attributes: Mapping[str, Value],
+        said: Mapping[str, Value],
         seconds: float,
         ttfc_s: float | None,
-        attributes: dict[str, Value],
-        said: dict[str, Value],
-        tokens: tuple[int | None, int | None],
         span: trace.SpanContext | None = None,
     ) -> None:
         """An operation ended.
 
         Args:
-            seconds: How long it took.
-            ttfc_s: Seconds to a stream's first chunk; None where there was none.
+            record: What it came to.
             attributes: By which all is counted.
             said: What is known at the end only, besides.
-            tokens: Of input and output, None where nobody counted.
+            seconds: How long it took.
+            ttfc_s: Seconds to a stream's first chunk; None where there was none.
             span: What an exemplar refers to.
         """
         context = None
         if span is not None:  # of the context, an exemplar needs no more than who the span is
             context = trace.set_span_in_context(trace.NonRecordingSpan(span), Context())
+        labels = {**attributes}
+        if record.response_model is not None:
+            labels[names.RESPONSE_MODEL] = record.response_model
         if ttfc_s is not None:
-            self._first_chunk.record(ttfc_s, attributes, context)
-        attributes = {**attributes, **said}
-        self._duration.record(seconds, attributes, context)
-        for kind, count in zip(("input", "output"), tokens, strict=True):
+            self._first_chunk.record(ttfc_s, labels, context)
+        labels = {**labels, **said}
+        self._duration.record(seconds, labels, context)
+        usage = record.usage
+        for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if count is not None:
-                self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind}, context)
+                self._tokens.record(count, {**labels, names.TOKEN_TYPE: kind}, context)
 
     def operation(self, record: CallRecord, name: str) -> None:
         """An operation whose span is a framework's, by the conventions."""
         labels = start_attributes(Request(record.provider, record.model, name))
-        if record.response_model is not None:
-            labels[names.RESPONSE_MODEL] = record.response_model
         ttfc_s = None if record.ttft_ms is None else record.ttft_ms / 1000
         said: dict[str, Value] = {}
         if record.error_type is not None:
             said[names.ERROR_TYPE] = record.error_type
-        tokens = (record.usage.input_tokens, record.usage.output_tokens)
-        self.finished(record.latency_ms / 1000, ttfc_s, labels, said, tokens)
+        self.finished(record, labels, said, record.latency_ms / 1000, ttfc_s)
 
     def settled(self, record: CallRecord) -> None:
         """A call is settled."""

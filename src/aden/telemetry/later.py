@@ -41,14 +41,15 @@ class Points:
         """Have points recorded by *record*; what it is given is not to be changed any more.
 
         The first after each collection is recorded at once: some providers are made, and with them
-        whoever collects, when a process first counts.
+        whoever collects, when a process first counts. Never raises.
         """
+        point = partial(record, *args, **kwargs)
         if self._recorded_after == _collections and len(_points) < POINTS_MAX:
-            _points.append(partial(record, *args, **kwargs))
+            _points.append(point)
             return
         after = _collections
-        record(*args, **kwargs)
-        self._recorded_after = after
+        if quietly(point):
+            self._recorded_after = after
 
 
 def hand_over() -> None:

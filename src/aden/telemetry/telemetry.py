@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 logger = logging.getLogger("aden.telemetry")
-P = ParamSpec("P")
 SCOPE = "aden"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 """The conventions' version that util-genai 1.3b0 names."""
@@ -123,9 +121,11 @@ class Telemetry:
 
     def count(self, record: CallRecord, frameworks: str | None = None) -> None:
         """Count a settled call; *frameworks*: the operation that a framework's span is for."""
-        _count(self._instruments, Instruments.settled, record)
+        for each in self._instruments:
+            each.later(each.settled, record)
         if frameworks is not None:
-            _count(self._tells_frameworks, Instruments.operation, record, frameworks)
+            for each in self._tells_frameworks:
+                each.later(each.operation, record, frameworks)
 
     def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
         """Tell of a refusal as an event."""
@@ -149,21 +149,13 @@ class Telemetry:
 
     def reserved(self, seconds: float, system: str, outcome: str) -> None:
         """Count an answer of the ledger: *outcome* is ``granted``, ``refused`` or what failed."""
-        _count(self._instruments, Instruments.reserved, seconds, system, outcome)
+        for each in self._instruments:
+            each.later(each.reserved, seconds, system, outcome)
 
     def failed(self, what: str) -> None:
         """Count a leg of the gate that could not be evaluated: ``hook``, ``ledger``, ``gate``."""
-        _count(self._instruments, Instruments.failed, what)
-
-
-def _count(
-    where: Sequence[Instruments],
-    count: Callable[Concatenate[Instruments, P], None],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> None:
-    for instruments in where:
-        quietly(partial(instruments.later, count, *args, **kwargs))
+        for each in self._instruments:
+            each.later(each.failed, what)
 
 
 def _tracer(version: str, provider: Any) -> trace.Tracer | None:
