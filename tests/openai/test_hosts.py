@@ -8,13 +8,13 @@ import openai
 import pytest
 
 from aden.core.request import Request
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.pricing import PriceBook
 
 
 def provider(client: Any) -> str:
     """The provider of a client, as the endpoints ask for it."""
-    return provider_of(client, address_of(client)[0])
+    return server_of(client)[0]
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_a_model_is_priced_by_the_host_that_serves_it(base_url: str, model: str)
 def test_the_port_is_told_where_it_is_not_the_schemes_own() -> None:
     """``server.address`` and ``server.port``."""
     local = openai.OpenAI(api_key="k", base_url="http://127.0.0.1:8123/v1")
-    assert address_of(local) == ("127.0.0.1", 8123)
-    assert address_of(openai.OpenAI(api_key="k")) == ("api.openai.com", None)
+    assert server_of(local) == ("openai", "127.0.0.1", 8123)
+    assert server_of(openai.OpenAI(api_key="k")) == ("openai", "api.openai.com", None)

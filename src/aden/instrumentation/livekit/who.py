@@ -75,12 +75,14 @@ def who_asks() -> Asking:
 
     Outside of a job nobody is known, but a session there still has agents and speech.
     """
+    if "livekit.agents" not in sys.modules:
+        return NOBODY_ASKING
     context = current_job()
-    activity = context_variable("_AgentActivityContextVar")
-    speech = context_variable("_SpeechHandleContextVar")
     session = current_session() or _primary_session(context)
     if context is None and session is None:
         return NOBODY_ASKING
+    activity = context_variable("_AgentActivityContextVar")
+    speech = context_variable("_SpeechHandleContextVar")
     agent = getattr(activity, "agent", None) or getattr(session, "_agent", None)
     whole = None if context is None else session_of(context)
     participant = participant_of(session)

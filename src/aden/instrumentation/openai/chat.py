@@ -7,7 +7,7 @@ from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
@@ -45,11 +45,11 @@ _UNSAID = {"service_tier": "auto"}
 def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     """What is asked, as far as deciding, pricing and showing need it."""
     asked = given(kwargs)
-    host, port = address_of(client)
+    provider, host, port = server_of(client)
     model = text(asked.get("model")) or ""
     size, extra, media = _measure_input(asked)
     return Request(
-        provider=provider_of(client, host),
+        provider=provider,
         model=model,
         stream=bool(asked.get("stream")),
         input_chars=size,
@@ -61,7 +61,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort="reasoning_effort" in asked,
         media=media,
-        schema=_form(asked.get("response_format")) == "json_schema",
+        schema=_form(asked) == "json_schema",
         service_tier=text(asked.get("service_tier")),
         server_address=host,
         server_port=port,
@@ -75,7 +75,7 @@ def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, An
     sent = dict(kwargs)
     ask_for(sent, model)
     strip_metadata(sent)
-    if not ask or not is_given(sent.get("stream")) or not sent.get("stream"):
+    if not ask or not sent.get("stream") or not is_given(sent["stream"]):
         return sent, False
     options = sent.get("stream_options") if is_given(sent.get("stream_options")) else {}
     if not isinstance(options, Mapping) or options.get("include_usage") or reads_bytes(sent):
@@ -91,7 +91,7 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.response_model = text(told.get("model")) or attempt.response_model
     attempt.service_tier = text(told.get("service_tier")) or attempt.service_tier
     choices = items(told.get("choices"))
-    attempt.finish_reasons = texts(get(choice, "finish_reason") for choice in choices)
+    attempt.finish_reasons = texts([get(choice, "finish_reason") for choice in choices])
     said = _said(told)
     attempt.answer = Answer(said, said)
     read_usage(attempt, told.get("usage"))
@@ -188,13 +188,16 @@ def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, .
         attributes["gen_ai.request.stop_sequences"] = (stop,)
     elif isinstance(stop, list | tuple):
         attributes["gen_ai.request.stop_sequences"] = tuple(str(each) for each in stop)
-    if output := OUTPUT_TYPES.get(_form(asked.get("response_format"))):
+    if output := OUTPUT_TYPES.get(_form(asked)):
         attributes["gen_ai.output.type"] = output
     return attributes
 
 
-def _form(form: Any) -> str:
+def _form(asked: Mapping[str, Any]) -> str:
     """The kind of answer that is asked for; a class is the schema that ``parse`` takes."""
+    form = asked.get("response_format")
+    if form is None:
+        return ""
     kind = "json_schema" if isinstance(form, type) else form
     return kind if isinstance(kind, str) else str(get(kind, "type"))
 

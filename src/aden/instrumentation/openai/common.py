@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.core.request import Request, Scalar
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.parameters import ask_for, given, metadata_of, strip_metadata, text
 from aden.metering.attempt import Attempt
 
@@ -16,10 +16,10 @@ def described(
 ) -> Request:
     """A request with what all endpoints share: provider, model, server, metadata."""
     asked = given(kwargs)
-    host, port = address_of(client)
+    provider, host, port = server_of(client)
     model = text(asked.get("model")) or ""
     return Request(
-        provider=provider_of(client, host),
+        provider=provider,
         model=model,
         operation=operation,
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,

@@ -15,18 +15,22 @@ _LISTS = ("messages", "tools")
 
 def concrete(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which all can be read twice; what can already is the caller's own."""
-    return {name: _listed(value) if name in _LISTS else value for name, value in kwargs.items()}
+    made = dict(kwargs)
+    for name in _LISTS:
+        if name in made:
+            made[name] = _listed(made[name])
+    return made
 
 
 def _listed(value: Any) -> Any:
     """*value* as a list, and so what is in it, down to the parts of a message."""
+    if type(value) is list or isinstance(value, list | tuple):
+        items = [_listed(each) for each in value]
+        return value if all(map(is_, items, value)) else items
     if type(value) is dict or isinstance(value, Mapping):  # the first is what nearly all are
         content = value.get("content")
         listed = content if type(content) is str else _listed(content)
         return value if listed is content else {**value, "content": listed}
     if isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_model(value):
         return value
-    if not isinstance(value, list | tuple):
-        return [_listed(each) for each in value]
-    items = [_listed(each) for each in value]
-    return value if all(map(is_, items, value)) else items
+    return [_listed(each) for each in value]

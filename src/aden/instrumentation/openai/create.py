@@ -102,7 +102,7 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
         request = with_most(request, endpoint, kwargs)
     if request.task == "transcript":
         measured_here()
-    spoken = asking.speaks or (asking.in_session and request.task in _HEARD)
+    spoken = asking.speaks or (request.task in _HEARD and asking.in_session)
     lane = Lane(refusal_class(), asking.busy_wait_ms, spoken, asking.delayed)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:

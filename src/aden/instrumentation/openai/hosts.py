@@ -72,16 +72,20 @@ def provider_of(client: Any, host: str | None) -> str:
     The conventions leave it at that: a provider behind a compatible server is told as far as the
     instrumentation knows.
     """
-    azure = "Azure" in type(client).__name__
+    port = getattr(getattr(client, "base_url", None), "port", None)
+    return _provider(type(client).__name__, host, port)
+
+
+@functools.lru_cache(maxsize=1024)
+def _provider(client: str, host: str | None, port: int | None) -> str:
+    azure = "Azure" in client
     if name := _by_host((host or "").lower().rstrip(".")):
         return "azure.ai.openai" if azure and name.startswith("azure.") else name
     if azure:
         return "azure.ai.openai"
-    port = getattr(getattr(client, "base_url", None), "port", None)
     return "ollama" if port == OLLAMA_PORT else "openai"
 
 
-@functools.lru_cache(maxsize=1024)
 def _by_host(host: str) -> str | None:
     labels = host.split(".")
     for start in range(len(labels) - 1):
@@ -90,7 +94,8 @@ def _by_host(host: str) -> str | None:
     return next((name for pattern, name in _REGIONAL if pattern.fullmatch(host)), None)
 
 
-def address_of(client: Any) -> tuple[str | None, int | None]:
-    """Host and port of a client's base URL; the port only where it is not the scheme's own."""
+def server_of(client: Any) -> tuple[str, str | None, int | None]:
+    """Provider, host and port behind a client; the port only where it is not the scheme's own."""
     url = getattr(client, "base_url", None)
-    return getattr(url, "host", None), getattr(url, "port", None)
+    host, port = getattr(url, "host", None), getattr(url, "port", None)
+    return _provider(type(client).__name__, host, port), host, port

@@ -23,9 +23,10 @@ def measure(value: Any) -> tuple[int, int]:
     if not plain and hasattr(value, "model_dump"):
         value = value.model_dump()
     if plain or isinstance(value, Mapping):
-        if value.get("type") in ("image_url", "input_image"):
+        kind = value.get("type")
+        if kind in ("image_url", "input_image"):
             return 0, IMAGE_TOKENS
-        if value.get("type") == "input_audio":
+        if kind == "input_audio":
             data = get(value.get("input_audio"), "data") or ""
             return 0, round(len(data) * AUDIO_TOKENS_PER_BASE64_BYTE)
         value = value.values()

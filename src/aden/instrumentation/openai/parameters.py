@@ -15,9 +15,9 @@ OUTPUT_TYPES = {"text": "text", "json_object": "json", "json_schema": "json"}
 
 def text(value: object) -> str | None:
     """*value* where it is a text that says something; a provider or a caller may send anything."""
-    if not isinstance(value, str) or not value:
-        return None
-    return value if type(value) is str else str.__str__(value)  # an Enum's is its value
+    if type(value) is str:  # which it nearly always is
+        return value or None
+    return str.__str__(value) or None if isinstance(value, str) else None  # an Enum's is its value
 
 
 def texts(values: Iterable[object]) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ _APART = ("metadata", "stream")
 def as_sent(kwargs: Mapping[str, Any], client: Any) -> Mapping[str, Any]:
     """The parameters as the provider reads them: the SDK lays ``extra_body`` over the others."""
     body = kwargs.get("extra_body")
-    if not isinstance(body, Mapping) or not body:
+    if not body or not isinstance(body, Mapping):
         return kwargs
     named = {"model"} if hasattr(client, "_azure_deployment") else ()  # Azure reads it in the URL
     over = {name: value for name, value in body.items() if name not in _APART and name not in named}
@@ -63,10 +63,10 @@ def as_sent(kwargs: Mapping[str, Any], client: Any) -> Mapping[str, Any]:
 
 def ask_for(sent: dict[str, Any], model: str) -> None:
     """Name the decided model, where it is another one; else it stays the caller's own object."""
-    if is_given(asked := sent.get("model")) and model != (text(asked) or ""):
+    asked, body = sent.get("model"), sent.get("extra_body")
+    if model != asked and is_given(asked) and model != (text(asked) or ""):
         sent["model"] = model
-    body: Any = sent.get("extra_body")
-    if is_given(asked := get(body, "model")) and model != (text(asked) or ""):
+    if body and is_given(asked := get(body, "model")) and model != (text(asked) or ""):
         sent["extra_body"] = {**body, "model": model}
 
 
@@ -82,7 +82,7 @@ def metadata_of(kwargs: Mapping[str, Any]) -> dict[str, object]:
     """The request's own metadata, which may carry attribution."""
     found: dict[str, object] = {}
     for source in (kwargs.get("metadata"), get(kwargs.get("extra_body"), "metadata")):
-        if isinstance(source, Mapping):
+        if source and isinstance(source, Mapping):
             found.update({str(key): value for key, value in source.items()})
     return found
 
@@ -90,7 +90,9 @@ def metadata_of(kwargs: Mapping[str, Any]) -> dict[str, object]:
 def strip_metadata(sent: dict[str, Any]) -> None:
     """Take out of the wire copy what the provider would refuse: it takes short strings only."""
     body = sent.get("extra_body")
-    if not isinstance(body, Mapping) or not isinstance(body.get("metadata"), Mapping):
+    if not body or not isinstance(body, Mapping):
+        return
+    if not isinstance(body.get("metadata"), Mapping):
         return
     kept = {
         key: value

@@ -7,7 +7,7 @@ from typing import Any
 from aden.core.request import Request, Scalar
 from aden.core.usage import token_count
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
 from aden.instrumentation.openai.parameters import failure, metadata_of, text
 from aden.instrumentation.openai.usage import REALTIME, counted
@@ -35,7 +35,7 @@ def describe(asked: Mapping[str, Any], client: Any) -> Request:
     The model is the connection's: it cannot be degraded. What the session heard before is not
     sent again.
     """
-    host, port = address_of(client)
+    provider, host, port = server_of(client)
     size, extra = asked.get("_said", (0, 0))
     for name in ("instructions", "input", "tools"):
         text, tokens = measure(asked.get(name))
@@ -48,7 +48,7 @@ def describe(asked: Mapping[str, Any], client: Any) -> Request:
     if isinstance(session, str):
         attributes["gen_ai.conversation.id"] = session
     return Request(
-        provider=provider_of(client, host),
+        provider=provider,
         model=str(asked.get("model") or ""),
         stream=True,
         input_chars=size,

@@ -7,7 +7,7 @@ from aden.core.request import Request, Scalar, reasons
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
@@ -45,12 +45,12 @@ _FINISH_REASONS = {"max_output_tokens": "length"}
 def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     """What is asked, as far as deciding, pricing and showing need it."""
     asked = given(kwargs)
-    host, port = address_of(client)
+    provider, host, port = server_of(client)
     model = text(asked.get("model")) or ""
     size, extra, media = _measure_input(asked)
     effort = get(asked.get("reasoning"), "effort")
     return Request(
-        provider=provider_of(client, host),
+        provider=provider,
         model=model,
         stream=bool(asked.get("stream")),
         input_chars=size,

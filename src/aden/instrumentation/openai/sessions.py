@@ -7,7 +7,7 @@ from typing import Any
 from aden.core.request import Request, Scalar
 from aden.core.usage import Usage, milliseconds
 from aden.instrumentation.openai import responses
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.parameters import text
 from aden.instrumentation.told import get
 
@@ -39,7 +39,7 @@ TRANSLATION = Kind("translation", "session.input_audio_buffer.append")
 
 def describe(kind: Kind, model: str, client: Any, session: str | None = None) -> Request:
     """A session, as far as it shows before it begins; its model is fixed."""
-    host, port = address_of(client)
+    provider, host, port = server_of(client)
     attributes: dict[str, Scalar | tuple[str, ...]] = {
         "openai.api.type": kind.api,
         "gen_ai.output.type": "speech",
@@ -47,7 +47,7 @@ def describe(kind: Kind, model: str, client: Any, session: str | None = None) ->
     if session is not None:
         attributes["gen_ai.conversation.id"] = session
     return Request(
-        provider=provider_of(client, host),
+        provider=provider,
         model=model,
         stream=True,
         carries=Usage(session_ms=HELD_MS, estimated=True),

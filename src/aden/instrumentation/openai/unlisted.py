@@ -6,7 +6,7 @@ from typing import Any
 
 from aden.core.request import Request
 from aden.instrumentation.openai.endpoint import Endpoint
-from aden.instrumentation.openai.hosts import address_of, provider_of
+from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size
 from aden.instrumentation.openai.parameters import is_given
 from aden.instrumentation.openai.usage import COMPLETIONS, RESPONSES, counted
@@ -24,10 +24,10 @@ class _Describe:
     operation: str
 
     def __call__(self, kwargs: Mapping[str, Any], client: Any) -> Request:
-        host, port = address_of(client)
+        provider, host, port = server_of(client)
         model = kwargs.get("model")
         return Request(
-            provider=provider_of(client, host),
+            provider=provider,
             model=model if isinstance(model, str) else "",
             operation=self.operation,
             stream=is_given(kwargs.get("stream")) and bool(kwargs.get("stream")),
