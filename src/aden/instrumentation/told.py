@@ -31,12 +31,13 @@ def fields(value: Any) -> Mapping[str, Any]:
     """All fields, for who reads several of them; `NOTHING` of what can have none."""
     if type(value) is dict:
         return value
-    if not is_model(value) and isinstance(value, Mapping):
-        return value
-    found: Mapping[str, Any] = getattr(value, "__dict__", NOTHING)
-    extra = getattr(value, "__pydantic_extra__", None)
+    extra: Any = getattr(value, "__pydantic_extra__", _NO_MODEL)
+    if extra is _NO_MODEL:
+        return value if isinstance(value, Mapping) else getattr(value, "__dict__", NOTHING)
+    found: dict[str, Any] = value.__dict__
     return {**extra, **found} if extra else found
 
 
+_NO_MODEL = object()
 NOTHING: Mapping[str, Any] = {}
 """Of a number, a text: what is neither an object nor a mapping."""

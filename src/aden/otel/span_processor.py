@@ -57,7 +57,7 @@ class BudgetSpanProcessor(SpanProcessor):
         if context is None:
             return
         call = self._calls.pop(context.span_id, None)
-        told = self._foreign.pop(context.span_id, None)
+        told = self._foreign.pop(context.span_id, None) if call is None else None
         if meter is None:
             return
         if call is not None:

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec
+from typing import Any, TypeVarTuple
 
 from aden.telemetry.quiet import quietly
 
@@ -19,9 +19,9 @@ POINTS_MAX = 1_000
 """So many wait at most, of some hundred calls; where nobody collects, or not so often, each further
 one is recorded at once."""
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
-_points: deque[Callable[[], None]] = deque()
+_points: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 """Of the process: it outlives an uninstrument, so nothing is lost by one."""
 _collections = 1
 """How often what waits was handed over."""
@@ -37,18 +37,17 @@ class Points:
     def __init__(self) -> None:
         self._recorded_after = 0
 
-    def put(self, record: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def put(self, record: Callable[[*Ts], None], *args: *Ts) -> None:
         """Have points recorded by *record*; what it is given is not to be changed any more.
 
         The first after each collection is recorded at once: some providers are made, and with them
         whoever collects, when a process first counts. Never raises.
         """
-        point = partial(record, *args, **kwargs)
         if self._recorded_after == _collections and len(_points) < POINTS_MAX:
-            _points.append(point)
+            _points.append((record, args))
             return
         after = _collections
-        if quietly(point):
+        if quietly(partial(record, *args)):
             self._recorded_after = after
 
 
@@ -60,10 +59,10 @@ def hand_over() -> None:
         _collections += 1
         for _ in range(len(_points)):
             try:
-                record = _points.popleft()
+                record, args = _points.popleft()
             except IndexError:  # somebody else did not wait
                 return
-            quietly(record)
+            quietly(partial(record, *args))
     finally:
         if is_mine:
             turn.release()

@@ -24,13 +24,17 @@ def concrete(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _listed(value: Any) -> Any:
     """*value* as a list, and so what is in it, down to the parts of a message."""
-    if type(value) is list or isinstance(value, list | tuple):
-        items = [_listed(each) for each in value]
-        return value if all(map(is_, items, value)) else items
-    if type(value) is dict or isinstance(value, Mapping):  # the first is what nearly all are
+    kind = type(value)  # a list of dicts is what nearly all are
+    if kind is dict or (kind is not list and isinstance(value, Mapping)):
         content = value.get("content")
         listed = content if type(content) is str else _listed(content)
         return value if listed is content else {**value, "content": listed}
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_model(value):
+    if kind is not list and _is_one(value):
         return value
-    return [_listed(each) for each in value]
+    items = [_listed(each) for each in value]
+    same = isinstance(value, list | tuple) and all(map(is_, items, value))
+    return value if same else items
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_model(value)

@@ -198,7 +198,8 @@ def _compose(
 ) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model and cap; and whether usage in the answer is to be hidden."""
     request = sending.request
-    sent, hide = endpoint.rewrite(kwargs, request.model, tells_usage(request))
+    ask = request.stream and tells_usage(request)
+    sent, hide = endpoint.rewrite(kwargs, request.model, ask)
     quote = sending.call.quote
     cap = quote.cut.cap if quote is not None and quote.model == request.model else None
     name = cap_name(endpoint, kwargs, request) if cap is not None else None
