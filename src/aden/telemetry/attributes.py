@@ -59,7 +59,8 @@ _said = attrgetter(*_SAID.values())
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    said = _given(dict(zip(_SAID, _said(record), strict=True)))
+    told = zip(_SAID, _said(record), strict=True)
+    said: dict[str, Value] = {name: value for name, value in told if value is not None}
     said[names.COST_USD] = to_usd(record.cost)
     if record.finish_reasons:
         said[names.RESPONSE_FINISH_REASONS] = list(record.finish_reasons)

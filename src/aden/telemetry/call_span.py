@@ -74,7 +74,7 @@ class CallSpan:
         """Name the span after the model that is sent; the wait before it is not the provider's."""
         self._started = timeit.default_timer()
         if model != self._labels.get(names.REQUEST_MODEL, ""):
-            quietly(lambda: self._rename(model))
+            quietly(self._rename, model)
 
     def _rename(self, model: str) -> None:
         self._labels[names.REQUEST_MODEL] = model
@@ -91,7 +91,7 @@ class CallSpan:
 
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write usage, cost and decision, and end the span."""
-        quietly(lambda: self._finish(record, error, answer))
+        quietly(self._finish, record, error, answer)
         self._call = self.context = None  # they refer to this span: let all go with the call
 
     def _finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:

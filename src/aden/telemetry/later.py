@@ -10,7 +10,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVarTuple
 
 from aden.telemetry.quiet import quietly
@@ -47,7 +46,7 @@ class Points:
             _points.append((record, args))
             return
         after = _collections
-        if quietly(partial(record, *args)):
+        if quietly(record, *args):
             self._recorded_after = after
 
 
@@ -62,7 +61,7 @@ def hand_over() -> None:
                 record, args = _points.popleft()
             except IndexError:  # somebody else did not wait
                 return
-            quietly(partial(record, *args))
+            quietly(record, *args)
     finally:
         if is_mine:
             turn.release()

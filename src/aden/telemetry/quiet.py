@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 logger = logging.getLogger("aden.telemetry")
 
 _said: set[str] = set()
 
 
-def quietly(work: Callable[[], object]) -> bool:
+def quietly(work: Callable[[*Ts], object], *args: *Ts) -> bool:
     """Telemetry code never raises into the app; what broke is said once a kind."""
     try:
-        work()
+        work(*args)
         return True
     except Exception as error:
         kind = f"{type(error).__name__}: {error}"

@@ -103,7 +103,7 @@ class FrameworkSpan:
 
     def sending(self, model: str) -> None:
         """Name the model that is sent."""
-        quietly(lambda: self.span.set_attribute(names.REQUEST_MODEL, model))
+        quietly(self.span.set_attribute, names.REQUEST_MODEL, model)
 
     def capped(self, tokens: int | None) -> None:
         """Written at the end: the framework may write its own before."""
@@ -129,7 +129,7 @@ class FrameworkSpan:
 
     def write(self) -> None:
         """Write our figures; called again after the framework's own last word."""
-        quietly(lambda: self.span.set_attributes(self._written))
+        quietly(self.span.set_attributes, self._written)
 
 
 class AboveSpan(FrameworkSpan):

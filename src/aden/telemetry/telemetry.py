@@ -99,8 +99,8 @@ class Telemetry:
         tracer = self._tracer
         if tracer is None:
             return NO_SPAN
-        if quietly(lambda: span.start(tracer, self._instruments, self._capture, request)):
-            quietly(lambda: self.opened(request))
+        if quietly(span.start, tracer, self._instruments, self._capture, request):
+            quietly(self.opened, request)
             return span
         quietly(span.span.end)  # where it did start, and what comes after it broke
         return NO_SPAN
@@ -130,11 +130,11 @@ class Telemetry:
     def refused(self, record: CallRecord, details: RefusalDetails, span: SpanHandle) -> None:
         """Tell of a refusal as an event."""
         if (events := self._events) is not None:
-            quietly(lambda: events.tell(record, details, span.span))
+            quietly(events.tell, record, details, span.span)
 
     def session_ended(self, bill: SessionBill, parent: "Context") -> None:
         """Tell of a session's bill, on a span that begins in *parent* and in an event."""
-        quietly(lambda: self._session_ended(bill, parent))
+        quietly(self._session_ended, bill, parent)
 
     def _session_ended(self, bill: SessionBill, parent: "Context") -> None:
         attributes, context = session_bill.attributes_of(bill), parent

@@ -11,16 +11,15 @@ from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size, measure_messages
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
-    ask_for,
     failure,
     given,
     is_given,
     items,
     metadata_of,
     reads_bytes,
-    strip_metadata,
     text,
     texts,
+    wire_copy,
 )
 from aden.instrumentation.openai.usage import COMPLETIONS, counted
 from aden.instrumentation.told import fields, get
@@ -35,6 +34,10 @@ _PARAMETERS = {
     "seed": "gen_ai.request.seed",
     "reasoning_effort": "gen_ai.request.reasoning.level",
     "service_tier": "openai.request.service_tier",
+}
+_SAID = {
+    "service_tier": "openai.response.service_tier",
+    "system_fingerprint": "openai.response.system_fingerprint",
 }
 _SCALARS = str | int | float
 _CONTENT_ALONE = {"content"}
@@ -56,7 +59,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         input_extra_tokens=extra,
         max_output_tokens=token_count(asked.get("max_completion_tokens"))
         or token_count(asked.get("max_tokens")),
-        choices=max(1, token_count(asked.get("n")) or 1),
+        choices=token_count(asked.get("n")) or 1,
         hidden_output=reasons(model) or bool(asked.get("reasoning_effort")),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort="reasoning_effort" in asked,
@@ -72,9 +75,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 
 def rewrite(kwargs: dict[str, Any], model: str, ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model, and usage asked for where a stream did not (if *ask*)."""
-    sent = dict(kwargs)
-    ask_for(sent, model)
-    strip_metadata(sent)
+    sent = wire_copy(kwargs, model)
     if not ask or not sent.get("stream") or not is_given(sent["stream"]):
         return sent, False
     options = sent.get("stream_options") if is_given(sent.get("stream_options")) else {}
@@ -126,9 +127,9 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
 def _said(told: Mapping[str, Any]) -> dict[str, str]:
     """What OpenAI tells of how it answered."""
     said = {}
-    for name in ("service_tier", "system_fingerprint"):
+    for name, attribute in _SAID.items():
         if isinstance(value := told.get(name), str) and value:
-            said[f"openai.response.{name}"] = value
+            said[attribute] = value
     return said
 
 
@@ -181,7 +182,7 @@ def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, .
     cap = asked.get("max_completion_tokens", asked.get("max_tokens"))
     if isinstance(cap, _SCALARS):
         attributes["gen_ai.request.max_tokens"] = cap
-    if (choices := token_count(asked.get("n"))) and choices != 1:
+    if "n" in asked and (choices := token_count(asked["n"])) and choices != 1:
         attributes["gen_ai.request.choice.count"] = choices
     stop = asked.get("stop")
     if isinstance(stop, str):

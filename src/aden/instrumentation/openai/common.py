@@ -5,7 +5,7 @@ from typing import Any
 
 from aden.core.request import Request, Scalar
 from aden.instrumentation.openai.hosts import server_of
-from aden.instrumentation.openai.parameters import ask_for, given, metadata_of, strip_metadata, text
+from aden.instrumentation.openai.parameters import given, metadata_of, text, wire_copy
 from aden.metering.attempt import Attempt
 
 Attributes = Mapping[str, Scalar | tuple[str, ...]]
@@ -33,10 +33,7 @@ def described(
 
 def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model."""
-    sent = dict(kwargs)
-    ask_for(sent, model)
-    strip_metadata(sent)
-    return sent, False
+    return wire_copy(kwargs, model), False
 
 
 def unseen(_attempt: Attempt, _chunk: Any, _hide: bool) -> bool:

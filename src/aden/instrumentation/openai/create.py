@@ -106,7 +106,7 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
     lane = Lane(refusal_class(), asking.busy_wait_ms, spoken, asking.delayed)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if meter.telemetry.wants_content:
-        quietly(lambda: endpoint.ask(call, kwargs))
+        quietly(endpoint.ask, call, kwargs)
     return call
 
 

@@ -93,7 +93,7 @@ class Endpoint:
 
         def feed(attempt: Attempt, chunk: Any) -> bool:
             visible = self.feed(attempt, chunk, hide)
-            quietly(lambda: gathering.add(chunk))
+            quietly(gathering.add, chunk)
             return visible
 
         return feed

@@ -96,6 +96,7 @@ def _by_host(host: str) -> str | None:
 
 def server_of(client: Any) -> tuple[str, str | None, int | None]:
     """Provider, host and port behind a client; the port only where it is not the scheme's own."""
-    url = getattr(client, "base_url", None)
+    # Asked for it by its public name, an OpenAI client imports something first.
+    url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
     host, port = getattr(url, "host", None), getattr(url, "port", None)
     return _provider(type(client).__name__, host, port), host, port

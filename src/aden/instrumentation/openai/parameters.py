@@ -61,15 +61,6 @@ def as_sent(kwargs: Mapping[str, Any], client: Any) -> Mapping[str, Any]:
     return {**kwargs, **over}
 
 
-def ask_for(sent: dict[str, Any], model: str) -> None:
-    """Name the decided model, where it is another one; else it stays the caller's own object."""
-    asked, body = sent.get("model"), sent.get("extra_body")
-    if model != asked and is_given(asked) and model != (text(asked) or ""):
-        sent["model"] = model
-    if body and is_given(asked := get(body, "model")) and model != (text(asked) or ""):
-        sent["extra_body"] = {**body, "model": model}
-
-
 def reads_bytes(sent: Mapping[str, Any]) -> bool:
     """Under ``with_streaming_response`` the caller may see each byte: nothing could be hidden."""
     headers = sent.get("extra_headers")
@@ -87,17 +78,34 @@ def metadata_of(kwargs: Mapping[str, Any]) -> dict[str, object]:
     return found
 
 
-def strip_metadata(sent: dict[str, Any]) -> None:
-    """Take out of the wire copy what the provider would refuse: it takes short strings only."""
+def wire_copy(kwargs: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """What goes over the wire: the decided model, and metadata as far as the provider takes it.
+
+    What need not be changed stays the caller's own object.
+    """
+    sent = dict(kwargs)
+    if _is_another(sent.get("model"), model):
+        sent["model"] = model
     body = sent.get("extra_body")
-    if not body or not isinstance(body, Mapping):
-        return
-    if not isinstance(body.get("metadata"), Mapping):
-        return
+    if body and isinstance(body, Mapping):
+        if _is_another(body.get("model"), model):
+            body = {**body, "model": model}
+        if isinstance(body.get("metadata"), Mapping):
+            body = _with_short_metadata(body)
+        sent["extra_body"] = body
+    return sent
+
+
+def _is_another(asked: Any, model: str) -> bool:
+    return asked != model and is_given(asked) and (text(asked) or "") != model
+
+
+def _with_short_metadata(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The provider takes short strings only; metadata without any is left out."""
     kept = {
         key: value
         for key, value in body["metadata"].items()
         if isinstance(value, str) and len(value) <= METADATA_CHARS
     }
-    body = {key: value for key, value in body.items() if key != "metadata"}
-    sent["extra_body"] = {**body, "metadata": kept} if kept else body
+    rest = {key: value for key, value in body.items() if key != "metadata"}
+    return {**rest, "metadata": kept} if kept else rest

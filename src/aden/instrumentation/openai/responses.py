@@ -11,13 +11,12 @@ from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
-    ask_for,
     failure,
     given,
     items,
     metadata_of,
-    strip_metadata,
     text,
+    wire_copy,
 )
 from aden.instrumentation.openai.usage import RESPONSES, counted
 from aden.instrumentation.told import get
@@ -78,10 +77,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 
 def rewrite(kwargs: dict[str, Any], model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model. Usage comes without being asked for."""
-    sent = dict(kwargs)
-    ask_for(sent, model)
-    strip_metadata(sent)
-    return sent, False
+    return wire_copy(kwargs, model), False
 
 
 def read(attempt: Attempt, response: Any) -> None:

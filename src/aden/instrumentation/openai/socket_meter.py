@@ -109,7 +109,7 @@ class SocketMeter:
             added = {realtime.ADDED: list(self._items), realtime.TOLD: self._instructions}
             asked = {**(event.get("response") or {}), **added}
             self._items.clear()
-        quietly(lambda: self._endpoint.ask(call, asked))
+        quietly(self._endpoint.ask, call, asked)
 
     def foreseen(self, tokens: int) -> Call:
         """The call of what the server is about to begin, when it has heard *tokens* more."""
