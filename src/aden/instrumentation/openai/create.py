@@ -98,13 +98,13 @@ async def aperform(
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
     request, asking = _describe(meter, endpoint, client, kwargs), meter.asking()
-    if meter.policy_for(asking).bounds:
-        request = with_most(request, endpoint, kwargs)
     if request.task == "transcript":
         measured_here()
     spoken = asking.speaks or (request.task in _HEARD and asking.in_session)
     lane = Lane(refusal_class(), asking.busy_wait_ms, spoken, asking.delayed)
     call = meter.begin(request, dict(kwargs), lane, asking)
+    if call.policy.bounds:
+        call.request = with_most(request, endpoint, kwargs)
     if meter.telemetry.wants_content:
         quietly(endpoint.ask, call, kwargs)
     return call

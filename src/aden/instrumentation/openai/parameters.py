@@ -42,9 +42,14 @@ def is_given(value: object) -> bool:
     return value is not None and type(value).__name__ not in ("NotGiven", "Omit")
 
 
-def given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The keyword arguments that say something."""
+    if _SAYING.issuperset(map(type, kwargs.values())):  # which nearly always all do
+        return kwargs
     return {name: value for name, value in kwargs.items() if is_given(value)}
+
+
+_SAYING = frozenset((str, int, float, bool, list, dict))
 
 
 _APART = ("metadata", "stream")
