@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from aden.core.usage import COUNTS, Usage
-from aden.instrumentation.doubt import doubt
 from aden.instrumentation.openai.chat import span_attributes
 from aden.instrumentation.openai.usage import COMPLETIONS, REALTIME, RESPONSES, Spelling, counted
 
@@ -44,7 +43,7 @@ def usage(spelling: Spelling, **read: Any) -> dict[str, Any]:
 @spelled
 def test_every_api_says_the_same_in_its_own_words(spelling: Spelling) -> None:
     """Each count once; milliseconds, characters and images are told elsewhere."""
-    assert counted(usage(spelling), spelling) == WHOLE
+    assert counted(usage(spelling), spelling) == (WHOLE, None)
     told = {name for name in COUNTS if getattr(WHOLE, name) is not None}
     assert {name for name in COUNTS if name.endswith("_tokens")} - told == {"cache_write_1h_tokens"}
 
@@ -53,21 +52,46 @@ def test_every_api_says_the_same_in_its_own_words(spelling: Spelling) -> None:
 @pytest.mark.parametrize("odd", [None, -1, "many", True, 1.5, 10**30, [1], {}])
 def test_what_is_missing_or_absurd_is_no_count(spelling: Spelling, odd: Any) -> None:
     """The others stand."""
-    assert counted(usage(spelling, cached_tokens=odd), spelling).cached_tokens is None
-    assert counted(usage(spelling, cached_tokens=odd), spelling).output_tokens == 50
-    assert counted(odd, spelling) == Usage()
-    assert counted({spelling.of_read: odd, spelling.read: 0}, spelling) == Usage(0)
+    told, _ = counted(usage(spelling, cached_tokens=odd), spelling)
+    assert told.cached_tokens is None
+    assert told.output_tokens == 50
+    assert counted(odd, spelling)[0] == Usage()
+    assert counted({spelling.of_read: odd, spelling.read: 0}, spelling)[0] == Usage(0)
 
 
-def test_details_that_are_a_number_are_doubted() -> None:
-    """Though it could be a count."""
-    assert doubt({"usage": {"prompt_tokens_details": 5}}) == "usage.prompt_tokens_details=5"
+def doubt(usage: object) -> str | None:
+    """What cannot be true in it."""
+    return counted(usage, COMPLETIONS)[1]
 
 
-def test_details_that_say_nothing_are_not_doubted() -> None:
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"prompt_tokens": -1}, "usage.prompt_tokens=-1"),
+        ({"total_tokens": "many", "prompt_tokens": -1}, "usage.total_tokens='many'"),
+        (
+            {"prompt_tokens_details": {"cached_tokens": 1.5}},
+            "usage.prompt_tokens_details.cached_tokens=1.5",
+        ),
+        (
+            {"completion_tokens_details": {"accepted_prediction_tokens": True}},
+            "usage.completion_tokens_details.accepted_prediction_tokens=True",
+        ),
+        ({"prompt_tokens_details": 5}, "usage.prompt_tokens_details=5"),
+        ({"unheard_details": {"of_tokens": [1]}}, "usage.unheard_details.of_tokens=[1]"),
+        (5, "usage=5"),
+    ],
+)
+def test_the_first_that_cannot_be_true_is_named(odd: object, said: str) -> None:
+    """Also a count that is none of ours, and details that are a number, though it could be one."""
+    assert doubt(odd) == said
+
+
+@pytest.mark.parametrize("details", [None, {}, SimpleNamespace(), {"kind": "text"}])
+def test_details_that_say_nothing_are_not_doubted(details: object) -> None:
     """Neither as JSON nor as an object."""
-    assert doubt({"usage": {"input_tokens_details": {}}}) is None
-    assert doubt({"usage": {"input_tokens_details": SimpleNamespace()}}) is None
+    assert doubt({"prompt_tokens_details": details, "unheard_details": details}) is None
+    assert doubt(None) is None
 
 
 @pytest.mark.parametrize(

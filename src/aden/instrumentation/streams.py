@@ -9,7 +9,6 @@ from aden.budgets.bound import SLICE_TOKENS
 from aden.core.estimate import output_tokens
 from aden.core.request import Request
 from aden.instrumentation.arrivals import Arrivals
-from aden.instrumentation.doubt import doubt
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -54,7 +53,6 @@ class StreamMeter:
         bound = quote is not None and quote.bound is not None
         self._ending = ending() if ending is not None and bound else None
         self._chunks = 0
-        self._latest: Any = None
         self._arrivals: Arrivals | None = None
         self._grow_at = self._end_of_hold()
         self.over = False
@@ -84,7 +82,6 @@ class StreamMeter:
             if attempt.first_chunk_at is None:
                 self.began()
             self._chunks += 1
-            self._latest = chunk
             visible = self._feed(attempt, chunk)
             if self._ending is not None:
                 self._ending.add(chunk)
@@ -160,8 +157,6 @@ class StreamMeter:
         if self._attempt.outcome == "open" and how not in ("complete", "error"):
             self._left()
         self._attempt.ended_unknown()
-        if self._latest is not None:
-            self._attempt.doubt = doubt(self._latest)
         if self._attempt.request.stream:
             if how == "complete":
                 self._attempt.over = True

@@ -160,7 +160,8 @@ def read_usage(attempt: Attempt, usage: Any) -> None:
     """Note a usage object; None where there is none."""
     if usage is None:
         return
-    attempt.saw_usage(counted(usage, COMPLETIONS))
+    told, attempt.doubt = counted(usage, COMPLETIONS)
+    attempt.saw_usage(told)
 
 
 def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int, bool]:

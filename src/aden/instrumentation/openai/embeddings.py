@@ -41,7 +41,8 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 def read(attempt: Attempt, response: Any) -> None:
     """Note usage, model and the length of a vector."""
     attempt.response_model = text(get(response, "model")) or attempt.response_model
-    attempt.saw_usage(counted(get(response, "usage"), COMPLETIONS))
+    told, attempt.doubt = counted(get(response, "usage"), COMPLETIONS)
+    attempt.saw_usage(told)
     data = get(response, "data")
     vector = get(data[0], "embedding") if isinstance(data, list) and data else None
     if isinstance(vector, list) and _DIMENSIONS not in attempt.request.span_attributes:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aden.core.request import Request
-from aden.instrumentation.doubt import doubt
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.streams import Ending
 from aden.metering.attempt import Attempt
@@ -69,7 +68,6 @@ class Endpoint:
     def note(self, sending: Sending, response: Any) -> None:
         """Read a whole response, its content too where that is captured."""
         attempt = sending.latest()
-        attempt.doubt = doubt(response)
         self.read(attempt, response)
         attempt.over = not attempt.at_work
         content = sending.call.content

@@ -70,7 +70,7 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    told = counted(usage, RESPONSES)
+    told, attempt.doubt = counted(usage, RESPONSES)
     if told.image_output_tokens is None:  # all of it where nothing says how much of it is text
         told = replace(told, image_output_tokens=told.output_tokens)
     attempt.saw_usage(told)

@@ -138,7 +138,8 @@ def _finish(reason: str) -> str:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    attempt.saw_usage(counted(usage, REALTIME))
+    told, attempt.doubt = counted(usage, REALTIME)
+    attempt.saw_usage(told)
 
 
 def bounded(request: Request) -> Request:

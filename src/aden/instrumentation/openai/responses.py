@@ -141,7 +141,8 @@ def _read_usage(attempt: Attempt, usage: Any, searches: Usage) -> None:
     if attempt.outcome == "open":
         attempt.usage = searches  # of all of it, as often as its events told of them
     if usage is not None:
-        attempt.saw_usage(counted(usage, RESPONSES).filled(searches))
+        told, attempt.doubt = counted(usage, RESPONSES)
+        attempt.saw_usage(told.filled(searches))
 
 
 def _searches(response: Any, output: Sequence[Any]) -> Usage:

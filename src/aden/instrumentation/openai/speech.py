@@ -46,7 +46,7 @@ def read(attempt: Attempt, response: Any) -> None:
 
 def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
     """Note the usage of the last event."""
-    told = counted(get(chunk, "usage"), RESPONSES)
+    told, attempt.doubt = counted(get(chunk, "usage"), RESPONSES)
     attempt.saw_usage(replace(told, audio_output_tokens=told.output_tokens))
     return True
 

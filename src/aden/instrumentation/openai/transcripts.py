@@ -83,7 +83,8 @@ def _read_usage(attempt: Attempt, usage: Any) -> bool:
         return False
     if get(usage, "type") == "duration":
         return _read_duration(attempt, get(usage, "seconds"))
-    attempt.saw_usage(counted(usage, REALTIME))
+    told, attempt.doubt = counted(usage, REALTIME)
+    attempt.saw_usage(told)
     return attempt.outcome == "reported"
 
 

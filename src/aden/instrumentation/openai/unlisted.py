@@ -63,7 +63,8 @@ def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
     as_chat = get(usage, COMPLETIONS.read) is not None
-    attempt.saw_usage(counted(usage, COMPLETIONS if as_chat else RESPONSES))
+    told, attempt.doubt = counted(usage, COMPLETIONS if as_chat else RESPONSES)
+    attempt.saw_usage(told)
 
 
 def _text(value: object) -> str | None:

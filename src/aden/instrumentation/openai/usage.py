@@ -1,14 +1,35 @@
 """Which fields of a provider's usage are which counts of ours, on every endpoint."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from aden.core.usage import Usage, token_count
-from aden.instrumentation.told import fields
+from aden.instrumentation.told import NOTHING, fields
+
+MAX_SHOWN = 60
+"""Characters of a value that are shown; it comes from outside."""
+
+Names = dict[str, Any]
+"""Names of theirs → ours, or the names of what is nested there."""
+_OF_READ: Names = {
+    "cached_tokens": "cached_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "audio_tokens": "audio_input_tokens",
+    "image_tokens": "image_input_tokens",
+    "cached_tokens_details": {
+        "audio_tokens": "cached_audio_tokens",
+        "image_tokens": "cached_image_tokens",
+    },
+}
+_OF_WRITTEN: Names = {
+    "reasoning_tokens": "reasoning_tokens",
+    "audio_tokens": "audio_output_tokens",
+    "image_tokens": "image_output_tokens",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spelling:
     """How an API calls the totals, and where it has their subsets."""
 
@@ -16,6 +37,16 @@ class Spelling:
     written: str
     of_read: str
     of_written: str
+
+    @cached_property
+    def names(self) -> Names:
+        """Where each count stands."""
+        return {
+            self.read: "input_tokens",
+            self.written: "output_tokens",
+            self.of_read: _OF_READ,
+            self.of_written: _OF_WRITTEN,
+        }
 
 
 COMPLETIONS = Spelling(
@@ -28,43 +59,38 @@ RESPONSES = Spelling(
 REALTIME = Spelling("input_tokens", "output_tokens", "input_token_details", "output_token_details")
 """Of transcripts too."""
 
-_OF_READ = (
-    ("cached_tokens", "cached_tokens"),
-    ("cache_write_tokens", "cache_write_tokens"),
-    ("audio_tokens", "audio_input_tokens"),
-    ("image_tokens", "image_input_tokens"),
-)
-_OF_WRITTEN = (
-    ("reasoning_tokens", "reasoning_tokens"),
-    ("audio_tokens", "audio_output_tokens"),
-    ("image_tokens", "image_output_tokens"),
-)
-_OF_CACHED = (
-    ("audio_tokens", "cached_audio_tokens"),
-    ("image_tokens", "cached_image_tokens"),
-)
+
+def counted(usage: Any, spelling: Spelling) -> tuple[Usage, str | None]:
+    """A usage object, or its JSON, as counts; and what in it cannot be true.
+
+    Returns:
+        The counts, of which what is missing or absurd is None; and name and value of the first
+        count, of ours or not, that is none.
+    """
+    counts: dict[str, Any] = {}
+    doubt = None if usage is None else _count(usage, spelling.names, "usage", counts)
+    return Usage(**counts), doubt
 
 
-def counted(usage: Any, spelling: Spelling) -> Usage:
-    """A usage object, or its JSON, as counts; what is missing or absurd is None."""
-    told = fields(usage)
-    counts: dict[str, int | None] = {
-        "input_tokens": token_count(told.get(spelling.read)),
-        "output_tokens": token_count(told.get(spelling.written)),
-    }
-    if (read := told.get(spelling.of_read)) is not None:
-        details = fields(read)
-        _subsets(counts, details, _OF_READ)
-        if (cached := details.get("cached_tokens_details")) is not None:
-            _subsets(counts, fields(cached), _OF_CACHED)
-    if (written := told.get(spelling.of_written)) is not None:
-        _subsets(counts, fields(written), _OF_WRITTEN)
-    return Usage(**counts)  # type: ignore[arg-type]
+def _count(told: Any, names: Names, path: str, counts: dict[str, Any]) -> str | None:
+    if (found := fields(told)) is NOTHING:
+        return f"{path}={_shown(told)}"
+    doubt = None
+    for name, value in found.items():
+        if value is None:
+            continue
+        ours = names.get(name)
+        if type(ours) is dict or (ours is None and str(name).endswith("_details")):
+            nested = _count(value, ours or {}, f"{path}.{name}", counts)
+            doubt = doubt or nested
+        elif (count := token_count(value)) is None:
+            if str(name).endswith("_tokens"):
+                doubt = doubt or f"{path}.{name}={_shown(value)}"
+        elif ours is not None:
+            counts[ours] = count
+    return doubt
 
 
-def _subsets(
-    counts: dict[str, int | None], details: Mapping[str, Any], names: tuple[tuple[str, str], ...]
-) -> None:
-    for theirs, ours in names:
-        if (count := details.get(theirs)) is not None:
-            counts[ours] = token_count(count)
+def _shown(value: object) -> str:
+    said = repr(value)
+    return said if len(said) <= MAX_SHOWN else said[:MAX_SHOWN] + "…"
