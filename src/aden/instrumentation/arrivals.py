@@ -107,6 +107,13 @@ class Arrivals:
         """Note what waits in the socket now. Never waits."""
         self._note(_descriptor(self._connection))
 
+    def hang_up(self) -> None:
+        """End the connection, of which nobody reads any more. Never waits."""
+        descriptor = _descriptor(self._connection)
+        if descriptor is not None:
+            with self.closing(), socket.socket(fileno=os.dup(descriptor)) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
     @contextlib.contextmanager
     def closing(self) -> Iterator[None]:
         """Around the closing of the connection, for which a busy event loop may take its time.

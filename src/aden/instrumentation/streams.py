@@ -58,7 +58,7 @@ class StreamMeter:
         self.over = False
         """True from when no budget bears more of it."""
         meter.dispatcher.ready()  # `dropped` may not start a thread
-        call.ahead = self._look_ahead
+        call.ahead = self._hang_up
 
     @property
     def call_as_sent(self) -> tuple[Meter, Call, Request]:
@@ -142,6 +142,12 @@ class StreamMeter:
     def _look_ahead(self) -> None:
         if self._arrivals is not None:
             self._arrivals.look()
+        self._left()
+
+    def _hang_up(self) -> None:
+        """The process ends, which may take seconds: the provider need not go on meanwhile."""
+        if self._arrivals is not None:
+            self._arrivals.hang_up()
         self._left()
 
     def end(self, how: str, error: BaseException | None = None) -> None:
