@@ -255,6 +255,11 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
             "known",
         ),
         (
+            '[[price]]\nprovider = "openai"\nmodel = "gpt-4o"\ninput_per_1m = 1',
+            "output_per_1m of gpt-4o=None",
+            "'0' where output is free",
+        ),
+        (
             '[[provider]]\nname = "opnai"\nmultiplier = 1',
             "provider='opnai'",
             "did you mean openai?",
@@ -272,6 +277,17 @@ def test_what_is_malformed_is_refused_by_name(
     assert named.partition("=")[2] in str(caught.value)
     assert named.partition("=")[0] in str(caught.value)
     assert allowed in str(caught.value)
+
+
+def test_a_model_without_output_needs_no_rate_for_it(tmp_path: Path) -> None:
+    """Only of a model that is known to write, the rate of its output must have been forgotten."""
+    path = tmp_path / "prices.toml"
+    models = ("text-embedding-3-small", "of-ours")
+    row = '[[price]]\nprovider = "openai"\nmodel = "{}"\ninput_per_1m = 1\n'
+    path.write_text("".join(row.format(model) for model in models))
+    book = PriceBook(load_prices(path))
+    for model in models:
+        assert _find(book, "openai", model).cost(Usage(1_000_000)) == 1_000_000_000
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

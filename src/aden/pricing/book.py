@@ -52,8 +52,8 @@ class PriceBook:
         """*user* stands above every other table.
 
         Raises:
-            ConfigurationError: A row of it is priced like a model that has no price, or a factor
-                is for a provider without any.
+            ConfigurationError: A row of it is priced like a model that has no price, or without the
+                output of a model that writes, or a factor is for a provider without any.
         """
         self._user = user
         self._has_hosts = any(row.host for row in user.table.rows.values())
@@ -70,6 +70,9 @@ class PriceBook:
                 name = f"ADEN_PRICES: same_as of {row.model}"
                 allowed = "a model whose price is known, such as openai/gpt-4o"
                 raise ConfigurationError(name, row.same_as, allowed)
+            if self._forgets_output(row):
+                name = f"ADEN_PRICES: output_per_1m of {row.model}"
+                raise ConfigurationError(name, None, "a rate, '0' where output is free")
 
     def price(
         self,
@@ -236,6 +239,14 @@ class PriceBook:
         listed = replace(listed, origin=origin)
         factor = self._user.factor(provider) if row.multiplier is None else row.multiplier
         return listed if factor is None else listed.times(factor)
+
+    def _forgets_output(self, row: Row) -> bool:
+        """Whether it prices the input alone of a model whose output is known to cost something."""
+        if row.provider is None or row.rates is None or "input" not in row.rates:
+            return False
+        tried = tuple(spellings(row.provider, row.model, self._providers()))
+        listed = None if "output" in row.rates else _listed(tried, row.tier)
+        return listed is not None and bool(listed.rate("output").nano)
 
     def _providers(self) -> frozenset[str]:
         rows = (*speech_table().rows.values(), *self._user.table.rows.values())
