@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 from lane_kit import Lane, held, spent
 from livekit.agents import llm
+from livekit.plugins import openai
 
 from aden import Budget
 from aden.core.estimate import COLD_OUTPUT_TOKENS
+from aden.instrumentation.livekit.plugin import provider_name
 from aden.testing import OpenAIServer
 
 
@@ -26,6 +28,12 @@ async def test_a_free_host_is_allowed_under_an_exhausted_budget(
         assert (record.cost, record.price_source, record.attempts) == (0, "user", 1)
         assert record.usage.output_tokens
         assert spent(lane, budget) == 0
+
+
+def test_an_ollama_is_known_by_its_port() -> None:
+    """As it is where the SDK is called without LiveKit."""
+    plugin = openai.LLM.with_ollama(model="llama3", base_url="http://localhost:11434/v1")
+    assert provider_name(plugin) == "ollama"
 
 
 async def test_a_tier_that_the_plugin_asks_for_is_reserved_for(

@@ -79,6 +79,18 @@ def test_a_model_on_a_machine_of_one_s_own_is_told_how_to_be_free(
     assert table == {"host": "localhost:11434", "model": "llama3", "free": True}
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["api.cerebras.ai", "bedrock-runtime.us-east-1.amazonaws.com", "mine.openai.azure.us"],
+)
+def test_no_provider_s_host_is_taken_for_a_machine_of_one_s_own(
+    host: str, book: PriceBook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever names a call's provider by its host knows these, too."""
+    book.price(Request("openai", "new", server_address=host), "new", USAGE)
+    assert "free" not in caplog.text
+
+
 def test_a_model_of_a_known_price_is_not_named(
     book: PriceBook, caplog: pytest.LogCaptureFixture
 ) -> None:

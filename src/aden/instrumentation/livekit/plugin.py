@@ -42,9 +42,9 @@ def provider_name(plugin: Any) -> str:
 
     What the conventions do not list is in lower case, as price tables have it ("deepgram").
     """
-    host, _ = address_of(plugin)
+    host, port = address_of(plugin)
     if host is not None:
-        found = provider_of(plugin, host)
+        found = provider_of(type(plugin).__name__, host, port)
         return _SPEAKS.get(type(plugin).__module__, found) if found == "openai" else found
     label = str(plugin.provider or "unknown")
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
