@@ -155,10 +155,9 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     decision = ALLOW
     if plan.quotes[outcome.option].model != plan.quotes[0].model:
         decision = _degraded(plan, outcome)
-    balances: Mapping[str, Balance] = {}
+    balances = balances_of(outcome)
     for match in plan.matches:
         if match.ladder and policy.enforces(match.budget):
-            balances = balances or balances_of(outcome)
             decision = most_restrictive(decision, _throttled(match, balances[match.key]))
     return decision
 

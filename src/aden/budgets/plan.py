@@ -12,7 +12,7 @@ from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import Amounts
 from aden.core.request import Request, task_of
-from aden.core.usage import NO_USAGE, Usage
+from aden.core.usage import Usage
 from aden.core.value import value
 from aden.ledger.protocol import Ask, Line, Option
 from aden.pricing import Price, Prices
@@ -202,8 +202,7 @@ def quote(
 ) -> Quote:
     """Price one way to send the request; *strict*: also what it can cost at most."""
     usage = estimate.usage(request, cut)
-    carried = request.carries
-    if carried is not NO_USAGE and carried.counted:
+    if (carried := request.carries).counted:
         in_tokens = prices.price(request, model).in_tokens
         usage = usage.filled(carried) if in_tokens else carried
     price = prices.price(request, model, usage)

@@ -56,7 +56,7 @@ class Usage:
     @property
     def counted(self) -> bool:
         """Whether any total is known; subsets alone are no bill."""
-        return _totals(self) != _NO_TOTALS
+        return self is not NO_USAGE and _totals(self) != _NO_TOTALS
 
     @property
     def in_tokens(self) -> bool:
@@ -75,7 +75,7 @@ class Usage:
     @property
     def units(self) -> "Usage":
         """The totals that are no tokens, where they are no guess."""
-        if self is NO_USAGE or self.estimated or not self.counted:
+        if self.estimated or not self.counted:
             return NO_USAGE
         return Usage(**{name: getattr(self, name) for name in TOTALS if "tokens" not in name})
 

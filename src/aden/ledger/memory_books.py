@@ -40,6 +40,11 @@ class Booked:
     forget_at: float = 0.0
     """When nobody asks for it any more; 0: never."""
 
+    @property
+    def spent(self) -> int:
+        """Settled, and what may have been spent."""
+        return self.settled + self.unconfirmed
+
 
 _NOTHING = Booked()
 
@@ -172,7 +177,7 @@ class Books:
         self.expire(now)
         for charge in spent:
             found = self.windows.get((charge.budget, charge.window_id), _NOTHING)
-            missing = charge.amount - found.settled - found.unconfirmed
+            missing = charge.amount - found.spent
             self.add(now, charge, settled=max(0, missing))
 
     def claim_alert(

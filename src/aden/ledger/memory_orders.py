@@ -31,7 +31,7 @@ def _reset(books: Books, now: float, order: Reset) -> None:
     for window_id in windows:
         window = books.windows.get((order.budget, window_id))
         if window is not None:
-            spent += window.settled + window.unconfirmed
+            spent += window.spent
             window.settled = window.unconfirmed = 0
     for operation in books.operations.values():
         if operation.state != "unconfirmed":

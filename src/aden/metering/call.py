@@ -176,7 +176,7 @@ class Call:
         return 0.0 if self.lane.waited else self.decision.delay_ms / 1000
 
     def left_open(self) -> None:
-        """The process ends before it: note what its provider has made until now. Never raises."""
+        """The process ends before it: hang up, and note what was made of it. Never raises."""
         self.stream_end = self.stream_end or "abandoned"
         if self.ahead is not None and not self.is_copy:
             with contextlib.suppress(Exception):

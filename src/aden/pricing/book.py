@@ -242,10 +242,11 @@ class PriceBook:
 
     def _forgets_output(self, row: Row) -> bool:
         """Whether it prices the input alone of a model whose output is known to cost something."""
-        if row.provider is None or row.rates is None or "input" not in row.rates:
+        rates = row.rates or {}
+        if row.provider is None or "input" not in rates or "output" in rates:
             return False
         tried = tuple(spellings(row.provider, row.model, self._providers()))
-        listed = None if "output" in row.rates else _listed(tried, row.tier)
+        listed = _listed(tried, row.tier)
         return listed is not None and bool(listed.rate("output").nano)
 
     def _providers(self) -> frozenset[str]:

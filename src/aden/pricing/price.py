@@ -262,49 +262,39 @@ _others = attrgetter(*_OTHERS)
 def _add_input(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
     audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
     if usage.cached_tokens:
-        audio = max(0, audio - (usage.cached_audio_tokens or 0))
-        image = max(0, image - (usage.cached_image_tokens or 0))
+        cached_audio, cached_image = usage.cached_audio_tokens or 0, usage.cached_image_tokens or 0
+        audio, image = max(0, audio - cached_audio), max(0, image - cached_image)
         cached = min(usage.cached_tokens, left)
         left -= cached
-        _add_cached(found, usage, cached)
+        _add(
+            found, cached, "cached", ("cached_audio", cached_audio), ("cached_image", cached_image)
+        )
     if usage.cache_write_tokens:
         written = min(usage.cache_write_tokens, left)
         left -= written
-        if usage.cache_write_1h_tokens:
-            written = _add(found, "cache_write_1h", usage.cache_write_1h_tokens, written)
-        if written:
-            found.append(("cache_write", written))
-    if audio:
-        left = _add(found, "audio_input", audio, left)
-    if image:
-        left = _add(found, "image_input", image, left)
-    if left:
-        found.append(("input", left))
-
-
-def _add_cached(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
-    if usage.cached_audio_tokens:
-        left = _add(found, "cached_audio", usage.cached_audio_tokens, left)
-    if usage.cached_image_tokens:
-        left = _add(found, "cached_image", usage.cached_image_tokens, left)
-    if left:
-        found.append(("cached", left))
+        _add(found, written, "cache_write", ("cache_write_1h", usage.cache_write_1h_tokens))
+    _add(found, left, "input", ("audio_input", audio), ("image_input", image))
 
 
 def _add_output(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
-    if usage.reasoning_tokens:
-        left = _add(found, "reasoning", usage.reasoning_tokens, left)
-    if usage.audio_output_tokens:
-        left = _add(found, "audio_output", usage.audio_output_tokens, left)
-    if usage.image_output_tokens:
-        left = _add(found, "image_output", usage.image_output_tokens, left)
+    _add(
+        found,
+        left,
+        "output",
+        ("reasoning", usage.reasoning_tokens),
+        ("audio_output", usage.audio_output_tokens),
+        ("image_output", usage.image_output_tokens),
+    )
+
+
+def _add(
+    found: list[tuple[Unit, int]], left: int, rest: Unit, *subsets: tuple[Unit, int | None]
+) -> None:
+    """Add a total of *left* as its subsets and the rest of it."""
+    for unit, count in subsets:
+        if count and left:
+            part = min(count, left)
+            left -= part
+            found.append((unit, part))
     if left:
-        found.append(("output", left))
-
-
-def _add(found: list[tuple[Unit, int]], unit: Unit, count: int, left: int) -> int:
-    """Add a subset of a total; gives what is left of the total then."""
-    part = min(count, left)
-    if part:
-        found.append((unit, part))
-    return left - part
+        found.append((rest, left))
