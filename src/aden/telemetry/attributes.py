@@ -63,7 +63,7 @@ def of_record(record: CallRecord) -> dict[str, Value]:
     said: dict[str, Value] = {name: value for name, value in told if value is not None}
     said[names.COST_USD] = to_usd(record.cost)
     if record.finish_reasons:
-        said[names.RESPONSE_FINISH_REASONS] = list(record.finish_reasons)
+        said[names.RESPONSE_FINISH_REASONS] = record.finish_reasons
     if record.ttft_ms is not None:
         said[names.RESPONSE_TTFC] = record.ttft_ms / 1000
     if record.repeats > 1:

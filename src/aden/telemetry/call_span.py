@@ -18,6 +18,7 @@ from aden.telemetry.context import with_call
 from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
 from aden.telemetry.spans import Answer
+from aden.telemetry.written import write
 
 
 class CallSpan:
@@ -129,10 +130,10 @@ class CallSpan:
         if error is not None:
             self.span.set_status(Status(StatusCode.ERROR, str(error)))
         if self._capture is None or self._request.operation == "embeddings":  # no inference
-            self.span.set_attributes(attributes)
+            write(self.span, attributes)
             return
         prepared = self._capture.prepare(content)
-        self.span.set_attributes(attributes | self._capture.on_span(prepared))
+        write(self.span, attributes | self._capture.on_span(prepared))
         self._capture.tell(prepared, self._labels | attributes, self.span, self.context)
 
     def _attributes(

@@ -14,6 +14,7 @@ from aden.telemetry import names
 from aden.telemetry.attributes import Value, cap, of_record, of_refusal
 from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
+from aden.telemetry.written import write
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -129,7 +130,7 @@ class FrameworkSpan:
 
     def write(self) -> None:
         """Write our figures; called again after the framework's own last word."""
-        quietly(self.span.set_attributes, self._written)
+        quietly(write, self.span, self._written)
 
 
 class AboveSpan(FrameworkSpan):
