@@ -66,10 +66,10 @@ class ScopeWatch:
             return
         if policy is not self._policy:
             self._policy, self._calls = policy, 0
-            self._seen = {name: set() for name in SCOPES}
+            self._seen = {name: set() for _, scope in _scopes(policy) for name in scope}
         self._calls += 1
-        for name in SCOPES:
-            self._seen[name].update(labels(name, request, attribution)[:1])
+        for name, seen in self._seen.items():
+            seen.update(labels(name, request, attribution)[:1])
         if self._calls >= AFTER_CALLS:
             self._done = policy
             for line in islice(self._never(policy), MAX_SAID):
