@@ -3,8 +3,10 @@
 
 PYTHON ?= python3
 VENV := .venv
-# LiveKit's job processes end differently on each of these: a venv each, where there is such a Python.
+# LiveKit's job processes end differently on each of these: a venv each, where there is such a Python,
+# with the oldest openai SDK that LiveKit's plugins take; .venv has the newest.
 VERSIONS := 3.11 3.12 3.13
+OLDEST := 'openai[realtime]==3.28.*'
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -80,12 +82,12 @@ endif
 
 # Makes nothing for the version of .venv itself, nor where no such interpreter runs: pytest then
 # skips what it would have run there, and says so. (pyenv's shims are on the PATH and may not run.)
-.venv-%/.livekit: pyproject.toml $(VENV)/bin/python
+.venv-%/.livekit: pyproject.toml Makefile $(VENV)/bin/python
 	@$(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] == "$*")' || exit 0; \
 	for python in python$* "$$HOME"/.pyenv/versions/$*.*/bin/python; do \
 	  "$$python" -c 'import ensurepip' 2>/dev/null || continue; \
 	  "$$python" -m venv .venv-$* && \
 	  .venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
-	  .venv-$*/bin/python -m pip install --quiet --no-compile --editable '.[livekit]' && \
+	  .venv-$*/bin/python -m pip install --quiet --no-compile --editable '.[livekit]' $(OLDEST) && \
 	  touch $@; exit; \
 	done

@@ -4,13 +4,13 @@ Others wrap the same functions. Each wrapper is a link of a chain that ends at t
 is found, moved and taken out where it stands, and what others put above or below it stays.
 """
 
-import importlib
+import importlib.util
 import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import wrapt
@@ -29,6 +29,17 @@ class Patch:
     wrapper: Wrapper
     needs: tuple[str, ...] = ()
     """What else of the module the wrapper cannot do without, by dotted names."""
+    part: str | None = None
+    """A name of the module that some versions are known not to have: nothing is wrapped in them."""
+    until: str | None = None
+    """A module of later versions: where it can be imported, nothing is wrapped here."""
+
+    @property
+    def applies(self) -> bool:
+        """Whether this version of the library is one that it is for."""
+        if self.part is not None and not has(self.module, self.part):
+            return False
+        return self.until is None or not _exists(self.until)
 
     @property
     def lacks(self) -> tuple[str, ...]:
@@ -64,7 +75,7 @@ class Patches:
         self._registered = True
         for module in modules:
             # Runs the hook at once where the module is there already.
-            wrapt.register_post_import_hook(partial(self._imported, module), module)
+            wrapt.register_post_import_hook(partial(self._import, module), module)
 
     def undo(self) -> None:
         """Take every wrapper out; bound copies pass through because no meter is active."""
@@ -85,40 +96,42 @@ class Patches:
     @property
     def in_force(self) -> Mapping[str, bool]:
         """Of what is imported by now, whether our wrapper stands there."""
-        places = {
-            f"{each.module}.{each.name}": _locate(each)
-            for each in self.table
-            if each.module in sys.modules
-        }
+        places = {f"{each.module}.{each.name}": _locate(each) for each in self._imported}
         return {name: bool(place and place.ours is not None) for name, place in places.items()}
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Of what is imported by now, what is not wrapped since this version is another."""
-        imported = (each for each in self.table if each.module in sys.modules)
-        return tuple(f"{each.module}.{each.name}" for each in imported if each.lacks)
+        return tuple(f"{each.module}.{each.name}" for each in self._imported if each.lacks)
 
-    def _imported(self, name: str, _module: Any) -> None:
+    @property
+    def _imported(self) -> list[Patch]:
+        return [each for each in self.table if each.module in sys.modules and each.applies]
+
+    def _import(self, name: str, _module: Any) -> None:
         if self._wanted:
             self._patch(name)
 
     def _patch(self, module: str) -> None:
-        for patch in self.table:
+        lacking: dict[str, None] = {}
+        for patch in self._imported:
             if patch.module != module:
                 continue
             place = _locate(patch)
             if place is None or patch.lacks:
-                logger.warning(
-                    "aden: this version has no %s in %s; %s is not wrapped",
-                    ", ".join(patch.lacks),
-                    patch.module,
-                    patch.name,
-                )
+                lacking |= dict.fromkeys(patch.lacks)
             elif place.ours is None:
                 place.put_on_top()
+        if lacking:
+            logger.warning(
+                "aden: this version's %s has no %s; what asks through it is not gated, or not"
+                " metered in full: `aden doctor` lists it",
+                module,
+                ", ".join(lacking),
+            )
 
     def _places(self) -> list["_Place"]:
-        places = (_locate(patch) for patch in self.table if patch.module in sys.modules)
+        places = (_locate(patch) for patch in self._imported)
         return [place for place in places if place is not None and place.ours is not None]
 
 
@@ -205,6 +218,14 @@ def has(module: str, name: str) -> bool:
     if not isinstance(parent, type):
         return hasattr(parent, attribute)
     return any(attribute in vars(cls) or attribute in _used_in(cls) for cls in parent.__mro__)
+
+
+@lru_cache
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # what it would be a part of
+        return False
 
 
 def _used_in(cls: type) -> set[str]:

@@ -1,9 +1,11 @@
 """The openai SDK: which functions are wrapped, and with what."""
 
+from collections.abc import Mapping
+
 from aden.instrumentation.openai import attempts, background, backstop, chat, responses, sockets
 from aden.instrumentation.openai.create import async_create, create
 from aden.instrumentation.openai.taking import closing_raw, parsing
-from aden.instrumentation.patches import Patch, Patches
+from aden.instrumentation.patches import Patch, Patches, Wrapper
 from aden.instrumentation.streams import closing, closing_helper
 
 _CHAT = "openai.resources.chat.completions.completions"
@@ -22,22 +24,60 @@ _LANES = "openai.lib.responses_websocket._session"
 
 def _sockets(module: str, api: str) -> tuple[Patch, ...]:
     """The two connections of one API, and what opens them."""
-    return (
-        Patch(module, f"{api}Connection.recv_bytes", sockets.recv),
-        Patch(module, f"Async{api}Connection.recv_bytes", sockets.arecv),
-        Patch(module, f"{api}ConnectionManager.__enter__", sockets.entered),
-        Patch(module, f"{api}ConnectionManager.enter", sockets.entered),
-        Patch(module, f"Async{api}ConnectionManager.__aenter__", sockets.aentered),
-        Patch(module, f"Async{api}ConnectionManager.enter", sockets.aentered),
+    return _parts(
+        module,
+        f"{api}Connection",
+        {
+            f"{api}Connection.recv_bytes": sockets.recv,
+            f"Async{api}Connection.recv_bytes": sockets.arecv,
+            f"{api}ConnectionManager.__enter__": sockets.entered,
+            f"{api}ConnectionManager.enter": sockets.entered,
+            f"Async{api}ConnectionManager.__aenter__": sockets.aentered,
+            f"Async{api}ConnectionManager.enter": sockets.aentered,
+        },
     )
 
 
 def _queues(module: str, api: str) -> tuple[Patch, ...]:
     """What takes events before the connection is open."""
-    return (
-        Patch(module, f"{api}ConnectionManager.send", sockets.queue),
-        Patch(module, f"Async{api}ConnectionManager.send", sockets.aqueue),
+    return _parts(
+        module,
+        f"{api}ConnectionManager.send",
+        {
+            f"{api}ConnectionManager.send": sockets.queue,
+            f"Async{api}ConnectionManager.send": sockets.aqueue,
+        },
     )
+
+
+def _ways_out(module: str, api: str) -> tuple[Patch, ...]:
+    """Before 3.32 each connection has methods of its own; since then they inherit them."""
+    return _parts(
+        module,
+        f"{api}Connection",
+        {
+            f"{api}Connection.send": sockets.send,
+            f"Async{api}Connection.send": sockets.asend,
+            f"{api}Connection.send_raw": sockets.send_raw,
+            f"Async{api}Connection.send_raw": sockets.asend_raw,
+            f"{api}Connection.close": sockets.close,
+            f"Async{api}Connection.close": sockets.close,
+        },
+        until=_SOCKET,
+    )
+
+
+def _parts(
+    module: str, part: str, wrappers: Mapping[str, Wrapper], until: str | None = None
+) -> tuple[Patch, ...]:
+    return tuple(
+        Patch(module, name, wrapper, part=part, until=until) for name, wrapper in wrappers.items()
+    )
+
+
+def _connections(module: str, api: str) -> tuple[Patch, ...]:
+    """All of one API's WebSockets."""
+    return _sockets(module, api) + _queues(module, api) + _ways_out(module, api)
 
 
 OPENAI = Patches(
@@ -66,20 +106,13 @@ OPENAI = Patches(
         Patch(_SOCKET, "AsyncWebSocketConnectionBase.send_raw", sockets.asend_raw),
         Patch(_SOCKET, "WebSocketConnectionBase.close", sockets.close),
         Patch(_SOCKET, "AsyncWebSocketConnectionBase.close", sockets.close),
-        *_sockets(_RESPONSES, "Responses"),
-        *_queues(_RESPONSES, "Responses"),
-        *_sockets(_REALTIME, "Realtime"),
-        *_queues(_REALTIME, "Realtime"),
-        *_sockets(f"{_LIVE}.live", "Live"),
-        *_queues(f"{_LIVE}.live", "Live"),
-        *_sockets(f"{_LIVE}.forks", "Forks"),
-        *_queues(f"{_LIVE}.forks", "Forks"),
-        *_sockets(f"{_LIVE}.sideband", "Sideband"),
-        *_queues(f"{_LIVE}.sideband", "Sideband"),
-        *_sockets(_TRANSLATIONS, "Translations"),
-        *_queues(_TRANSLATIONS, "Translations"),
-        *_sockets(_BETA_RESPONSES, "Responses"),
-        *_queues(_BETA_RESPONSES, "Responses"),
+        *_connections(_RESPONSES, "Responses"),
+        *_connections(_REALTIME, "Realtime"),
+        *_connections(f"{_LIVE}.live", "Live"),
+        *_connections(f"{_LIVE}.forks", "Forks"),
+        *_connections(f"{_LIVE}.sideband", "Sideband"),
+        *_connections(_TRANSLATIONS, "Translations"),
+        *_connections(_BETA_RESPONSES, "Responses"),
         *_sockets(_BETA_REALTIME, "Realtime"),
         Patch(_BETA_REALTIME, "RealtimeConnection.send", sockets.send),
         Patch(_BETA_REALTIME, "AsyncRealtimeConnection.send", sockets.asend),

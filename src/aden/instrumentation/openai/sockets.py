@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from aden.instrumentation.openai.parameters import given
 from aden.instrumentation.openai.socket_kinds import Socket, of_connection, of_manager
 from aden.metering.shells import aadmit, admit
 
@@ -245,6 +246,7 @@ def _event(args: Any, kwargs: Any, more: Mapping[str, Any] = NOTHING) -> Mapping
         event = event.to_dict(use_api_names=True, exclude_unset=True, mode="json")
     if not isinstance(event, Mapping):
         return None
+    event = given(event)  # the SDK takes out itself what says nothing, but later
     return {**event, **more} if more else event
 
 
