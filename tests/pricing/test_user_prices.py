@@ -194,6 +194,10 @@ def test_a_price_for_a_block_stands_above_everything(book: PriceBook) -> None:
     assert price_in_force() is None
     with pytest.raises(ConfigurationError, match="input_per_1m"), priced(input_per_1k="1"):
         pass
+    with pytest.raises(ConfigurationError, match="'0' where output is free"):
+        priced(input_per_1m="1")
+    with priced(input_per_1m="1", output_per_1m="0"):
+        assert price_in_force() is not None
 
 
 PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'

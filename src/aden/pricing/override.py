@@ -4,6 +4,7 @@ from contextvars import ContextVar
 
 from aden.core.block import Block
 from aden.core.money import Amount
+from aden.errors import ConfigurationError
 from aden.pricing.book import PriceBook
 from aden.pricing.price import Price
 from aden.pricing.rows import RATE_KEYS, known_keys, read_rates
@@ -34,10 +35,14 @@ def priced(**rates: Amount) -> Block[FixedPrice | None]:
     It decorates functions as well, sync and async.
 
     Raises:
-        ConfigurationError: A rate has no such name, or is no amount of US dollars.
+        ConfigurationError: A rate has no such name, or is no amount of US dollars; or input has one
+            and output none.
     """
     known_keys("priced", rates, tuple(RATE_KEYS))
-    price = FixedPrice(Price(read_rates(rates, "priced"), "override"))
+    read = read_rates(rates, "priced")
+    if "input" in read and "output" not in read:
+        raise ConfigurationError("priced.output_per_1m", None, "a rate, '0' where output is free")
+    price = FixedPrice(Price(read, "override"))
     return Block(_override, lambda _: price)
 
 
