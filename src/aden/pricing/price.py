@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, mul
 from typing import Literal, get_args
 
 from aden.core.money import NANO, NanoUSD
@@ -149,20 +150,29 @@ class Price:
     _flat: Mapping[Unit, Rate] = field(init=False, repr=False, compare=False)
     """The rate of each unit, with every fallback resolved."""
 
+    _steps: "tuple[tuple[int, Mapping[Unit, int]], ...]" = field(
+        init=False, repr=False, compare=False
+    )
+    """The same in nano-dollars, for calls above so many input tokens, the fewest first."""
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_flat", {unit: self._resolve(unit) for unit in UNITS})
+        flat = {unit: self._resolve(unit) for unit in UNITS}
+        starts = sorted({-1, *(tier.start for rate in flat.values() for tier in rate.tiers)})
+        steps = tuple(
+            (start, {unit: rate.at(start + 1) for unit, rate in flat.items()}) for start in starts
+        )
+        object.__setattr__(self, "_flat", flat)
+        object.__setattr__(self, "_steps", steps)
 
     def cost(self, usage: Usage) -> NanoUSD:
         """Nano-dollars of *usage*, rounded up once.
 
         Subsets are taken out of the inclusive totals, so nothing is counted twice.
         """
-        flat = self._flat
-        request = flat["requests"].nano
+        nano_of, parts = self._nano_at(usage.input_tokens or 0), _parts(usage)
+        request = self._flat["requests"].nano
         nano = request if request and usage.counted else 0
-        for unit, count in _leaves(usage):
-            rate = flat[unit]
-            nano += count * (rate.at(usage.input_tokens or 0) if rate.tiers else rate.nano)
+        nano += sum(map(mul, parts.values(), map(nano_of.__getitem__, parts)))
         if usage.audio_input_ms and usage.audio_input_ms < self.least_ms:
             nano += (self.least_ms - usage.audio_input_ms) * self.rate("speech_input").nano
         return NanoUSD(-(-nano // PER))
@@ -181,6 +191,14 @@ class Price:
         nano += output_tokens * self._dearest((*_WRITTEN, *spoken), input_tokens)
         return NanoUSD(-(-nano // PER))
 
+    def _nano_at(self, input_tokens: int) -> Mapping[Unit, int]:
+        """What a unit costs in a call with so many input tokens."""
+        nano_of = self._steps[0][1]
+        for start, above in self._steps:
+            if input_tokens > start:
+                nano_of = above
+        return nano_of
+
     def _dearest(self, units: tuple[Unit, ...], input_tokens: int) -> int:
         return max(self._flat[unit].dearest(input_tokens) for unit in units)
 
@@ -196,8 +214,8 @@ class Price:
             return True  # as nearly always
         if "requests" in self.rates or not any(rate.nano for rate in self.rates.values()):
             return True
-        used = _leaves(usage)
-        return not used or any(self._flat[unit] is not _FREE for unit, _ in used)
+        used = [unit for unit, count in _parts(usage).items() if count]
+        return not used or any(self._flat[unit] is not _FREE for unit in used)
 
     def fitting(self, usage: Usage) -> "Price | None":
         """This price, or what stands in for it where only other units are known; else None."""
@@ -231,70 +249,45 @@ class Price:
         return rate
 
 
-def _leaves(usage: Usage) -> list[tuple[Unit, int]]:
-    """Disjoint counts, none of them zero; a subset never takes more than is left of its total."""
-    found: list[tuple[Unit, int]] = []
-    if usage.input_tokens:
-        _add_input(found, usage, usage.input_tokens)
-    if usage.output_tokens:
-        _add_output(found, usage, usage.output_tokens)
-    counts = _others(usage)
-    if any(counts):
-        found += [
-            (unit, count) for unit, count in zip(_OTHERS.values(), counts, strict=True) if count
-        ]
-    return found
-
-
-_OTHERS: Mapping[str, Unit] = {
-    "audio_input_ms": "speech_input",
-    "audio_output_ms": "speech_output",
-    "session_ms": "session",
-    "characters": "characters",
-    "images": "images",
-    "web_searches": "web_searches",
-    "file_searches": "file_searches",
+_PARTS: Mapping[str, tuple[Unit, Unit | None, Unit | None]] = {
+    "input_tokens": ("input", None, None),
+    "cached_tokens": ("cached", "input", None),
+    "cached_audio_tokens": ("cached_audio", "cached", None),
+    "cached_image_tokens": ("cached_image", "cached", None),
+    "cache_write_tokens": ("cache_write", "input", None),
+    "cache_write_1h_tokens": ("cache_write_1h", "cache_write", None),
+    "audio_input_tokens": ("audio_input", "input", "cached_audio"),
+    "image_input_tokens": ("image_input", "input", "cached_image"),
+    "output_tokens": ("output", None, None),
+    "reasoning_tokens": ("reasoning", "output", None),
+    "audio_output_tokens": ("audio_output", "output", None),
+    "image_output_tokens": ("image_output", "output", None),
+    "audio_input_ms": ("speech_input", None, None),
+    "audio_output_ms": ("speech_output", None, None),
+    "session_ms": ("session", None, None),
+    "characters": ("characters", None, None),
+    "images": ("images", None, None),
+    "web_searches": ("web_searches", None, None),
+    "file_searches": ("file_searches", None, None),
 }
-"""What is no token: the count of a `Usage`, and the unit by which it is billed."""
-_others = attrgetter(*_OTHERS)
+"""Of each count of a `Usage` the unit by which it is billed, the unit of the total that it is taken
+out of, and the unit that has taken a part of it before. A total stands before its subsets."""
+_counts = attrgetter(*_PARTS)
 
 
-def _add_input(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
-    audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
-    if usage.cached_tokens:
-        cached_audio, cached_image = usage.cached_audio_tokens or 0, usage.cached_image_tokens or 0
-        audio, image = max(0, audio - cached_audio), max(0, image - cached_image)
-        cached = min(usage.cached_tokens, left)
-        left -= cached
-        _add(
-            found, cached, "cached", ("cached_audio", cached_audio), ("cached_image", cached_image)
-        )
-    if usage.cache_write_tokens:
-        written = min(usage.cache_write_tokens, left)
-        left -= written
-        _add(found, written, "cache_write", ("cache_write_1h", usage.cache_write_1h_tokens))
-    _add(found, left, "input", ("audio_input", audio), ("image_input", image))
-
-
-def _add_output(found: list[tuple[Unit, int]], usage: Usage, left: int) -> None:
-    _add(
-        found,
-        left,
-        "output",
-        ("reasoning", usage.reasoning_tokens),
-        ("audio_output", usage.audio_output_tokens),
-        ("image_output", usage.image_output_tokens),
-    )
-
-
-def _add(
-    found: list[tuple[Unit, int]], left: int, rest: Unit, *subsets: tuple[Unit, int | None]
-) -> None:
-    """Add a total of *left* as its subsets and the rest of it."""
-    for unit, count in subsets:
-        if count and left:
-            part = min(count, left)
-            left -= part
-            found.append((unit, part))
-    if left:
-        found.append((rest, left))
+def _parts(usage: Usage) -> dict[Unit, int]:
+    """Disjoint counts; a subset never takes more than is left of its total."""
+    parts: dict[Unit, int] = {}
+    counts = _counts(usage)
+    for (unit, total, had), count in zip(
+        compress(_PARTS.values(), counts), filter(None, counts), strict=True
+    ):
+        part = count
+        if had in parts:
+            part = max(0, part - parts[had])
+        if total is not None:
+            left = parts.get(total, 0)
+            part = min(part, left)
+            parts[total] = left - part
+        parts[unit] = part
+    return parts
