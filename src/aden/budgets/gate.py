@@ -101,7 +101,7 @@ def _asking(options: Sequence[Option], match: Match) -> str:
 def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     """What a refusal tells the caller."""
     match = _in_the_way(decision, plan, outcome)
-    balance = balances_of(outcome).get(match.key) if match else None
+    balance = balance_of(outcome, match) if match else None
     limit = match.budget.limit if match else None
     full = None
     if limit:
@@ -155,9 +155,10 @@ def _ledger_decision(plan: Plan, policy: Policy, outcome: Outcome) -> Decision:
     decision = ALLOW
     if plan.quotes[outcome.option].model != plan.quotes[0].model:
         decision = _degraded(plan, outcome)
-    balances = balances_of(outcome)
+    balances = None
     for match in plan.matches:
         if match.ladder and policy.enforces(match.budget):
+            balances = balances or balances_of(outcome)
             decision = most_restrictive(decision, _throttled(match, balances[match.key]))
     return decision
 
@@ -264,3 +265,11 @@ def _match_of(plan: Plan, key: str) -> Match:
 def balances_of(outcome: Outcome) -> dict[str, Balance]:
     """What the ledger said of each budget, by its key."""
     return {balance.budget: balance for balance in outcome.balances} if outcome else {}
+
+
+def balance_of(outcome: Outcome, match: Match) -> Balance | None:
+    """What the ledger said of one budget; None where it was not asked."""
+    for balance in outcome.balances if outcome else ():
+        if balance.budget == match.key:
+            return balance
+    return None

@@ -198,14 +198,15 @@ class Settler:
         """One charge a matching budget, in the window of the reserve."""
         if not call.attempts or call.plan is None:
             return ()
-        windows = {}
+        matches = call.plan.matches
         if isinstance(call.outcome, Grant):
-            windows = {hold.budget: hold.window_id for hold in call.outcome.holds}
+            windows = [hold.window_id for hold in call.outcome.holds]
+        else:
+            windows = [match.budget.span.at(call.started_at).id for match in matches]
         charges = []
-        for match in call.plan.matches:
+        for match, window_id in zip(matches, windows, strict=True):
             budget = match.budget
             amount = billed.amounts.of(budget.limit.unit) if counts(budget, billed.source) else 0
-            window_id = windows.get(match.key) or budget.span.at(call.started_at).id
             charges.append(Charge(match.key, window_id, amount))
         return tuple(charges)
 
@@ -213,7 +214,7 @@ class Settler:
         request, last = call.request, call.attempts[-1] if call.attempts else None
         match = _telling(call)
         used = None  # with this call, as far as its reserve could see
-        if match and (balance := gate.balances_of(call.outcome).get(match.key)):
+        if match and (balance := gate.balance_of(call.outcome, match)):
             amount = billed.amounts.of(match.budget.limit.unit)
             used = gate.percent_used(match.budget, balance, amount)
         context = call.span.span.get_span_context()

@@ -1,5 +1,6 @@
 """Rates of one (provider, model) and the one rule that turns a Usage into money."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -150,26 +151,28 @@ class Price:
     _flat: Mapping[Unit, Rate] = field(init=False, repr=False, compare=False)
     """The rate of each unit, with every fallback resolved."""
 
-    _steps: "tuple[tuple[int, Mapping[Unit, int]], ...]" = field(
-        init=False, repr=False, compare=False
-    )
-    """The same in nano-dollars, for calls above so many input tokens, the fewest first."""
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Input tokens above which some rate is another one, the fewest first."""
+    _nano: tuple[Mapping[Unit, int], ...] = field(init=False, repr=False, compare=False)
+    """The flat rates in nano-dollars: up to the first start, above it, above the second …"""
 
     def __post_init__(self) -> None:
         flat = {unit: self._resolve(unit) for unit in UNITS}
-        starts = sorted({-1, *(tier.start for rate in flat.values() for tier in rate.tiers)})
-        steps = tuple(
-            (start, {unit: rate.at(start + 1) for unit, rate in flat.items()}) for start in starts
-        )
+        starts = sorted({tier.start for rate in flat.values() for tier in rate.tiers})
+        nano = [
+            {unit: rate.at(start + 1) for unit, rate in flat.items()} for start in (-1, *starts)
+        ]
         object.__setattr__(self, "_flat", flat)
-        object.__setattr__(self, "_steps", steps)
+        object.__setattr__(self, "_starts", tuple(starts))
+        object.__setattr__(self, "_nano", tuple(nano))
 
     def cost(self, usage: Usage) -> NanoUSD:
         """Nano-dollars of *usage*, rounded up once.
 
         Subsets are taken out of the inclusive totals, so nothing is counted twice.
         """
-        nano_of, parts = self._nano_at(usage.input_tokens or 0), _parts(usage)
+        parts = _parts(usage)
+        nano_of = self._nano[bisect_left(self._starts, usage.input_tokens or 0)]
         request = self._flat["requests"].nano
         nano = request if request and usage.counted else 0
         nano += sum(map(mul, parts.values(), map(nano_of.__getitem__, parts)))
@@ -190,14 +193,6 @@ class Price:
         nano += input_tokens * self._dearest((*_READ, *heard), input_tokens)
         nano += output_tokens * self._dearest((*_WRITTEN, *spoken), input_tokens)
         return NanoUSD(-(-nano // PER))
-
-    def _nano_at(self, input_tokens: int) -> Mapping[Unit, int]:
-        """What a unit costs in a call with so many input tokens."""
-        nano_of = self._steps[0][1]
-        for start, above in self._steps:
-            if input_tokens > start:
-                nano_of = above
-        return nano_of
 
     def _dearest(self, units: tuple[Unit, ...], input_tokens: int) -> int:
         return max(self._flat[unit].dearest(input_tokens) for unit in units)
