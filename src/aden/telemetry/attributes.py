@@ -1,15 +1,14 @@
 """A finished call as span attributes: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-from aden.core.attribution import Attribution
+from aden.core.attribution import NOBODY, Attribution
 from aden.core.decision import Decision
 from aden.core.money import to_usd
 from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
 from aden.core.request import Request
-from aden.core.usage import Usage
 from aden.telemetry import names
 
 Value = str | bool | int | float | list[str] | list[float] | tuple[str, ...]
@@ -35,32 +34,38 @@ def cap(tokens: int | None) -> dict[str, Value]:
     return {} if tokens is None else {names.REQUEST_MAX_TOKENS: tokens}
 
 
-_SAID = {
+_TOLD = {
     names.CALL_ID: "id",
     names.PRICE_SOURCE: "price_source",
     names.ASKED_MODEL: "asked_model",
     names.ATTEMPTS: "attempts",
+    names.USAGE_ESTIMATED: "usage.estimated",
+}
+"""What each record has, and what is shown as it is."""
+_told = attrgetter(*_TOLD.values())
+_SAID = {
     names.BUDGET_ID: "budget_id",
     names.BUDGET_PERCENT_USED: "percent_used",
     names.LEDGER_REACH: "reach",
     names.STREAM_END: "stream_end",
     names.RESPONSE_ID: "response_id",
     names.RESPONSE_MODEL: "response_model",
-    names.USAGE_ESTIMATED: "usage.estimated",
     names.INPUT_TOKENS: "usage.input_tokens",
     names.OUTPUT_TOKENS: "usage.output_tokens",
     names.CACHE_READ_TOKENS: "usage.cached_tokens",
     names.CACHE_WRITE_TOKENS: "usage.cache_write_tokens",
     names.REASONING_TOKENS: "usage.reasoning_tokens",
 }
-"""What is shown as it is, and where a record has it."""
+"""The same of what a record may have."""
 _said = attrgetter(*_SAID.values())
 
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    told = zip(_SAID, _said(record), strict=True)
-    said: dict[str, Value] = {name: value for name, value in told if value is not None}
+    said: dict[str, Value] = dict(zip(_TOLD, _told(record), strict=True))
+    for name, value in zip(_SAID, _said(record), strict=True):
+        if value is not None:
+            said[name] = value
     said[names.COST_USD] = to_usd(record.cost)
     if record.finish_reasons:
         said[names.RESPONSE_FINISH_REASONS] = record.finish_reasons
@@ -68,7 +73,9 @@ def of_record(record: CallRecord) -> dict[str, Value]:
         said[names.RESPONSE_TTFC] = record.ttft_ms / 1000
     if record.repeats > 1:
         said[names.DECISION_REPEATS] = record.repeats
-    return {**said, **_of_media(record.usage), **_of_asking(record)}
+    if (counts := _media(record.usage)) != _NO_MEDIA:
+        said |= _of_media(counts)
+    return said | _of_asking(record)
 
 
 def of_refusal(record: CallRecord) -> dict[str, Value]:
@@ -78,13 +85,15 @@ def of_refusal(record: CallRecord) -> dict[str, Value]:
 
 
 def _of_asking(record: CallRecord) -> dict[str, Value]:
-    """Who asked, where, and what was decided."""
-    return {
-        **of_decision(record.decision),
-        **of_observed(record.observed),
-        **of_attribution(record.attribution),
-        **of_place(record.place),
-    }
+    """Who asked, where, and what was decided; mostly the last alone."""
+    said = of_decision(record.decision)
+    if record.observed is not None:
+        said |= _of_observed(record.observed)
+    if record.attribution is not NOBODY:
+        said |= of_attribution(record.attribution)
+    if record.place is not NOWHERE:
+        said |= of_place(record.place)
+    return said
 
 
 def of_decision(decision: Decision) -> dict[str, Value]:
@@ -99,10 +108,8 @@ def of_decision(decision: Decision) -> dict[str, Value]:
     return said
 
 
-def of_observed(decision: Decision | None) -> dict[str, Value]:
+def _of_observed(decision: Decision) -> dict[str, Value]:
     """What would have been decided if nothing were only observed."""
-    if decision is None:
-        return {}
     return _given(
         {
             names.OBSERVED_ACTION: decision.action,
@@ -135,8 +142,6 @@ def of_attribution(attribution: Attribution) -> dict[str, Value]:
 
 def of_place(place: Place) -> dict[str, Value]:
     """At which point of a voice agent's work a call was made. Never on metrics."""
-    if place is NOWHERE:
-        return {}
     return _given(
         {
             names.CONVERSATION_ID: place.room_id,
@@ -169,11 +174,8 @@ _media = attrgetter(*_MEDIA)
 _NO_MEDIA = (None,) * len(_MEDIA)
 
 
-def _of_media(usage: Usage) -> dict[str, Value]:
+def _of_media(counts: Sequence[int | None]) -> dict[str, Value]:
     """What was heard, shown, spoken or searched; most answers have none of it."""
-    counts = _media(usage)
-    if counts == _NO_MEDIA:
-        return {}
     return {
         name: count / 1000 if field.endswith("_ms") else count
         for (field, name), count in zip(_MEDIA.items(), counts, strict=True)

@@ -33,6 +33,7 @@ class CallSpan:
         self._since = since
         self._labels: dict[str, Value] = {}
         self._outer: Any = None
+        self._conversation: dict[str, Value] = {}
         self._cap: dict[str, Value] = {}
         self._first_chunk_at: float | None = None
 
@@ -52,20 +53,22 @@ class CallSpan:
         if self._since is not None:
             self._started -= max(time.time() - self._since, 0.0)
             since_ns = round(self._since * 1e9)
-        self._conversation = nesting.conversation()
         context = with_call(self._call)
-        self._outer = nesting.open_outside(request.operation)
-        if self._outer is not None:
-            self.span, self.context = trace.get_current_span(), context
-            return
+        spoken = nesting.protocol(request.operation)
+        if spoken is not None:
+            self._conversation = nesting.conversation()
+            self._outer = nesting.open_outside(spoken)
+            if self._outer is not None:
+                self.span, self.context = trace.get_current_span(), context
+                return
         self._labels = start_attributes(request)
         name = f"{request.operation} {request.model}" if request.model else request.operation
         self.span = tracer.start_span(
             name, context, SpanKind.CLIENT, self._labels, start_time=since_ns
         )
-        self.context = nesting.published(
-            request.operation, trace.set_span_in_context(self.span, context)
-        )
+        self.context = trace.set_span_in_context(self.span, context)
+        if spoken is not None:
+            self.context = nesting.published(spoken, self.context)
 
     def bind(self, span: Span) -> None:
         """The processor sees the span before `start` has it."""

@@ -23,17 +23,31 @@ _UTIL = "opentelemetry.util.genai.invocation"
 _AMBIENT = "opentelemetry.util.genai._conversation_context"
 
 
-def published(operation: str, context: "Context") -> "Context":
+Protocol = tuple[str, Any]
+"""The key of the context, and the class of the record under it."""
+
+
+def protocol(operation: str) -> Protocol | None:
+    """How to speak with others; None where nobody takes part."""
+    module: Any = sys.modules.get(_UTIL)
+    if module is None:
+        return None
+    if operation == "embeddings":
+        return module.CLIENT_EMBEDDING_CONTEXT_KEY, module.EmbeddingData
+    return module.CLIENT_INFERENCE_CONTEXT_KEY, module.InferenceData
+
+
+def published(spoken: Protocol, context: "Context") -> "Context":
     """*context* with an empty record in it, which instrumentations inside will fill."""
-    key, make = _protocol(operation)
-    return context if make is None else otel_context.set_value(key, make(), context)
+    key, make = spoken
+    return otel_context.set_value(key, make(), context)
 
 
-def open_outside(operation: str) -> Any:
+def open_outside(spoken: Protocol) -> Any:
     """The record of the inference that is open around us; None where there is none."""
-    key, make = _protocol(operation)
-    record = None if make is None else otel_context.get_value(key)
-    return record if make is not None and isinstance(record, make) else None
+    key, make = spoken
+    record = otel_context.get_value(key)
+    return record if isinstance(record, make) else None
 
 
 def fill(record: Any, attributes: Mapping[str, Value], content: Prepared | None) -> None:
@@ -57,13 +71,3 @@ def conversation() -> dict[str, Value]:
     module = sys.modules.get(_AMBIENT)
     named = module.get_ambient_conversation_id() if module is not None else None
     return {names.CONVERSATION_ID: named} if named else {}
-
-
-def _protocol(operation: str) -> tuple[str, Any]:
-    """The key of the context, and the class of the record under it."""
-    module: Any = sys.modules.get(_UTIL)
-    if module is None:
-        return "", None
-    if operation == "embeddings":
-        return module.CLIENT_EMBEDDING_CONTEXT_KEY, module.EmbeddingData
-    return module.CLIENT_INFERENCE_CONTEXT_KEY, module.InferenceData
