@@ -7,6 +7,9 @@ are what nearly all answers are made of.
 from collections.abc import Mapping
 from typing import Any
 
+LISTS = (list, tuple)
+"""What lists are read from; as ``list | tuple`` it would be made anew each time."""
+
 
 def is_model(value: object) -> bool:
     """Whether it is an answer of the SDK, so neither a stream nor a raw response."""

@@ -47,7 +47,7 @@ def next_sending(meter: "Meter", call: Call, request: Request, *, as_sent: bool)
         as_sent: Whether its cap is on the wire already and cannot be lowered any more.
     """
     held = call.quote
-    if held is None:
+    if held is None or not (call.attempts or call.policy.bounds):
         return None
     try:
         if bound_to_fit(call):
@@ -71,7 +71,7 @@ def _next_sending(
 
 
 def _sent_again(meter: "Meter", call: Call, request: Request, held: Quote) -> Further | None:
-    if not call.attempts or not isinstance(call.outcome, Grant) or not call.outcome.holds:
+    if not isinstance(call.outcome, Grant) or not call.outcome.holds:
         return None
     owed = _owed(meter, call)
     return _further(call, [held], owed, request) if _is_some(owed) else None

@@ -22,16 +22,22 @@ _BODY, _HEADERS = "extra_body", "extra_headers"
 
 def request(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     """``SyncAPIClient.request``."""
-    meter = active_meter()
-    if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
+    if (
+        current_sending.get() is not None  # a wrapper above has it in hand
+        or (meter := active_meter()) is None
+        or (held := _hold(meter, wrapped, client, args, kwargs)) is None
+    ):
         return wrapped(*args, **kwargs)
     return perform(meter, held.endpoint, client, held.send, held.body)
 
 
 def arequest(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     """``AsyncAPIClient.request``; gives a coroutine, as that does."""
-    meter = active_meter()
-    if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
+    if (
+        current_sending.get() is not None  # a wrapper above has it in hand
+        or (meter := active_meter()) is None
+        or (held := _hold(meter, wrapped, client, args, kwargs)) is None
+    ):
         return wrapped(*args, **kwargs)
     return aperform(meter, held.endpoint, client, held.send, held.body)
 
@@ -61,10 +67,8 @@ class _Held:
 
 
 def _hold(meter: Meter, wrapped: Any, client: Any, args: Any, kwargs: Any) -> _Held | None:
-    """The request, where it may bill and nobody has it in hand. Never raises."""
+    """The request, where it may bill. Never raises."""
     try:
-        if current_sending.get() is not None:
-            return None
         named: list[Any] = [kwargs[name] for name in _NAMES[len(args) :]]
         cast_to, options, *rest = list(args) + named
         if options.method.lower() not in BILLING_VERBS:

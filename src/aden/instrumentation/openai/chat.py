@@ -22,7 +22,7 @@ from aden.instrumentation.openai.parameters import (
     wire_copy,
 )
 from aden.instrumentation.openai.usage import COMPLETIONS, counted
-from aden.instrumentation.told import fields, get
+from aden.instrumentation.told import LISTS, fields, get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
 
@@ -39,7 +39,7 @@ _SAID = {
     "service_tier": "openai.response.service_tier",
     "system_fingerprint": "openai.response.system_fingerprint",
 }
-_SCALARS = str | int | float
+_SCALARS = (str, int, float)
 _CONTENT_ALONE = {"content"}
 _UNSAID = {"service_tier": "auto"}
 """What a parameter says that says nothing."""
@@ -51,6 +51,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     provider, host, port = server_of(client)
     model = text(asked.get("model")) or ""
     size, extra, media = _measure_input(asked)
+    form, effort = _form(asked), asked.get("reasoning_effort")
     return Request(
         provider=provider,
         model=model,
@@ -60,11 +61,11 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         max_output_tokens=token_count(asked.get("max_completion_tokens"))
         or token_count(asked.get("max_tokens")),
         choices=token_count(asked.get("n")) or 1,
-        hidden_output=reasons(model) or bool(asked.get("reasoning_effort")),
+        hidden_output=reasons(model) or bool(effort),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
-        effort="reasoning_effort" in asked,
+        effort=effort is not None,
         media=media,
-        schema=_form(asked) == "json_schema",
+        schema=form == "json_schema",
         service_tier=text(asked.get("service_tier")),
         server_address=host,
         server_port=port,
@@ -188,7 +189,7 @@ def span_attributes(asked: Mapping[str, Any]) -> dict[str, Scalar | tuple[str, .
     stop = asked.get("stop")
     if isinstance(stop, str):
         attributes["gen_ai.request.stop_sequences"] = (stop,)
-    elif isinstance(stop, list | tuple):
+    elif isinstance(stop, LISTS):
         attributes["gen_ai.request.stop_sequences"] = tuple(str(each) for each in stop)
     if output := OUTPUT_TYPES.get(_form(asked)):
         attributes["gen_ai.output.type"] = output

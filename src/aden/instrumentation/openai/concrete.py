@@ -8,18 +8,17 @@ from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any
 
-from aden.instrumentation.told import is_model
+from aden.instrumentation.told import LISTS, is_model
 
 _LISTS = ("messages", "tools")
 
 
-def concrete(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which all can be read twice; what can already is the caller's own."""
-    made = dict(kwargs)
+def concrete(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, as all can be read twice; what can already is the caller's own."""
     for name in _LISTS:
-        if name in made:
-            made[name] = _listed(made[name])
-    return made
+        if name in kwargs and (listed := _listed(kwargs[name])) is not kwargs[name]:
+            kwargs = {**kwargs, name: listed}
+    return kwargs
 
 
 def _listed(value: Any) -> Any:
@@ -32,7 +31,7 @@ def _listed(value: Any) -> Any:
     if kind is not list and _is_one(value):
         return value
     items = [_listed(each) for each in value]
-    same = isinstance(value, list | tuple) and all(map(is_, items, value))
+    same = isinstance(value, LISTS) and all(map(is_, items, value))
     return value if same else items
 
 

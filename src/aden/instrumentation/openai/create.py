@@ -67,7 +67,7 @@ def perform(
         admit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
         with _OnTheWire(call, sending):
-            response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
+            response, hide = _send(endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
         raise
@@ -89,7 +89,7 @@ async def aperform(
         await aadmit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
         with _OnTheWire(call, sending):
-            response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
+            response, hide = await _asend(endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
         raise
@@ -126,32 +126,6 @@ def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, A
         )
 
 
-def _deliver(
-    meter: Meter, endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
-) -> tuple[Any, bool]:
-    """Send it; where the provider does not take the degraded model, the asked one, once."""
-    try:
-        return _send(endpoint, sending, wrapped, kwargs)
-    except Exception as error:
-        if not _degrade_refused(sending, error) or not fall_back(meter, sending.call):
-            raise
-    sending.request = sending.request.to(sending.call.model)
-    return _send(endpoint, sending, wrapped, kwargs)
-
-
-async def _adeliver(
-    meter: Meter, endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any
-) -> tuple[Any, bool]:
-    """`_deliver`, awaiting."""
-    try:
-        return await _asend(endpoint, sending, wrapped, kwargs)
-    except Exception as error:
-        if not _degrade_refused(sending, error) or not await afall_back(meter, sending.call):
-            raise
-    sending.request = sending.request.to(sending.call.model)
-    return await _asend(endpoint, sending, wrapped, kwargs)
-
-
 def _degrade_refused(sending: Sending, error: Exception) -> bool:
     """The provider names the model, or a parameter that this model does not take."""
     if sending.call.model == sending.call.request.model:
@@ -166,16 +140,22 @@ _REFUSES_MODEL = (400, 403, 404, 422)
 
 
 def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tuple[Any, bool]:
-    """Send it; gives the response, and whether usage in it is to be hidden."""
+    """Send it; gives the response, and whether usage in it is to be hidden.
+
+    Where the provider does not take the degraded model, the asked one is sent, once.
+    """
     while True:
         bear(sending.meter, sending.call, sending.request)
         sent, hide = _compose(endpoint, sending, kwargs)
         try:
             return wrapped(**sent), hide
         except Exception as error:
-            if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
-                endpoint.note_unparsed(sending)
+            if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                continue
+            endpoint.note_unparsed(sending)
+            if not _degrade_refused(sending, error) or not fall_back(sending.meter, sending.call):
                 raise
+        sending.request = sending.request.to(sending.call.model)
 
 
 async def _asend(
@@ -188,9 +168,13 @@ async def _asend(
         try:
             return await wrapped(**sent), hide
         except Exception as error:
-            if not _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
-                endpoint.note_unparsed(sending)
+            if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+                continue
+            endpoint.note_unparsed(sending)
+            refused = _degrade_refused(sending, error)
+            if not refused or not await afall_back(sending.meter, sending.call):
                 raise
+        sending.request = sending.request.to(sending.call.model)
 
 
 def _compose(
@@ -200,14 +184,24 @@ def _compose(
     request = sending.request
     ask = request.stream and tells_usage(request)
     sent, hide = endpoint.rewrite(kwargs, request.model, ask)
-    quote = sending.call.quote
-    cap = quote.cut.cap if quote is not None and quote.model == request.model else None
+    if sending.call.policy.bounds:
+        _cap(endpoint, sending, kwargs, sent)
+    return sent, hide
+
+
+def _cap(
+    endpoint: Endpoint, sending: Sending, kwargs: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    """Write into *sent* by how much its hold bounds it."""
+    quote, request = sending.call.quote, sending.request
+    if quote is None:
+        return
+    cap = quote.cut.cap if quote.model == request.model else None
     name = cap_name(endpoint, kwargs, request) if cap is not None else None
     if name is not None:
         sent[name] = cap
-    if quote is not None and quote.bound is not None:
+    if quote.bound is not None:
         sending.call.span.capped(cap if name else None)
-    return sent, hide
 
 
 def _teaches(
@@ -263,7 +257,7 @@ def _join(
     sending = _joined(meter, call, endpoint, client, kwargs)
     token = current_sending.set(sending)
     try:
-        response, hide = _deliver(meter, endpoint, sending, wrapped, kwargs)
+        response, hide = _send(endpoint, sending, wrapped, kwargs)
     finally:
         no_longer_current(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
@@ -277,7 +271,7 @@ async def _ajoin(
     sending = _joined(meter, call, endpoint, client, kwargs)
     token = current_sending.set(sending)
     try:
-        response, hide = await _adeliver(meter, endpoint, sending, wrapped, kwargs)
+        response, hide = await _asend(endpoint, sending, wrapped, kwargs)
     finally:
         no_longer_current(token)
     return take_response(meter, sending, endpoint, response, hide=hide, owns=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.core.estimate import text_size
-from aden.instrumentation.told import get
+from aden.instrumentation.told import LISTS, get
 
 MESSAGE_FRAMING_TOKENS = 4
 """Per message and for the answer's start (https://cookbook.openai.com, "counting tokens")."""
@@ -30,7 +30,7 @@ def measure(value: Any) -> tuple[int, int]:
             data = get(value.get("input_audio"), "data") or ""
             return 0, round(len(data) * AUDIO_TOKENS_PER_BASE64_BYTE)
         value = value.values()
-    elif not isinstance(value, list | tuple):
+    elif not isinstance(value, LISTS):
         return (0, 0) if value is None else (len(str(value)), 0)
     size = extra = 0
     for each in value:
@@ -45,7 +45,7 @@ def measure(value: Any) -> tuple[int, int]:
 def measure_messages(messages: Any) -> tuple[int, int, bool]:
     """The same of a list of messages, with their framing; and whether some of it is not text."""
     size, extra, media = 0, 3, False
-    for message in messages if isinstance(messages, list | tuple) else ():
+    for message in messages if isinstance(messages, LISTS) else ():
         text, tokens = measure(message)
         size, extra = size + text, extra + tokens + MESSAGE_FRAMING_TOKENS
         media = media or tokens > 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aden.core.failure import ReportedFailure
-from aden.instrumentation.told import get
+from aden.instrumentation.told import LISTS, get
 
 RAW_HEADER = "x-stainless-raw-response"
 METADATA_CHARS = 512
@@ -27,7 +27,7 @@ def texts(values: Iterable[object]) -> tuple[str, ...]:
 
 def items(value: object) -> Sequence[Any]:
     """*value* where it is a list, else nothing."""
-    return value if isinstance(value, list | tuple) else ()
+    return value if isinstance(value, LISTS) else ()
 
 
 def failure(error: Any) -> ReportedFailure:
@@ -77,7 +77,10 @@ def reads_bytes(sent: Mapping[str, Any]) -> bool:
 def metadata_of(kwargs: Mapping[str, Any]) -> dict[str, object]:
     """The request's own metadata, which may carry attribution."""
     found: dict[str, object] = {}
-    for source in (kwargs.get("metadata"), get(kwargs.get("extra_body"), "metadata")):
+    own, body = kwargs.get("metadata"), kwargs.get("extra_body")
+    if own is None and body is None:
+        return found
+    for source in (own, get(body, "metadata")):
         if source and isinstance(source, Mapping):
             found.update({str(key): value for key, value in source.items()})
     return found
