@@ -133,10 +133,9 @@ def _open_and_decide(meter: Meter, call: Call) -> None:
 
 
 def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
-    deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
-    asked_at = time.monotonic()
+    since = asked_at = time.monotonic()
     try:
-        while _waits(outcome := meter.ledger.reserve(ask), deadline):
+        while _waits(meter, call, outcome := meter.ledger.reserve(ask), since):
             time.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
         meter.reserver.answered(call, ask, outcome, asked_at)
@@ -145,10 +144,9 @@ def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
 
 
 async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
-    deadline = time.monotonic() + meter.reserver.busy_wait_s(call)
-    asked_at = time.monotonic()
+    since = asked_at = time.monotonic()
     try:
-        while _waits(outcome := await meter.ledger.areserve(ask), deadline):
+        while _waits(meter, call, outcome := await meter.ledger.areserve(ask), since):
             await asyncio.sleep(BUSY_POLL_S)
             asked_at = time.monotonic()
         meter.reserver.answered(call, ask, outcome, asked_at)
@@ -156,10 +154,10 @@ async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
         meter.reserver.failed(call, ask, error, asked_at)
 
 
-def _waits(outcome: object, deadline: float) -> bool:
+def _waits(meter: Meter, call: Call, outcome: object, since: float) -> bool:
     """Only open holds stand in the way, and there is time left for a refund."""
     busy = isinstance(outcome, Refusal) and outcome.reason == "busy"
-    return busy and time.monotonic() < deadline
+    return busy and time.monotonic() < since + meter.reserver.busy_wait_s(call)
 
 
 async def _ask_hook(meter: Meter, call: Call) -> None:

@@ -61,7 +61,9 @@ class BudgetSpanProcessor(SpanProcessor):
         if meter is None:
             return
         if call is not None:
-            self._answers.extend(each.response_id for each in call.attempts if each.response_id)
+            for attempt in call.attempts:
+                if attempt.response_id:
+                    self._answers.append(attempt.response_id)
             if call.state == "sent":
                 meter.settle(call)
         elif told is not None and meter.options.meter_foreign:

@@ -34,15 +34,6 @@ def cap(tokens: int | None) -> dict[str, Value]:
     return {} if tokens is None else {names.REQUEST_MAX_TOKENS: tokens}
 
 
-_TOLD = {
-    names.CALL_ID: "id",
-    names.PRICE_SOURCE: "price_source",
-    names.ASKED_MODEL: "asked_model",
-    names.ATTEMPTS: "attempts",
-    names.USAGE_ESTIMATED: "usage.estimated",
-}
-"""What each record has, and what is shown as it is."""
-_told = attrgetter(*_TOLD.values())
 _SAID = {
     names.BUDGET_ID: "budget_id",
     names.BUDGET_PERCENT_USED: "percent_used",
@@ -56,17 +47,23 @@ _SAID = {
     names.CACHE_WRITE_TOKENS: "usage.cache_write_tokens",
     names.REASONING_TOKENS: "usage.reasoning_tokens",
 }
-"""The same of what a record may have."""
+"""What is shown as it is, where a record has it."""
 _said = attrgetter(*_SAID.values())
 
 
 def of_record(record: CallRecord) -> dict[str, Value]:
     """Everything of ours, and the conventions' usage: what an inference span carries at its end."""
-    said: dict[str, Value] = dict(zip(_TOLD, _told(record), strict=True))
+    said: dict[str, Value] = {
+        names.CALL_ID: record.id,
+        names.PRICE_SOURCE: record.price_source,
+        names.ASKED_MODEL: record.asked_model,
+        names.ATTEMPTS: record.attempts,
+        names.USAGE_ESTIMATED: record.usage.estimated,
+        names.COST_USD: to_usd(record.cost),
+    }
     for name, value in zip(_SAID, _said(record), strict=True):
         if value is not None:
             said[name] = value
-    said[names.COST_USD] = to_usd(record.cost)
     if record.finish_reasons:
         said[names.RESPONSE_FINISH_REASONS] = record.finish_reasons
     if record.ttft_ms is not None:

@@ -102,7 +102,7 @@ class CallSpan:
         if self.context is None:  # what came after the span's start was cut off
             self.span.end()
             return
-        seconds = max(timeit.default_timer() - self._started, 0.0)
+        seconds = timeit.default_timer() - self._started
         ttfc = None
         if self._first_chunk_at is not None:
             ttfc = max(self._first_chunk_at - self._started, 0.0)

@@ -5,11 +5,14 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry import context as otel_context
+
 from aden.core.request import Request
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.shells import abear, bear
+from aden.telemetry.context import with_call
 
 _NEVER_SENT = (
     "ConnectError",
@@ -34,6 +37,18 @@ class Sending:
     """The latest."""
     whole: Any = None
     """The HTTP response to it, where the SDK has read its body by itself."""
+    _tokens: Any = None
+
+    def __enter__(self) -> None:
+        """It is on its way: its span is current, and nested wrappers find it and the call."""
+        context = self.call.span.context or with_call(self.call)
+        self._tokens = otel_context.attach(context), current_sending.set(self)
+
+    def __exit__(self, *_raised: object) -> None:
+        context, sending = self._tokens
+        self._tokens = None
+        if no_longer_current(sending):
+            otel_context.detach(context)
 
     def begin(self) -> Attempt:
         """A request goes out."""

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from opentelemetry import context as otel_context
-
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.measured import measured_here
@@ -22,7 +20,7 @@ from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit, abear, admit, afall_back, bear, fall_back
-from aden.telemetry.context import call_in, with_call
+from aden.telemetry.context import call_in
 from aden.telemetry.quiet import quietly
 
 
@@ -66,7 +64,7 @@ def perform(
     try:
         admit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
-        with _OnTheWire(call, sending):
+        with sending:
             response, hide = _send(endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
@@ -88,7 +86,7 @@ async def aperform(
     try:
         await aadmit(meter, call)
         sending = Sending(meter, call, call.request.to(call.model))
-        with _OnTheWire(call, sending):
+        with sending:
             response, hide = await _asend(endpoint, sending, wrapped, kwargs)
     except BaseException as error:
         meter.settle(call, error)
@@ -222,24 +220,6 @@ def _teaches(
     takes = cap_name(endpoint, kwargs, request) is not None
     sending.request = replace(request, takes_cap=takes)
     return True
-
-
-class _OnTheWire:
-    """While the request is on its way: its span is current, nested wrappers find the call."""
-
-    __slots__ = ("_context", "_sending", "_tokens")
-
-    def __init__(self, call: Call, sending: Sending) -> None:
-        self._context = call.span.context or with_call(call)
-        self._sending = sending
-
-    def __enter__(self) -> None:
-        self._tokens = otel_context.attach(self._context), current_sending.set(self._sending)
-
-    def __exit__(self, *_raised: object) -> None:
-        context, sending = self._tokens
-        if no_longer_current(sending):
-            otel_context.detach(context)
 
 
 def _outer_call() -> Call | None:

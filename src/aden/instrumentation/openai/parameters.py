@@ -22,7 +22,7 @@ def text(value: object) -> str | None:
 
 def texts(values: Iterable[object]) -> tuple[str, ...]:
     """Those of *values* that are texts."""
-    return tuple(each for value in values if (each := text(value)) is not None)
+    return tuple([each for value in values if (each := text(value)) is not None])
 
 
 def items(value: object) -> Sequence[Any]:
