@@ -48,10 +48,6 @@ class Patch:
         return tuple(name for name in wanted if not has(self.module, name))
 
 
-class Link(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """Our wrapper in a chain."""
-
-
 class Patches:
     """Applies a table of patches, each when its module is imported, and takes them back.
 
@@ -156,12 +152,12 @@ class _Place:
     def ours(self) -> int | None:
         """At which place in the chain we stand."""
         for index, link in enumerate(self.chain):
-            if isinstance(link, Link) and link._self_wrapper is self._wrapper:
+            if isinstance(link, wrapt.FunctionWrapper) and link._self_wrapper is self._wrapper:
                 return index
         return None
 
     def put_on_top(self) -> None:
-        setattr(self._parent, self._attribute, Link(self.chain[0], self._wrapper))
+        setattr(self._parent, self._attribute, wrapt.FunctionWrapper(self.chain[0], self._wrapper))
 
     def take_out(self) -> None:
         """Join what is above with what is below; a closure keeps us, and we pass calls through."""
@@ -184,7 +180,7 @@ class _Place:
         while isinstance(chain[below], _PROXY):
             below += 1
         if below > index + 1:
-            chain[below - 1].__wrapped__ = Link(chain[below], self._wrapper)
+            chain[below - 1].__wrapped__ = wrapt.FunctionWrapper(chain[below], self._wrapper)
             self._join(index, chain[index + 1])
 
     def _can_join(self, index: int) -> bool:
