@@ -148,9 +148,10 @@ class Attempt:
         """The usage to settle where nothing of it is an estimate."""
         if self.outcome == "free":
             return NO_USAGE
-        if self.outcome == "reported" and self._complete:
-            return self.usage.filled(self.request.carries.units)
-        return None
+        if self.outcome != "reported" or not self._complete:
+            return None
+        carries = self.request.carries
+        return self.usage if carries is NO_USAGE else self.usage.filled(carries.units)
 
     @property
     def _complete(self) -> bool:

@@ -1,6 +1,7 @@
 """The only twins of the house: admitting a call, once with and once without ``await``.
 
-Everything that decides is in `Meter`; here stands only what waits.
+Everything that decides is in `Meter`; here stands only what waits. The processor has decided when
+the span starts; asking again makes sure that somebody does.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ def admit(meter: Meter, call: Call) -> None:
             _reserve(meter, call, ask)
         if meter.hook.is_awaited(call):
             _ask_hook_in_thread(meter, call)
-        _open_and_decide(meter, call)
+        meter.open_span(call)
+        meter.decide(call)
         if ask := meter.adjust(call):
             _reserve(meter, call, ask)
             meter.readjusted(call, ask)
@@ -48,7 +50,8 @@ async def aadmit(meter: Meter, call: Call) -> None:
             await _areserve(meter, call, ask)
         if meter.hook.is_awaited(call):
             await _ask_hook(meter, call)
-        _open_and_decide(meter, call)
+        meter.open_span(call)
+        meter.decide(call)
         if ask := meter.adjust(call):
             await _areserve(meter, call, ask)
             meter.readjusted(call, ask)
@@ -124,12 +127,6 @@ async def _aask_further(meter: Meter, call: Call, further: Further) -> None:
             await _areserve(meter, call, further.ask)
     except Exception:
         meter.cannot("gate", "an open call could not be bounded", trace=True)
-
-
-def _open_and_decide(meter: Meter, call: Call) -> None:
-    """The processor decides when the span starts; asking again makes sure that somebody does."""
-    meter.open_span(call)
-    meter.decide(call)
 
 
 def _reserve(meter: Meter, call: Call, ask: Ask) -> None:

@@ -44,12 +44,12 @@ def measure(value: Any) -> tuple[int, int]:
 
 def measure_messages(messages: Any) -> tuple[int, int, bool]:
     """The same of a list of messages, with their framing; and whether some of it is not text."""
-    size, extra, media = 0, 3, False
-    for message in messages if isinstance(messages, LISTS) else ():
+    size = shown = 0
+    listed = messages if isinstance(messages, LISTS) else ()
+    for message in listed:
         text, tokens = measure(message)
-        size, extra = size + text, extra + tokens + MESSAGE_FRAMING_TOKENS
-        media = media or tokens > 0
-    return size, extra, media
+        size, shown = size + text, shown + tokens
+    return size, 3 + MESSAGE_FRAMING_TOKENS * len(listed) + shown, shown > 0
 
 
 def json_size(value: Any) -> int:
