@@ -120,12 +120,12 @@ def _names(kind: type) -> frozenset[str]:
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` makes one at each call
 
 
-def _plain(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:
-    """The fields of a value: `dataclasses.asdict` without its deep copies."""
+def _plain(value: Any) -> dict[str, object]:
+    """The fields of a record or of a value in it: `dataclasses.asdict` without its deep copies."""
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _said(value: CallRecord | Usage | Decision | Attribution) -> dict[str, object]:
+def _said(value: Any) -> dict[str, object]:
     """Those of the fields that are set."""
     return {name: said for name in value.__slots__ if (said := getattr(value, name)) is not None}
 

@@ -1,10 +1,12 @@
 """What a provider counted for one attempt."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 
+from aden.core.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Usage:
     """What one attempt used: inclusive totals with subsets, as the providers report them.
 
