@@ -11,9 +11,10 @@ from aden.core.money import NanoUSD
 from aden.core.place import NOWHERE, Place
 from aden.core.request import Component
 from aden.core.usage import Usage
+from aden.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallRecord:
     """One request to a provider, settled: what emitters receive and the journal keeps."""
 

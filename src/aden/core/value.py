@@ -11,7 +11,7 @@ def value(cls: type[T]) -> type[T]:
     """A frozen dataclass as far as the type checker sees; at run time nothing guards its fields.
 
     The guard of ``dataclass(frozen=True)`` makes each field cost three times as much to set, which
-    was a sixth of all that a call cost. For what stays in the house; what users are given is
-    frozen, but for the usage in a record: it has twenty fields, and two are made a call.
+    was a sixth of all that a call cost. For what is made for each call: its record and usage, which
+    emitters receive, among them. What users make themselves is guarded.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
