@@ -71,7 +71,7 @@ class Patches:
         self._registered = True
         for module in modules:
             # Runs the hook at once where the module is there already.
-            wrapt.register_post_import_hook(partial(self._import, module), module)
+            wrapt.register_post_import_hook(partial(self._on_import, module), module)
 
     def undo(self) -> None:
         """Take every wrapper out; bound copies pass through because no meter is active."""
@@ -104,14 +104,14 @@ class Patches:
     def _imported(self) -> list[Patch]:
         return [each for each in self.table if each.module in sys.modules and each.applies]
 
-    def _import(self, name: str, _module: Any) -> None:
+    def _on_import(self, name: str, _module: Any) -> None:
         if self._wanted:
             self._patch(name)
 
     def _patch(self, module: str) -> None:
         lacking: dict[str, None] = {}
-        for patch in self._imported:
-            if patch.module != module:
+        for patch in self.table:
+            if patch.module != module or not patch.applies:
                 continue
             place = _locate(patch)
             if place is None or patch.lacks:

@@ -92,8 +92,7 @@ class Books:
     def reserve(self, now: float, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
         self.expire(now)
-        if ask.operation in self.operations:
-            self.drop(now, ask.operation)
+        self.drop(now, ask.operation)
         balances: dict[str, Balance] = {}
         for option in ask.options:
             for line in option.lines:

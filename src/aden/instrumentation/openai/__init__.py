@@ -22,62 +22,45 @@ _CERTIFICATES = "openai.auth._x509"
 _LANES = "openai.lib.responses_websocket._session"
 
 
-def _sockets(module: str, api: str) -> tuple[Patch, ...]:
-    """The two connections of one API, and what opens them."""
-    return _parts(
-        module,
-        f"{api}Connection",
-        {
-            f"{api}Connection.recv_bytes": sockets.recv,
-            f"Async{api}Connection.recv_bytes": sockets.arecv,
-            f"{api}ConnectionManager.__enter__": sockets.entered,
-            f"{api}ConnectionManager.enter": sockets.entered,
-            f"Async{api}ConnectionManager.__aenter__": sockets.aentered,
-            f"Async{api}ConnectionManager.enter": sockets.aentered,
-        },
-    )
+_Ways = Mapping[str, Wrapper]
+"""By a function's name, with {} where the API's stands."""
+_IN: _Ways = {
+    "{}Connection.recv_bytes": sockets.recv,
+    "Async{}Connection.recv_bytes": sockets.arecv,
+    "{}ConnectionManager.__enter__": sockets.entered,
+    "{}ConnectionManager.enter": sockets.entered,
+    "Async{}ConnectionManager.__aenter__": sockets.aentered,
+    "Async{}ConnectionManager.enter": sockets.aentered,
+}
+_QUEUE: _Ways = {
+    "{}ConnectionManager.send": sockets.queue,
+    "Async{}ConnectionManager.send": sockets.aqueue,
+}
+"""They take events before the connection is open."""
+_OUT: _Ways = {
+    "{}Connection.send": sockets.send,
+    "Async{}Connection.send": sockets.asend,
+    "{}Connection.send_raw": sockets.send_raw,
+    "Async{}Connection.send_raw": sockets.asend_raw,
+    "{}Connection.close": sockets.close,
+    "Async{}Connection.close": sockets.close,
+}
+"""Before 3.32 each connection has methods of its own; since then they inherit them."""
 
 
-def _queues(module: str, api: str) -> tuple[Patch, ...]:
-    """What takes events before the connection is open."""
-    return _parts(
-        module,
-        f"{api}ConnectionManager.send",
-        {
-            f"{api}ConnectionManager.send": sockets.queue,
-            f"Async{api}ConnectionManager.send": sockets.aqueue,
-        },
-    )
-
-
-def _ways_out(module: str, api: str) -> tuple[Patch, ...]:
-    """Before 3.32 each connection has methods of its own; since then they inherit them."""
-    return _parts(
-        module,
-        f"{api}Connection",
-        {
-            f"{api}Connection.send": sockets.send,
-            f"Async{api}Connection.send": sockets.asend,
-            f"{api}Connection.send_raw": sockets.send_raw,
-            f"Async{api}Connection.send_raw": sockets.asend_raw,
-            f"{api}Connection.close": sockets.close,
-            f"Async{api}Connection.close": sockets.close,
-        },
-        until=_SOCKET,
-    )
-
-
-def _parts(
-    module: str, part: str, wrappers: Mapping[str, Wrapper], until: str | None = None
-) -> tuple[Patch, ...]:
+def _sockets(module: str, api: str, ways: _Ways, until: str | None = None) -> tuple[Patch, ...]:
+    """The two connections of one API, in versions that have the first of these ways."""
+    names = [name.format(api) for name in ways]
     return tuple(
-        Patch(module, name, wrapper, part=part, until=until) for name, wrapper in wrappers.items()
+        Patch(module, name, wrapper, part=names[0], until=until)
+        for name, wrapper in zip(names, ways.values(), strict=True)
     )
 
 
 def _connections(module: str, api: str) -> tuple[Patch, ...]:
     """All of one API's WebSockets."""
-    return _sockets(module, api) + _queues(module, api) + _ways_out(module, api)
+    own = _sockets(module, api, _OUT, until=_SOCKET)
+    return _sockets(module, api, _IN) + _sockets(module, api, _QUEUE) + own
 
 
 OPENAI = Patches(
@@ -113,7 +96,7 @@ OPENAI = Patches(
         *_connections(f"{_LIVE}.sideband", "Sideband"),
         *_connections(_TRANSLATIONS, "Translations"),
         *_connections(_BETA_RESPONSES, "Responses"),
-        *_sockets(_BETA_REALTIME, "Realtime"),
+        *_sockets(_BETA_REALTIME, "Realtime", _IN),
         Patch(_BETA_REALTIME, "RealtimeConnection.send", sockets.send),
         Patch(_BETA_REALTIME, "AsyncRealtimeConnection.send", sockets.asend),
         Patch(_BETA_REALTIME, "RealtimeConnection.close", sockets.close),
