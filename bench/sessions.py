@@ -21,9 +21,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from livekit.agents import (
     Agent,
@@ -37,15 +39,10 @@ from livekit.agents import (
 )
 from livekit.plugins import openai
 
+from far_provider import far_provider
+
 SESSION_TURNS = 10
-PROVIDER = """
-import sys
-from aden.testing import OpenAIServer
-with OpenAIServer(ttft_ms=20, token_interval_ms=1) as server:
-    print(server.base_url, flush=True)
-    sys.stdin.read()
-    print(server.bill.total_nano_usd)
-"""
+PROVIDER = {"ttft_ms": 20, "token_interval_ms": 1}
 
 
 def prewarm(_process: JobProcess) -> None:
@@ -153,13 +150,13 @@ def _tens(turns: float) -> int:
 
 
 def _row(name: str, kind: str, jobs: int, turns: int, with_: str) -> None:
-    with tempfile.TemporaryDirectory() as directory, _provider() as provider:
+    with tempfile.TemporaryDirectory() as directory, far_provider(**PROVIDER) as provider:
         place = Path(directory)
         (place / "budgets.toml").write_text('[[budget]]\nid = "calls"\nlimit_usd = "100"\n')
         ledger = f"sqlite://{place / 'ledger.db'}"
         environment = {
             **os.environ,
-            "OPENAI_BASE_URL": provider.url,
+            "OPENAI_BASE_URL": provider.base_url,
             "OPENAI_API_KEY": "sk-bench",
             "ADEN_BUDGETS": str(place / "budgets.toml"),
             "ADEN_LEDGER": ledger,
@@ -179,7 +176,7 @@ def _row(name: str, kind: str, jobs: int, turns: int, with_: str) -> None:
             sys.exit(done.stderr)
         memory = done.stdout.split()[-2:]
         late, ours = _read(place, "late-*"), _read(place, "ours-*")
-        billed = provider.end()
+        billed = sum(item.nano_usd or 0 for item in provider.end())
         unanswered, mixed, difference = _compare(ledger, billed) if with_ else ("", "", "")
         print(
             f"{name:<22}{jobs * turns:>7}{unanswered:>18}{mixed:>10}{difference:>12}"
@@ -221,39 +218,6 @@ def _compare(ledger: str, billed: int) -> tuple[str, str, str]:
     )
     without = ", ".join(f"{count} {why}" for why, count in ended.items()) or "0"
     return without, str(wrong), str(difference)
-
-
-class Provider:
-    """The server in its own process."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", PROVIDER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-
-    def end(self) -> int:
-        """Stop it; what it has billed."""
-        billed, _ = self._process.communicate("", timeout=60)
-        return int(billed)
-
-    def kill(self) -> None:
-        """Whatever it does."""
-        self._process.kill()
-        self._process.wait()
-
-
-@contextlib.contextmanager
-def _provider() -> Iterator[Provider]:
-    provider = Provider()
-    try:
-        yield provider
-    finally:
-        provider.kill()
 
 
 async def _work(kind: Any, jobs: int) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 
 ROWS = ("bare", "opentelemetry", "memory", "sqlite", "bare again")
 SESSIONS = (1, 50)
-TURNS_A_SECOND = 25
-"""Of all sessions of a row together: more would measure how they queue for this machine."""
+TURN_S = 5.0
+"""A caller asks, is answered, and asks again: with fifty sessions, ten turns a second in all."""
 WARM_UP = 2
 """Turns of each session."""
 FIRST_TOKEN_MS, NEXT_TOKEN_MS = 20, 10
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--turns", type=int, default=50, help="turns of a round, over all sessions")
     parser.add_argument("--sessions", type=int, nargs="*", default=SESSIONS)
+    parser.add_argument("--turn-s", type=float, default=TURN_S, help="from turn to turn, of many")
     arguments = parser.parse_args()
     from aden.testing import OpenAIServer
 
@@ -42,7 +43,7 @@ def main() -> None:
     print(f"{'ms to the first token of a LiveKit turn':<42}{head}")
     with OpenAIServer(ttft_ms=FIRST_TOKEN_MS, token_interval_ms=NEXT_TOKEN_MS) as server:
         for sessions in arguments.sessions:
-            taken = _measure(server.base_url, sessions, arguments.rounds, arguments.turns)
+            taken = _measure(server.base_url, sessions, arguments)
             bare = _figures(taken["bare"])
             for row, waits in taken.items():
                 median, p99 = _figures(waits)
@@ -56,28 +57,31 @@ def _figures(waits: list[float]) -> tuple[float, float]:
     return statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
 
 
-def _measure(url: str, sessions: int, rounds: int, turns: int) -> dict[str, list[float]]:
+def _measure(url: str, sessions: int, arguments: argparse.Namespace) -> dict[str, list[float]]:
     context = multiprocessing.get_context("spawn")
     taken: dict[str, list[float]] = {row: [] for row in ROWS}
     with tempfile.TemporaryDirectory(prefix="aden-bench-") as directory:
         workers: dict[str, Connection] = {}
         for row in ROWS:
             ours, theirs = context.Pipe()
-            arguments = (theirs, row, url, f"{directory}/{row.replace(' ', '-')}.db", sessions)
-            context.Process(target=_work, args=arguments, daemon=True).start()
+            database = f"{directory}/{row.replace(' ', '-')}.db"
+            args = (theirs, row, url, database, sessions, arguments.turn_s)
+            context.Process(target=_work, args=args, daemon=True).start()
             workers[row] = ours
         for worker in workers.values():
             worker.recv()  # warm
-        for _ in range(rounds):
+        for _ in range(arguments.rounds):
             for row, worker in workers.items():
-                worker.send(turns)
+                worker.send(arguments.turns)
                 taken[row] += worker.recv()
         for worker in workers.values():
             worker.send(None)
     return taken
 
 
-def _work(parent: Connection, row: str, url: str, database: str, sessions: int) -> None:
+def _work(
+    parent: Connection, row: str, url: str, database: str, sessions: int, turn_s: float
+) -> None:
     os.environ["OPENAI_API_KEY"] = "sk-bench"
     logging.disable(logging.WARNING)
     if row == "opentelemetry":
@@ -87,7 +91,7 @@ def _work(parent: Connection, row: str, url: str, database: str, sessions: int) 
 
         ledger = f"sqlite://{database}" if row == "sqlite" else "memory:"
         aden.instrument(budgets=[aden.Budget("bench", 1_000_000)], ledger=ledger)
-    asyncio.run(_rounds(parent, url, sessions))
+    asyncio.run(_rounds(parent, url, sessions, turn_s))
 
 
 def _record_livekits_spans() -> None:
@@ -100,7 +104,7 @@ def _record_livekits_spans() -> None:
     metrics.set_meter_provider(MeterProvider())
 
 
-async def _rounds(parent: Connection, url: str, sessions: int) -> None:
+async def _rounds(parent: Connection, url: str, sessions: int, turn_s: float) -> None:
     from livekit.agents import Agent, AgentSession
     from livekit.plugins import openai
 
@@ -112,11 +116,11 @@ async def _rounds(parent: Connection, url: str, sessions: int) -> None:
         )
         await session.start(_timed(Agent, waits)(instructions="You answer a hotel's telephone."))
         running.append(session)
-    await _turns(running, WARM_UP * len(running))
+    await _turns(running, WARM_UP * len(running), turn_s)
     parent.send("warm")
     while (turns := await asyncio.to_thread(parent.recv)) is not None:
         waits.clear()
-        await _turns(running, turns)
+        await _turns(running, turns, turn_s)
         parent.send(list(waits))
 
 
@@ -136,8 +140,8 @@ def _timed(agent: Any, waits: list[float]) -> Any:
     return Timed
 
 
-async def _turns(sessions: list[Any], turns: int) -> None:
-    """Turns at their rate, each in the session that has been silent for longest."""
+async def _turns(sessions: list[Any], turns: int, turn_s: float) -> None:
+    """Turns at their rate, each in the session that has been silent for longest; alone, at once."""
     if len(sessions) == 1:
         for _ in range(turns):
             await _turn(sessions[0])
@@ -145,7 +149,7 @@ async def _turns(sessions: list[Any], turns: int) -> None:
     asked = []
     for number in range(turns):
         asked.append(asyncio.create_task(_turn(sessions[number % len(sessions)])))
-        await asyncio.sleep(random.expovariate(TURNS_A_SECOND))
+        await asyncio.sleep(random.expovariate(len(sessions) / turn_s))
     await asyncio.gather(*asked)
 
 

@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 from lanes import Lane
 
 from aden import Budget, RequestCancelledError
 from aden.testing import OpenAIServer
+from far_provider import far_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,17 +101,18 @@ async def test_what_was_made_and_not_read_is_booked_with_an_abandoned_stream(
         "model": "gpt-4o",
         "messages": [{"role": "user", "content": "Say hello in 200 tokens."}],
     }
-    with OpenAIServer(ttft_ms=5, token_interval_ms=interval_ms) as server:
-        lane = Lane("async", server)
-        await lane.create(**request)
+    with far_provider(ttft_ms=5, token_interval_ms=interval_ms) as provider:
+        client = openai.AsyncOpenAI(api_key="key", base_url=provider.base_url, max_retries=0)
+        await client.chat.completions.create(**request)
         for pause_s in (0, 0, 0.02, 0.02):
-            answer = await lane.create(**request, stream=True)
-            await lane.take(answer, 5)
+            answer = await client.chat.completions.create(**request, stream=True)
+            for _ in range(5):
+                await anext(answer)
             await asyncio.sleep(pause_s)
             await answer.close()
-        assert server.wait_idle()
-        bill = server.bill
+        items = provider.end()
+        await client.close()
     records = {record.response_id: record for record in house.settled(5)}
-    for item in bill.items[1:]:
+    for item in items[1:]:
         booked = records[item.response_id].usage.output_tokens or 0
         assert item.output_tokens - 2 <= booked <= item.output_tokens * 1.5 + 8
