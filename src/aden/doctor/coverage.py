@@ -11,6 +11,10 @@ from aden.instrumentation.openai.surface import Method, endpoints_of_installed_s
 
 GATED = ("openai", "livekit-agents")
 LIVEKIT_TESTED = "1."
+FREEZES_BEFORE = (3, 12)
+"""An older Python may stop for ever in ``sys._current_frames``, which LiveKit's watchdog asks about
+a blocked loop: where the garbage collector runs in it and another thread asks as well meanwhile
+(https://github.com/python/cpython/issues/106883)."""
 OTHERS: Mapping[str, str] = {
     "anthropic": "Anthropic",
     "google-genai": "Google GenAI",
@@ -44,6 +48,8 @@ def _gated(name: str, found: str | None) -> Finding:
     if found and name == "livekit-agents" and not found.startswith(LIVEKIT_TESTED):
         said += f" as far as its names are those of {LIVEKIT_TESTED}x, with which Aden is tested"
         level = "warning"
+    if found and name == "livekit-agents" and sys.version_info < FREEZES_BEFORE:
+        said += "; with many jobs in threads Python 3.11 itself may freeze, 3.12 does not"
     return Finding("coverage", name, said, level, {"version": found})
 
 
