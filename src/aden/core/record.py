@@ -19,7 +19,7 @@ class CallRecord:
     """One request to a provider, settled: what emitters receive and the journal keeps."""
 
     id: str
-    """Operation id, unique over all processes."""
+    """Operation id, unique over all processes; it begins with the time, and sorts by it."""
     at: float
     """Unix seconds at which the request was first seen."""
     provider: str

@@ -110,7 +110,7 @@ class Call:
         reach: Reach = "process",
         asking: Asking = NOBODY_ASKING,
     ) -> None:
-        self.id = os.urandom(16).hex()
+        self.id = _new_id()
         self.pid = os.getpid()
         self.request = request
         self.params = params
@@ -209,3 +209,8 @@ class Call:
             trace_id=f"{span.trace_id:032x}" if span.is_valid else None,
             span_id=f"{span.span_id:016x}" if span.is_valid else None,
         )
+
+
+def _new_id() -> str:
+    """Unique over all processes; those of one moment lie side by side in a ledger's file."""
+    return f"{time.time_ns() // 1000:014x}{os.urandom(9).hex()}"
