@@ -171,6 +171,7 @@ async def test_prewarm_again_changes_nothing(
     assert again.meter.ledger is first.meter.ledger
     assert again.meter.dispatcher is first.meter.dispatcher
     assert again.meter.estimator is first.meter.estimator
+    assert again.meter.leases is first.meter.leases
     assert again.meter.reserver.outage is first.meter.reserver.outage
     assert len(home.journal()) == lane.asked == 2
     assert sum(record.cost for record in home.journal()) == lane.provider.bill.total_nano_usd

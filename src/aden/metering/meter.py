@@ -77,6 +77,7 @@ class Meter:
     def take_over(self, before: "Meter") -> None:
         """Keep what a meter of the same ledger has learned, and what it waits for."""
         self.estimator, self.background = before.estimator, before.background
+        self.leases = before.leases
         self.reserver.outage = before.reserver.outage
 
     def begin(
