@@ -17,8 +17,8 @@ from aden.errors import LedgerUnavailable
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
 from aden.ledger.sqlite_checkpoint import reaches
-from aden.ledger.sqlite_file import PAGE_BYTES, busy
-from aden.ledger.sqlite_store import SAME_FILE_S
+from aden.ledger.sqlite_file import PAGE_BYTES, Connection, busy
+from aden.ledger.sqlite_store import SAME_FILE_S, SLOW_S, TOGETHER, Store
 from aden.ledger.sqlite_transaction import begin
 from aden.testing.clock import FixedClock
 
@@ -185,3 +185,44 @@ def test_a_file_keeps_its_pages(path: Path, made: Callable[[Path], int]) -> None
     assert not reaches(f"{path}-wal", length)
     ledger.close()
     assert not reaches(f"{path}-wal", 0)
+
+
+def test_bookings_that_come_while_others_are_written_have_a_turn_of_their_own(
+    tmp_path: Path,
+) -> None:
+    """Else a transaction would have no end where threads settle faster than one can book."""
+    store = Store(tmp_path / "ledger.db", time.time)
+    done = 0
+
+    def work(_db: Connection, _now: float) -> None:
+        nonlocal done
+        done += 1
+        if done < 10 * TOGETHER:
+            store.soon(work)
+
+    before = store.progress()[0]
+    store.soon(work)
+    assert store.flush(10)
+    assert done == 10 * TOGETHER
+    assert store.progress()[0] >= before + 10
+    store.close()
+
+
+async def test_an_event_loop_that_had_to_wait_for_the_interpreter_leaves_the_next_to_a_thread(
+    tmp_path: Path,
+) -> None:
+    """Fifty loops in threads would each stop for as long, at each request."""
+    store = Store(tmp_path / "ledger.db", time.time)
+    at_work: list[str] = []
+
+    def work(_db: Connection, _now: float) -> None:
+        at_work.append(threading.current_thread().name)
+        time.sleep(2 * SLOW_S)
+
+    store.soon(work)
+    store.soon(work)
+    deadline = time.monotonic() + 10
+    while len(at_work) < 2 and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert at_work == [threading.current_thread().name, "aden-ledger"]
+    store.close()

@@ -35,8 +35,14 @@ RETRY_S = 0.005
 SAME_FILE_S = 0.1
 """How long what stands before a request takes it that the file at the path is still the same."""
 OPEN_WAIT_S = 1.0
-BACKLOG_INLINE = 64
-"""Above this, what was put off is booked on the store's own thread, not on an event loop."""
+TOGETHER = 32
+"""So many of those that were put off are booked in one transaction: a few milliseconds, then others
+have a turn. Where there are more, an event loop leaves them to the store's own thread."""
+SLOW_S = 0.02
+"""A transaction that took an event loop longer had to wait for the interpreter at each statement,
+since other threads have much to do …"""
+SLOW_FOR_S = 1.0
+"""… and so long event loops leave theirs to a thread."""
 BACKLOG_MAX = 10_000
 FULL_TURN_S = 5.0
 """How long whoever meets a full backlog waits for the thread that is booking it."""
@@ -60,6 +66,7 @@ class Store:
         self._lost = self._commits = 0
         self.of_a_new_file: tuple[Work[None], ...] = ()  # booked first where it was replaced
         self._was_busy_at = -CALM_S
+        self._slow_until = 0.0
         self._renew_locks()
         self._open()
         see_through(self)
@@ -105,23 +112,34 @@ class Store:
         Raises:
             sqlite3.Error: Busy for longer than about 4 ms, full, read-only, damaged …
         """
-        if inline and len(self._backlog) > BACKLOG_INLINE:
+        began = time.monotonic()
+        if inline and len(self._backlog) > TOGETHER:
             raise busy("settlements that were put off come first")
-        waits = not inline or time.monotonic() - self._was_busy_at > CALM_S
+        if inline and began < self._slow_until:
+            raise busy("this process's threads have to wait for each other")
+        waits = not inline or began - self._was_busy_at > CALM_S
         try:
-            if not self._turn.acquire(timeout=turn_s if waits else 0):
-                raise busy("another thread of this process uses the ledger")
-            try:
-                result = self._transact(work, reads, waits, ahead)
-            finally:
-                self._turn.release()
+            if not inline:
+                for _ in range(len(self._backlog) // TOGETHER):
+                    self._in_turn(_nothing, False, True, ahead, turn_s)
+            result = self._in_turn(work, reads, waits, ahead, turn_s if waits else 0)
         except sqlite3.Error as error:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
+        if inline and (ended := time.monotonic()) > began + SLOW_S:
+            self._slow_until = ended + SLOW_FOR_S
         if not (reads or ahead) and exit_deadline() is None:
             self._checkpoints.look()
         return result
+
+    def _in_turn(self, work: Work[T], reads: bool, waits: bool, ahead: bool, turn_s: float) -> T:
+        if not self._turn.acquire(timeout=turn_s):
+            raise busy("another thread of this process uses the ledger")
+        try:
+            return self._transact(work, reads, waits, ahead)
+        finally:
+            self._turn.release()
 
     def _transact(self, work: Work[T], reads: bool, waits: bool, ahead: bool) -> T:
         try:
@@ -138,7 +156,8 @@ class Store:
         try:
             begin(connection, reads=reads and not self._backlog, waits=waits)
             now = self._clock()
-            while booked < len(self._backlog):  # it grows where a destructor settles meanwhile
+            due = min(len(self._backlog), TOGETHER)  # what comes meanwhile might have no end
+            while booked < due:
                 carry_out(db, now, self._backlog[booked])
                 booked += 1
             result = work(db, now)
@@ -197,9 +216,9 @@ class Store:
                     logger.error("aden: %s: backlog full, %d bookings lost", self._path, self._lost)
                 return
             self._backlog.append(work)
-            try:
+            with contextlib.suppress(sqlite3.Error):
                 self.transact(_nothing, inline=True)
-            except sqlite3.Error:
+            if self._backlog:
                 self._insist()
         except Exception:
             logger.exception("aden: %s could not be written", self._path)
@@ -217,12 +236,12 @@ class Store:
         deadline = time.monotonic() + timeout_s
         while self._backlog:
             try:
-                self.transact(_nothing)
+                self._in_turn(_nothing, reads=False, waits=True, ahead=False, turn_s=TURN_S)
             except sqlite3.Error:
-                if time.monotonic() >= deadline:
-                    return False
                 time.sleep(RETRY_S)
-        return True
+            if time.monotonic() >= deadline:
+                break
+        return not self._backlog
 
     def close(self) -> None:
         """Flush and let go of the file. Whoever uses the store after that opens it again."""
