@@ -313,6 +313,25 @@ async def test_a_failure_is_charged_where_it_may_have_been_billed(
         assert held(lane, BUDGET) == 0
 
 
+@pytest.mark.parametrize(
+    ("statuses", "billed_ms"), [((0,), 2000), ((500,), 1000), ((0, 500, 0), 3000)]
+)
+async def test_a_retry_is_charged_beside_the_attempt_that_may_have_been_billed(
+    statuses: tuple[int, ...], billed_ms: int, lane: Lane, speech: SpeechProvider
+) -> None:
+    """Each by itself: a refusal by status is free, a connection that broke is not."""
+    speech.statuses = list(statuses)
+    with lane.instrumented(budgets=[BUDGET]):
+        retry = APIConnectOptions(max_retry=3, retry_interval=0.0)
+        await Ear(speech).recognize(frame(1000), conn_options=retry)
+        (record,) = lane.records
+        assert record.usage.audio_input_ms == billed_ms
+        assert record.usage.estimated == (billed_ms > 1000)
+        assert record.attempts == len(statuses) + 1
+        assert spent(lane, BUDGET) == record.cost
+        assert held(lane, BUDGET) == 0
+
+
 async def test_the_sdk_inside_tells_the_tokens_that_livekit_drops(
     lane: Lane, provider: OpenAIServer
 ) -> None:

@@ -62,18 +62,29 @@ async def _recognise(
 ) -> Any:
     sent = len(call.attempts)
     token = _recognising.set(call)
+
+    def ended(by: Any) -> None:
+        nonlocal sent
+        if len(call.attempts) == sent:
+            _heard(meter, call, stt, _sound(args, kwargs), by)
+        sent = len(call.attempts)
+
+    def failed(error: Any) -> None:
+        if error.recoverable and _recognising.get() is call:  # LiveKit tries again
+            ended(error.error)
+
+    stt.on("error", failed)
     context = otel_context.attach(call.span.context or with_call(call))
     try:
         event = await wrapped(*args, **kwargs)
     except BaseException as error:
-        if len(call.attempts) == sent:
-            _heard(meter, call, stt, _sound(args, kwargs), error)
+        ended(error)
         raise
     finally:
         otel_context.detach(context)
         _recognising.reset(token)
-    if len(call.attempts) == sent:
-        _heard(meter, call, stt, _sound(args, kwargs), event)
+        stt.off("error", failed)
+    ended(event)
     return event
 
 
