@@ -54,6 +54,15 @@ class Asking(Librarian):
         await self.session.llm.chat(chat_ctx=question).collect()  # type: ignore[union-attr]
 
 
+class Alone(Librarian):
+    """One without an LLM: what it looks up is its answer."""
+
+    async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+        """Answer."""
+        await super().on_user_turn_completed(turn_ctx, new_message)
+        self.session.say("Breakfast is at seven.")
+
+
 class Silent(Librarian):
     """One that does not answer where it cannot look up."""
 
@@ -91,6 +100,21 @@ async def test_a_look_up_that_is_refused_is_heard_as_a_refused_answer_is(
             assert len(line.errors) == 2
             assert all(isinstance(e.error.error, RequestCancelledError) for e in line.errors)
             assert not line.closed
+
+
+async def test_an_agent_without_an_llm_whose_answer_is_refused_is_heard(lane: Lane) -> None:
+    """LiveKit makes no answer to a turn of such an agent; each that is refused is spoken to."""
+    with lane.instrumented(budgets=[LOOK_UPS], refusal_message=SORRY):
+        async with call(lane, Alone(lane), listens=True, llm=None) as line:
+            for number in (1, 2):
+                await line.spoken_turn(number)
+                await until(lambda turn=number: len(line.answers()) == turn)
+            assert line.voice.spoken == [SORRY] * 2
+            said = line.session.current_agent.chat_ctx.messages()
+            assert [each.text_content for each in said if each.role == "user"] == [
+                "Plan day 1 for us",
+                "Plan day 2 for us",
+            ]
 
 
 async def test_after_a_refused_look_up_the_next_turn_is_answered(lane: Lane) -> None:

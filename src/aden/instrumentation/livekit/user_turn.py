@@ -24,7 +24,7 @@ async def completed(
     if active_meter() is None:
         await wrapped(*args, **kwargs)
         return
-    hook = _Hook.of(activity.agent)
+    hook = _Hook.of(activity)
     hook.turns += 1
     try:
         await wrapped(*args, **kwargs)
@@ -36,20 +36,21 @@ async def completed(
 class _Hook:
     """An agent's own hook, in front of which we stand while turns are completed."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, activity: Any) -> None:
         self.turns = 0
-        self._agent = agent
+        self._activity = activity
+        self._agent = agent = activity.agent
         self._set = vars(agent).get(_HOOK)
         """The program's own, where it has put one on the object."""
         self._own: Callable[..., Awaitable[None]] = getattr(agent, _HOOK)
 
     @classmethod
-    def of(cls, agent: Any) -> "_Hook":
-        """That of *agent*, put in if need be."""
-        found = vars(agent).get(_HOOK)
+    def of(cls, activity: Any) -> "_Hook":
+        """That of the agent at work, put in if need be."""
+        found = vars(activity.agent).get(_HOOK)
         if not isinstance(found, cls):
-            found = cls(agent)
-            setattr(agent, _HOOK, found)
+            found = cls(activity)
+            setattr(activity.agent, _HOOK, found)
         return found
 
     def take_out(self) -> None:
@@ -68,9 +69,21 @@ class _Hook:
             stops = type(error).__name__ == "StopResponse"  # the program wants no answer
             if refusal is None or stops or active_meter() is None:
                 raise
+            if self._activity.llm is None:  # LiveKit makes no answer: what the hook says is one
+                await _keep(self._agent, kwargs.get("new_message"))
+                _answer_instead(self._activity, error)
+                raise
             # No model reads it: an answer that LiveKit began early is one to another context.
             turn_ctx.add_message(role="system", content=str(refusal))
             refuse_ahead(error)
+
+
+async def _keep(agent: Any, message: Any) -> None:
+    """Let what was said stay in the agent's history, where LiveKit leaves that to the program."""
+    if message is not None and agent.chat_ctx.get_by_id(message.id) is None:
+        history = agent.chat_ctx.copy()
+        history.insert(message)
+        await agent.update_chat_ctx(history, exclude_invalid_function_calls=False)
 
 
 def speech_task(wrapped: Callable[..., Any], activity: Any, args: Any, kwargs: Any) -> Any:
@@ -89,7 +102,7 @@ async def _entering(activity: Any, enters: Awaitable[None]) -> None:
 
 
 def _answer_instead(activity: Any, error: Exception) -> None:
-    """Let the agent answer, by the refusal, where its greeting failed by one."""
+    """Let the agent answer, by the refusal, where what it was to say by itself failed by one."""
     meter, refusal = active_meter(), refusal_in(error)
     if meter is None or refusal is None or not takes_up(refusal):
         return
@@ -100,7 +113,7 @@ def _answer_instead(activity: Any, error: Exception) -> None:
             refuse_ahead(error)
             activity.session.generate_reply()
     except Exception as why:  # the session is closing, or has no voice
-        meter.cannot("refusal", f"a refused greeting could not be spoken: {why}")
+        meter.cannot("refusal", f"a refusal could not be spoken: {why}")
 
 
 async def _failing(error: Exception) -> AsyncIterator[str]:
