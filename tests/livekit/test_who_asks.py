@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from caller import Microphone, Speaker
 from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
@@ -18,7 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from speech_provider import Ear, SpeechProvider, Voice
 
-from aden import attribution
+from aden import ANY, Budget, RequestCancelledError, attribution, requests
 from aden.core.money import NanoUSD
 from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
@@ -179,6 +180,22 @@ async def test_the_participant_is_named_by_its_connection_and_not_by_its_number(
     ours = {name: said for name, said in (request.attributes or {}).items() if "lk." not in name}
     assert "mock_user" not in str(ours).replace("PA_mock_user", "")
     assert room.name not in str(ours)
+
+
+async def test_what_is_asked_after_a_session_is_closed_is_its_caller_s(lane: Lane) -> None:
+    """Such as a summary when the job ends, on a budget that the caller has used up."""
+    room = create_mock_room()
+    quiet = RoomOptions(text_input=False, audio_input=False, text_output=False, audio_output=False)
+    one = Budget("callers", limit=requests(1), scope={"participant": ANY}, window="day")
+    with lane.instrumented(budgets=[one]), fake_job_context(room=room):
+        session: AgentSession[None] = AgentSession(llm=lane.llm())
+        await session.start(Agent(instructions=INSTRUCTIONS), room=room, room_options=quiet)
+        await session.run(user_input="When is breakfast?")
+        await session.aclose()
+        with pytest.raises(RequestCancelledError):
+            await ask(client(lane.provider))
+    asked, refused = lane.records
+    assert refused.attribution.participant_id == asked.attribution.participant_id is not None
 
 
 async def test_outside_of_a_job_a_session_still_says_agent_and_speech(

@@ -136,5 +136,14 @@ def _primary_session(context: Any) -> Any:
 
 
 def participant_of(session: Any) -> Any:
-    """Whom a session speaks with; None while nobody is there, or in a session without a room."""
-    return getattr(getattr(session, "_room_io", None), "linked_participant", None)
+    """Whom a session speaks with, or spoke with before it was closed; None where nobody is there.
+
+    A session without a room has none.
+    """
+    room_io = getattr(session, "_room_io", None)
+    if room_io is None:  # LiveKit forgets it
+        return getattr(session, "_aden_participant", None)
+    participant = getattr(room_io, "linked_participant", None)
+    if participant is not None:
+        session._aden_participant = participant
+    return participant
