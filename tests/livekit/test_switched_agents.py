@@ -9,12 +9,14 @@ import pytest
 from caller import Caller, Microphone
 from jobs import in_a_job
 from lane_kit import INSTRUCTIONS, Lane
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, JobContext, function_tool
+from livekit.agents.testing import fake_job_context
 from realtime_kit import agent, model
 from speech_provider import Ear, SpeechProvider
 from test_heard import SORRY, call, until
 
 from aden import Budget, RequestCancelledError
+from aden.livekit import session_bill
 
 NOTHING_LEFT = [Budget("calls", "0")]
 
@@ -66,6 +68,35 @@ async def test_a_session_that_listens_anew_is_not_taken_for_the_job_s_first(lane
     with lane.instrumented():
         await in_a_job(entrypoint)
         assert {each.place.agent for each in lane.records} == {"second"}
+
+
+async def test_what_is_heard_after_a_hand_over_is_the_new_agent_s_and_no_turn_s(lane: Lane) -> None:
+    """Although it began to listen in the middle of the turn that handed over to it."""
+    async with SpeechProvider(report_every_ms=200).running() as provider:
+
+        class Kitchen(Agent):
+            def __init__(self) -> None:
+                super().__init__(instructions=INSTRUCTIONS, stt=Ear(provider))
+
+        class Reception(Agent):
+            @function_tool
+            async def hand_over(self) -> Agent:
+                """Connect with the kitchen."""
+                return Kitchen()
+
+        with lane.instrumented(), fake_job_context() as job:
+            session: AgentSession[None] = AgentSession(llm=lane.llm(), stt=Ear(provider))
+            session.input.audio = Microphone()
+            await session.start(Reception(instructions=INSTRUCTIONS))
+            await session.run(user_input="Please call the tool.")
+            already = len(lane.records)
+            await until(lambda: len(lane.records) > already + 2)
+            turns = session_bill(job).turns
+            await session.aclose()
+        later = lane.records[already + 1 :]  # but for the tail of what was heard before
+    assert {each.component for each in later} == {"stt"}
+    assert {(each.place.agent, each.place.speech_id) for each in later} == {("kitchen", None)}
+    assert sum(each.cost for each in turns.values()) == lane.provider.bill.total_nano_usd
 
 
 def _switch_to(agent: type[Agent], ear: Ear) -> Callable[[Any], None]:

@@ -7,7 +7,7 @@ speech are found from wherever a plugin sends its request. What is not there is 
 import hashlib
 import sys
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -31,20 +31,32 @@ class Saying:
 
 saying: ContextVar[Saying | None] = ContextVar("aden_saying", default=None)
 """Inside of which ``tts_node`` this runs; None outside of one."""
-_session: ContextVar[Any] = ContextVar("aden_livekit_session", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """A session begins to listen, perhaps in the middle of an agent's speech."""
+
+    session: Any
+    activity: Any
+    speech: Any
+    """What LiveKit says of that speech, in whatever listens from then on: long after its end."""
+
+
+_listening: ContextVar[_Listening | None] = ContextVar("aden_livekit_listening", default=None)
 
 
 async def session_start(
     wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any
 ) -> Any:
     """Wrapper of ``AgentSession.start``: what it starts, to listen above all, is this session's."""
-    token = _session.set(session)
+    token = _listens(session)
     if (meter := active_meter()) is not None:
         meter.asking()  # the job's session begins here, in the context of its entrypoint
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        _session.reset(token)
+        _listening.reset(token)
 
 
 async def agent_start(
@@ -54,20 +66,20 @@ async def agent_start(
 
     A program may switch agents from anywhere: an event's handler, another session of the job.
     """
-    token = _session.set(activity.session)
+    token = _listens(activity.session)
     try:
         return await wrapped(*args, **kwargs)
     finally:
-        _session.reset(token)
+        _listening.reset(token)
 
 
 def stt_start(wrapped: Callable[..., Any], recognition: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of ``AudioRecognition._update_stt``, by which a session begins to listen anew."""
-    token = _session.set(recognition._session)
+    token = _listens(recognition._session)
     try:
         return wrapped(*args, **kwargs)
     finally:
-        _session.reset(token)
+        _listening.reset(token)
 
 
 def who_asks() -> Asking:
@@ -78,11 +90,10 @@ def who_asks() -> Asking:
     if "livekit.agents" not in sys.modules:
         return NOBODY_ASKING
     context = current_job()
-    session = current_session() or _primary_session(context)
+    session, activity, speech = _at_work()
+    session = session or _primary_session(context)
     if context is None and session is None:
         return NOBODY_ASKING
-    activity = context_variable("_AgentActivityContextVar")
-    speech = context_variable("_SpeechHandleContextVar")
     agent = getattr(activity, "agent", None) or getattr(session, "_agent", None)
     whole = None if context is None else session_of(context)
     participant = participant_of(session)
@@ -116,7 +127,25 @@ def _filler() -> Callable[[float], None] | None:
 
 def current_session() -> Any:
     """The ``AgentSession`` inside which this runs; None outside of one."""
-    return getattr(context_variable("_AgentActivityContextVar"), "session", None) or _session.get()
+    return _at_work()[0]
+
+
+def _at_work() -> tuple[Any, Any, Any]:
+    """The session, the agent's activity and the speech of which what runs here is a part."""
+    activity = context_variable("_AgentActivityContextVar")
+    speech = context_variable("_SpeechHandleContextVar")
+    listening = _listening.get()
+    if listening is None:
+        return getattr(activity, "session", None), activity, speech
+    activity = None if activity is listening.activity else activity
+    speech = None if speech is listening.speech else speech
+    return getattr(activity, "session", None) or listening.session, activity, speech
+
+
+def _listens(session: Any) -> "Token[_Listening | None]":
+    activity = context_variable("_AgentActivityContextVar")
+    speech = context_variable("_SpeechHandleContextVar")
+    return _listening.set(_Listening(session, activity, speech))
 
 
 @lru_cache(maxsize=256)
