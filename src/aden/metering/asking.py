@@ -20,7 +20,7 @@ class Asking:
     """The job whose calls have budgets of their own, and one bill."""
 
     speaks: bool = False
-    """Whether it is a part of what an agent is saying: refused, it would be silence."""
+    """Whether it is a part of what an agent says or hears: refused, it would be silence."""
 
     delayed: Callable[[float], None] | None = None
     """Told the seconds for which it is about to wait, where somebody waits for an answer."""

@@ -102,6 +102,18 @@ FEATURES = (
         (Patch(f"{_VOICE}.generation", "_tts_inference_task", tts.node),),
     ),
     Feature(
+        "requests while the agent listens",
+        "what an stt_node asks an LLM may be refused, and the agent goes deaf",
+        (
+            Patch(
+                f"{_VOICE}.audio_recognition",
+                "_STTPipeline._stt_pump",
+                stt.node,
+                ("_STTPipeline._stt_node",),
+            ),
+        ),
+    ),
+    Feature(
         "refusals before an answer",
         "a request of on_user_turn_completed, or on_enter, that is refused leaves the caller in "
         "silence",

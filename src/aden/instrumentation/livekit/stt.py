@@ -16,6 +16,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.hearing import Hearing, request_for
 from aden.instrumentation.livekit.speech import begin, never_billed
 from aden.instrumentation.livekit.untold import Told, tell_stt
+from aden.instrumentation.livekit.who import SpeechNode, speech_node
 from aden.instrumentation.measured import measured_here, measured_outside
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -61,7 +62,6 @@ async def _recognise(
     kwargs: Any,
 ) -> Any:
     sent = len(call.attempts)
-    token = _recognising.set(call)
 
     def ended(by: Any) -> None:
         nonlocal sent
@@ -74,6 +74,7 @@ async def _recognise(
             ended(error.error)
 
     stt.on("error", failed)
+    token = _recognising.set(call)
     context = otel_context.attach(call.span.context or with_call(call))
     try:
         event = await wrapped(*args, **kwargs)
@@ -193,6 +194,28 @@ async def closed(
         for left in getattr(stream, "_recovering_streams", ()):
             if (hearing := _of(left)) is not None:
                 hearing.leave()
+
+
+async def node(
+    wrapped: Callable[..., Awaitable[None]], pipeline: Any, args: Any, kwargs: Any
+) -> None:
+    """Wrapper of ``_STTPipeline._stt_pump``, which asks an agent's ``stt_node``.
+
+    What one of the program's own asks besides, such as a correction, is a part of what is heard:
+    where it fails, LiveKit listens no more.
+    """
+    from livekit.agents import Agent
+
+    if getattr(pipeline._stt_node, "__func__", None) is Agent.stt_node:
+        await wrapped(*args, **kwargs)
+        return
+    node = SpeechNode()
+    token = speech_node.set(node)
+    try:
+        await wrapped(*args, **kwargs)
+    finally:
+        node.lasts = False
+        speech_node.reset(token)
 
 
 def push_frame(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:

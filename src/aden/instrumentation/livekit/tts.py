@@ -18,7 +18,7 @@ from aden.instrumentation.livekit.plugin import let_go
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
 from aden.instrumentation.livekit.untold import tell_tts
-from aden.instrumentation.livekit.who import Saying, saying
+from aden.instrumentation.livekit.who import SpeechNode, speech_node
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry import names
@@ -86,13 +86,13 @@ async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, 
 
     What that asks besides, such as a translation, is a part of what is said.
     """
-    node = Saying()
-    token = saying.set(node)
+    node = SpeechNode()
+    token = speech_node.set(node)
     try:
         return await wrapped(*args, **kwargs)
     finally:
         node.lasts = False
-        saying.reset(token)
+        speech_node.reset(token)
 
 
 async def monitor(

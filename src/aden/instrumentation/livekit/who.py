@@ -22,15 +22,15 @@ from aden.metering.asking import NOBODY_ASKING, Asking
 
 
 @dataclass(slots=True)
-class Saying:
-    """An agent's ``tts_node`` at work."""
+class SpeechNode:
+    """An agent's ``tts_node``, or an ``stt_node`` of the program's own, at work."""
 
     lasts: bool = True
     """Tasks and timers that it has set off know it still when it is over."""
 
 
-saying: ContextVar[Saying | None] = ContextVar("aden_saying", default=None)
-"""Inside of which ``tts_node`` this runs; None outside of one."""
+speech_node: ContextVar[SpeechNode | None] = ContextVar("aden_speech_node", default=None)
+"""Inside of which one this runs; None outside of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,9 @@ def who_asks() -> Asking:
 
 
 def _speaks() -> bool:
-    """Whether what is asked here is a part of what is being said."""
-    node = saying.get()
-    return node is not None and node.lasts
+    """Whether what is asked here is a part of what is said or heard; an answer is neither."""
+    node = speech_node.get()
+    return node is not None and node.lasts and current_turn.get() is None
 
 
 def _filler() -> Callable[[float], None] | None:
