@@ -11,7 +11,7 @@ from livekit import rtc
 from livekit.agents import Agent, JobContext, llm
 from openai import AsyncOpenAI
 from telephone import RATE
-from test_heard import call
+from test_heard import SORRY, call
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
 
@@ -135,3 +135,19 @@ async def test_what_is_asked_when_it_is_spoken_is_gated_again(lane: Lane) -> Non
     assert results
     assert all(isinstance(each, RequestCancelledError) for each in results)
     assert lane.asked == 0
+
+
+async def test_an_answer_that_is_said_as_it_comes_is_refused_as_any(lane: Lane) -> None:
+    """Whoever reads it first: here it is the ``tts_node``, which may ask what it likes."""
+
+    async def answer() -> AsyncIterator[str]:
+        asked = llm.ChatContext.empty()
+        asked.add_message(role="user", content="When is breakfast?")
+        yield (await lane.llm().chat(chat_ctx=asked).collect()).text
+
+    with lane.instrumented(budgets=NOTHING_LEFT, refusal_message=SORRY):
+        async with call(lane, Narrator(lane)) as line:
+            await line.session.say(answer())
+            assert line.answers() == [SORRY]
+        asked = [each for each in lane.records if each.model == "gpt-4o"]
+        assert [each.decision.action for each in asked] == ["block"]

@@ -18,7 +18,7 @@ from aden.instrumentation.livekit import realtime_caller
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
 from aden.instrumentation.livekit.refusal import refusal_in
 from aden.instrumentation.livekit.turn import Turn, current_turn, is_told, refused_ahead
-from aden.instrumentation.livekit.who import context_variable
+from aden.instrumentation.livekit.who import context_variable, speech_node
 
 
 async def inference(
@@ -94,7 +94,7 @@ async def _chunks(answer: Any, turn: Turn, chat_ctx: Any) -> AsyncIterator[Any]:
 
 async def _words(text: Any, turn: Turn) -> AsyncIterator[str]:
     try:
-        async for word in text:
+        async for word in _answers(text):
             yield word
     except Exception as error:
         # An error of the program's own, raised after it, would cut off what is said.
@@ -103,6 +103,20 @@ async def _words(text: Any, turn: Turn) -> AsyncIterator[str]:
     finally:
         if hasattr(text, "aclose"):
             await text.aclose()
+
+
+async def _answers(text: Any) -> AsyncIterator[str]:
+    """The same words; what they ask is an answer, though it is a node that speaks who reads it."""
+    words = aiter(text)
+    while True:
+        token = speech_node.set(None)
+        try:
+            word = await anext(words)
+        except StopAsyncIteration:
+            return
+        finally:
+            speech_node.reset(token)
+        yield word
 
 
 async def _instead(turn: Turn, error: Exception, chat_ctx: Any) -> AsyncIterator[str]:
