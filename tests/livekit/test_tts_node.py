@@ -151,3 +151,29 @@ async def test_an_answer_that_is_said_as_it_comes_is_refused_as_any(lane: Lane) 
             assert line.answers() == [SORRY]
         asked = [each for each in lane.records if each.model == "gpt-4o"]
         assert [each.decision.action for each in asked] == ["block"]
+
+
+class Subtitler(Translator):
+    """An agent whose words are translated before they are read."""
+
+    tts_node = Agent.tts_node  # type: ignore[assignment]
+
+    async def transcription_node(self, text: Any, model_settings: Any) -> AsyncIterator[str]:
+        """Write."""
+        yield await self.translate("".join([piece async for piece in text]))
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_what_is_written_of_a_refusal_stays_in_the_history(
+    lane: Lane, is_heard: bool
+) -> None:
+    """In a session without sound it is all that a caller gets."""
+    with lane.instrumented(budgets=NOTHING_LEFT):
+        async with call(lane, Subtitler(lane)) as line:
+            line.session.output.set_audio_enabled(is_heard)
+            await line.turn()
+            assert len(line.answers()) == 1
+            assert bool(line.voice.spoken) == is_heard
+        assert {each.decision.action for each in lane.records if each.model == "gpt-4o-mini"} == {
+            "allow"
+        }

@@ -99,7 +99,10 @@ FEATURES = (
     Feature(
         "requests while the agent speaks",
         "what a tts_node asks an LLM may be refused, and the caller hears nothing",
-        (Patch(f"{_VOICE}.generation", "_tts_inference_task", tts.node),),
+        (
+            Patch(f"{_VOICE}.generation", "_tts_inference_task", tts.node),
+            Patch(f"{_VOICE}.generation", "_text_forwarding_task", tts.node),
+        ),
     ),
     Feature(
         "requests while the agent listens",

@@ -82,9 +82,10 @@ async def main_task(
 
 
 async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, kwargs: Any) -> Any:
-    """Wrapper of ``voice.generation._tts_inference_task``, which asks an agent's ``tts_node``.
+    """Wrapper of those tasks of LiveKit that ask ``tts_node`` and ``transcription_node``.
 
-    What that asks besides, such as a translation, is a part of what is said.
+    What these ask besides, such as a translation, is a part of what is said, or written: of an
+    answer, LiveKit's history knows only that.
     """
     node = SpeechNode()
     token = speech_node.set(node)

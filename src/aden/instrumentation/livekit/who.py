@@ -23,7 +23,7 @@ from aden.metering.asking import NOBODY_ASKING, Asking
 
 @dataclass(slots=True)
 class SpeechNode:
-    """An agent's ``tts_node``, or an ``stt_node`` of the program's own, at work."""
+    """A node by which an agent speaks, writes or hears is at work; the last, if it is its own."""
 
     lasts: bool = True
     """Tasks and timers that it has set off know it still when it is over."""
