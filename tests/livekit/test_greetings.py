@@ -174,6 +174,19 @@ async def test_with_raise_nothing_is_said_and_the_program_is_told_once(
             assert line.voice.spoken == []
             assert isinstance(line.errors[0].error.error, RequestCancelledError)
             assert len(line.errors) == 1
+            async with asyncio.timeout(5):
+                await line.session.say("We cannot talk now.")
+            assert line.voice.spoken == ["We cannot talk now."]
+
+
+async def test_with_raise_a_refused_stream_says_by_its_speech_why(lane: Lane) -> None:
+    """LiveKit waits for ever for a speech whose words fail."""
+    with lane.instrumented(budgets=NOTHING_LEFT, on_refusal="raise"):
+        async with call(lane) as line:
+            async with asyncio.timeout(5):
+                speech = await line.session.say(ByStream(lane)._words())
+            assert isinstance(speech.exception(), RequestCancelledError)
+            assert line.answers() == []
 
 
 @pytest.mark.parametrize("agent", [BySDK, ByStream])

@@ -98,11 +98,22 @@ async def _words(text: Any, turn: Turn) -> AsyncIterator[str]:
             yield word
     except Exception as error:
         # An error of the program's own, raised after it, would cut off what is said.
-        if instead := await _line(turn, error, turn.activity.agent.chat_ctx):
+        if instead := await _said_instead(turn, error):
             yield instead
     finally:
         if hasattr(text, "aclose"):
             await text.aclose()
+
+
+async def _said_instead(turn: Turn, error: Exception) -> str:
+    try:
+        return await _line(turn, error, turn.activity.agent.chat_ctx)
+    except Exception:
+        if refusal_in(error) is None:
+            raise
+        # The program speaks; LiveKit would wait for ever for a speech whose words fail.
+        turn.handle._error = error
+        return ""
 
 
 async def _answers(text: Any) -> AsyncIterator[str]:
