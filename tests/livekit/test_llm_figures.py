@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import Lane
-from livekit.agents import APIConnectionError, TurnHandlingOptions, llm
+from lane_kit import INSTRUCTIONS, Lane
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    TurnHandlingOptions,
+    function_tool,
+    llm,
+)
 
 from aden import Budget, Degrade
 from aden.testing import BillItem, Drop, OpenAIServer, Status
@@ -127,6 +136,30 @@ async def test_a_request_that_fails_is_counted_where_it_is_billed(
                 await session.run(user_input="And dinner?")
             assert counted(session) == {"gpt-4o": tokens}
             assert len(emitted) == 2
+
+
+async def test_what_a_tool_asks_aside_is_not_counted_where_it_fails_either(lane: Lane) -> None:
+    """LiveKit counts what its session's own LLM is asked."""
+
+    class Clerk(Agent):
+        @function_tool
+        async def look(self) -> str:
+            """Look it up."""
+            question = llm.ChatContext.empty()
+            question.add_message(role="user", content="Look it up.")
+            lane.provider.script(Drop(after_tokens=3))
+            once = APIConnectOptions(max_retry=0)
+            with pytest.raises(APIError):
+                await lane.llm("gpt-4o-mini").chat(chat_ctx=question, conn_options=once).collect()
+            return "It is lost."
+
+    with lane.instrumented():
+        session: AgentSession[None] = AgentSession(llm=lane.llm())
+        await session.start(Clerk(instructions=INSTRUCTIONS))
+        await session.run(user_input="Please call the tool.")
+        assert {each.model for each in session.usage.model_usage} == {"gpt-4o"}
+        await session.aclose()
+        assert {each.model for each in lane.records if each.cost} == {"gpt-4o", "gpt-4o-mini"}
 
 
 async def test_a_degraded_request_is_counted_by_the_model_that_was_sent(

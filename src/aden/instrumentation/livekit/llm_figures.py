@@ -10,7 +10,6 @@ from typing import Any
 import wrapt
 
 from aden.core.usage import Usage
-from aden.instrumentation.livekit.untold import tell
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.pricing import bill
@@ -75,7 +74,7 @@ def _tell_failed(meter: Meter, call: Call, stream: Any) -> None:
         metadata=Metadata(model_name=llm.model, model_provider=llm.provider),
         **_counts(used),
     )
-    tell(llm, metrics)
+    llm.emit("metrics_collected", metrics)  # heard by a session where it is the session's
 
 
 def _billed(meter: Meter, call: Call) -> Usage:
