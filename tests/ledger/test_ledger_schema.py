@@ -1,5 +1,6 @@
 """A rolling deploy: processes that know this schema and the one before or after share a ledger."""
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ WRITES_OF_SCHEMA_1 = [
     "INSERT INTO journal (at, record) VALUES (9e9, '{}')",
 ]
 """As the programs of schema 1 wrote them: without the names of columns."""
+
+
+NEWER_SQL = re.compile(
+    r"RETURNING|sqlite_schema|MATERIALIZED|(?:FULL|RIGHT) JOIN|->>|\bSTRICT\b|DROP COLUMN|"
+    r"unixepoch|GENERATED|\bIIF\b|NULLS (?:FIRST|LAST)|string_agg"
+)
+"""What SQLite has learned since 3.30 and a ledger might use."""
 
 
 def old_file(path: Path) -> None:
@@ -193,3 +201,10 @@ def test_a_newer_redis_ledger_says_who_may_use_it(
         version = max(oldest + 1, SCHEMA)
         told = {b"schema": b"%d" % oldest, b"version": b"%d" % version}
         assert client.hgetall(f"{{aden:{name}}}") == told
+
+
+def test_no_statement_needs_a_newer_sqlite_than_that_of_old_systems() -> None:
+    """Python is built with the system's, which is 3.34 on RHEL 9 and Debian 11."""
+    home = Path(aden.ledger.__file__).parent
+    for file in (*home.glob("sqlite*.py"), *home.glob("sql/*.sql")):
+        assert NEWER_SQL.findall(file.read_text()) == [], file.name

@@ -152,7 +152,7 @@ def _make_schema(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> int:
-    known = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'"
+    known = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
     if connection.execute(known).fetchone() is None:
         return 1
     (version,) = connection.execute("SELECT version FROM schema_version").fetchone()

@@ -86,10 +86,15 @@ def settle(
 
 
 def _learn(db: Connection, model: str, tokens: int) -> None:
-    (seen,) = db.execute(
+    length = (model, output_bucket(tokens))
+    # Two statements: the SQLite of RHEL 9 and Debian 11 cannot do it in one.
+    db.execute(
         "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
-        " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1 RETURNING seen",
-        (model, output_bucket(tokens)),
+        " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1",
+        length,
+    )
+    (seen,) = db.execute(
+        "SELECT seen FROM output WHERE model = ? AND bucket = ?", length
     ).fetchone()
     if seen >= OUTPUTS_HALVED_AT:
         db.execute("UPDATE output SET seen = seen / 2 WHERE model = ?", (model,))
