@@ -50,6 +50,28 @@ def test_a_directory_that_sqlite_cannot_use_is_told(tmp_path: Path) -> None:
     assert "unable to open" in str(probe(tmp_path / "missing" / "probe"))
 
 
+@pytest.mark.parametrize("inside", ["uwsgi", "frozen"])
+def test_a_program_with_the_interpreter_inside_is_not_taken_for_one(
+    tmp_path: Path, inside: str
+) -> None:
+    """Neither asked with its options nor started over and over; both have their ledger.
+
+    uWSGI names itself as `sys.executable`; so does a program that PyInstaller has frozen.
+    """
+    itself = tmp_path / inside
+    itself.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\necho unknown option >&2\nexit 1\n")
+    itself.chmod(0o755)
+    program = f"""
+import sys
+from aden.ledger import open_ledger
+sys.executable, sys.frozen = {str(itself)!r}, {inside == "frozen"}
+open_ledger("sqlite://{tmp_path}/ledger.db").close()
+"""
+    finished(python(program))
+    assert (tmp_path / "ledger.db").exists()
+    assert (tmp_path / "started").exists() == (inside == "uwsgi")
+
+
 @pytest.mark.parametrize(
     ("directory", "kind"),
     [

@@ -24,8 +24,12 @@ SHARED_TYPES = frozenset(_SHARED.split())
 
 _SECOND_PROCESS = """
 import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None, uri=True)
-seen = db.execute("SELECT count(*) FROM probe").fetchone()[0]
+try:
+    db = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None, uri=True)
+    seen = db.execute("SELECT count(*) FROM probe").fetchone()[0]
+except sqlite3.Error as error:
+    print(error)
+    sys.exit()
 try:
     db.execute("BEGIN IMMEDIATE")
     print(seen, "free")
@@ -97,8 +101,12 @@ def _probe(uri: str) -> str | None:
 
 
 def _ask_second_process(uri: str) -> str | None:
-    """What another process sees of the file that this one has locked."""
-    if not sys.executable:
+    """What another process sees of the file that this one has locked; None where none can tell.
+
+    The interpreter may be inside another program, which uWSGI names as `sys.executable` and which
+    does not know our options; a frozen one (PyInstaller) would start itself, over and over.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
         return None
     command = [sys.executable, "-I", "-S", "-c", _SECOND_PROCESS, uri]
     try:
@@ -107,7 +115,7 @@ def _ask_second_process(uri: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or done.stderr.strip()[-200:]
+    return None if done.returncode else done.stdout.strip()[-200:]
 
 
 def file_system_of(directory: Path, mountinfo: str) -> str | None:
