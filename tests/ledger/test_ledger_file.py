@@ -45,6 +45,26 @@ def test_only_the_owner_may_read_the_ledger(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_ledger_behind_a_link_is_private_as_well(tmp_path: Path) -> None:
+    """As one leads to a volume: what counts is the file that the link leads to."""
+    link, volume = tmp_path / "ledger.db", tmp_path / "volume"
+    volume.mkdir()
+    link.symlink_to(volume / "ledger.db")
+    mask = os.umask(0)
+    try:
+        ledger = SqliteLedger(link)
+        ledger.settle(charged("a", 1))
+    finally:
+        os.umask(mask)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in volume.iterdir()}
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+
+    before = ledger._store.progress()
+    SqliteLedger(link).settle(charged("b", 1))
+    assert ledger._store.progress() != before  # so who waits sees that others have their turn
+    ledger.close()
+
+
 def _below_a_file(path: Path) -> Path:
     path.write_text("a file")
     return path / "ledger.db"

@@ -15,7 +15,7 @@ from ledger_kit import charged, figures, finished, python, said
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
 from aden.ledger.sqlite_checkpoint import KEEP_BYTES, LOG_BYTES, Checkpoints, reaches
-from aden.ledger.sqlite_file import BACKSTOP_BYTES, PAGE_BYTES
+from aden.ledger.sqlite_file import BACKSTOP_BYTES, PAGE_BYTES, log_of
 
 MIB = 2**20
 THREAD = "aden-ledger-log"
@@ -53,7 +53,7 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 def _emptied(ledger: SqliteLedger) -> bool:
     """Whether it is; else the next write looks at it again."""
-    if not reaches(f"{ledger.path}-wal", LOG_BYTES):
+    if not reaches(log_of(ledger.path), LOG_BYTES):
         return True
     time.sleep(0.1)
     ledger.settle(Settlement("nothing"))
@@ -77,6 +77,17 @@ def test_a_log_that_has_grown_long_is_emptied_by_a_thread(sqlite: SqliteLedger, 
     _until(lambda: THREAD not in [each.name for each in threading.enumerate()])
     assert path.stat().st_size > MIB
     assert figures(sqlite) == (7, 0, 0)
+
+
+def test_the_log_of_a_ledger_behind_a_link_is_emptied_as_well(tmp_path: Path) -> None:
+    """SQLite keeps it beside the file that the link leads to."""
+    (tmp_path / "volume").mkdir()
+    link = tmp_path / "ledger.db"
+    link.symlink_to(tmp_path / "volume" / "ledger.db")
+    ledger = SqliteLedger(link)
+    _write(ledger, LOG_BYTES // MIB + 2)
+    _until(lambda: _emptied(ledger))
+    ledger.close()
 
 
 def test_a_call_does_not_move_the_log_itself(sqlite: SqliteLedger, path: Path) -> None:

@@ -104,6 +104,18 @@ def test_a_shared_file_system_is_a_wrong_setting_with_advice(
     assert "redis://" in str(raised.value)
 
 
+def test_a_link_leads_to_no_shared_file_system_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is where the file lies, not the link to it."""
+    (tmp_path / "share").mkdir()
+    (tmp_path / "ledger.db").symlink_to(tmp_path / "share" / "ledger.db")
+    asked: list[Path] = []
+    monkeypatch.setattr(sqlite_probe, "file_system_of", lambda path, _: asked.append(path))
+    open_ledger(f"sqlite://{tmp_path}/ledger.db").close()
+    assert asked == [tmp_path / "share"]
+
+
 def test_a_ledger_is_probed_once_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Later processes read that it was; after another boot, or on another disk, it is not known."""
     path = tmp_path / "ledger.db"

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from aden.ledger.sqlite_file import BUSY_WAIT_S
+from aden.ledger.sqlite_file import BUSY_WAIT_S, log_of
 
 LOG_BYTES = 16 * 2**20
 """At this length of the log the thread starts; some 600 calls."""
@@ -45,7 +45,7 @@ class Checkpoints:
 
     def __init__(self, path: Path, turn: threading.Lock) -> None:
         self._uri = path.absolute().as_uri() + "?mode=rw"  # one that was deleted is not made anew
-        self._log = f"{path}-wal"
+        self._path = path
         self._turn = turn
         self._working = threading.Lock()  # held while the thread runs
         self._not_before = 0.0
@@ -62,7 +62,7 @@ class Checkpoints:
         self._since = 0
         if time.monotonic() < self._not_before:
             return
-        if not reaches(self._log, LOG_BYTES) or not self._working.acquire(blocking=False):
+        if not reaches(log_of(self._path), LOG_BYTES) or not self._working.acquire(blocking=False):
             return
         try:
             threading.Thread(target=self._work, name="aden-ledger-log", daemon=True).start()
@@ -119,7 +119,7 @@ class Checkpoints:
         if not self._turn.acquire(timeout=TURN_WAIT_S):
             return False
         try:
-            is_huge = os.stat(self._log).st_size > KEEP_BYTES
+            is_huge = os.stat(log_of(self._path)).st_size > KEEP_BYTES
             if _checkpoint(connection, "TRUNCATE" if is_huge else "RESTART")[0]:
                 return False
             connection.execute("BEGIN IMMEDIATE")

@@ -109,10 +109,15 @@ def identity(path: Path) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
+def log_of(path: Path) -> str:
+    """The log of the ledger at *path*: SQLite keeps it beside the file that a link leads to."""
+    return f"{os.path.realpath(path)}-wal"
+
+
 def log_state(path: Path) -> tuple[int, ...]:
     """Changes when anybody writes to the log of the ledger at *path*."""
     try:
-        log = os.stat(f"{path}-wal")
+        log = os.stat(log_of(path))
     except OSError:
         return ()
     return (log.st_mtime_ns, log.st_size)
@@ -126,8 +131,8 @@ def _make_private(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _creating:
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:  # where a link leads nowhere yet, what it leads to
+            os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
             return
 

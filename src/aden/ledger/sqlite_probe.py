@@ -46,6 +46,7 @@ def prove_locks(ledger: Path) -> str | None:
 
     The ledger must exist. A file beside it (``-locks``) tells later processes that it was probed.
     """
+    ledger = Path(os.path.realpath(ledger))  # what matters is where a link leads
     device = os.stat(ledger).st_dev
     proof = Path(f"{ledger}-locks")
     told = f"{_boot_id()} {device}"
