@@ -293,6 +293,7 @@ def test_a_user_needs_no_more_than_the_documentation_says(redis_server: RedisSer
     ledger.mark_sent("a", sent=True)
     ledger.renew({"a": [3]})
     ledger.extend("a", [20])
+    assert ledger.open_holds() == 1
     assert claimed(ledger, "b", "w", 1)
     ledger.settle(Settlement("a", (Charge("b", "total", 7),), RECORD, ("m", 9)))
     assert ledger.flush(2)
