@@ -92,6 +92,18 @@ def test_a_rule_degrades_always_and_the_target_is_priced_and_checked() -> None:
     assert (decision.action, decision.reason) == ("block", "exhausted")
 
 
+@pytest.mark.parametrize("at", [0, 80])
+def test_a_rule_degrades_only_at_the_providers_that_it_names(at: float) -> None:
+    """No other one has that model."""
+    elsewhere = Rule(Degrade(at, "gpt-4o-mini", providers=["azure.ai.openai"]))
+    policy = make_policy([Budget("b", "0.01")], rules=[elsewhere])
+    sent = {}
+    for provider in ("openai", "azure.ai.openai"):
+        decision, _ = _decide(policy, 8_500_000, Request(provider, "gpt-4o"))
+        sent[provider] = decision.model
+    assert sent == {"openai": None, "azure.ai.openai": "gpt-4o-mini"}
+
+
 def test_a_chain_of_rules_is_followed_to_its_end() -> None:
     """A to B to C in one request, without a budget."""
     rules = [
@@ -169,6 +181,8 @@ def test_what_only_looks_like_a_circle_is_none() -> None:
             Rule(Degrade(0, "b"), {"model": "a", "provider": "x"}),
             Rule(Degrade(0, "a"), {"model": "b", "provider": "y"}),
             Rule(Degrade(0, "gpt-4o-mini"), {"model": "gpt-4*", "provider": "z"}),
+            Rule(Degrade(0, "d", ["x"]), {"model": "c"}),
+            Rule(Degrade(0, "c", ["y"]), {"model": "d"}),
         ],
     )
     long = [Rule(Degrade(0, f"m{n + 1}"), {"model": f"m{n}"}) for n in range(500)]

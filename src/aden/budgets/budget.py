@@ -173,7 +173,7 @@ def matches(budget: Budget, request: Request, attribution: Attribution) -> tuple
     if not found:
         return ()
     templated = any(wanted is ANY for wanted in budget.scope.values())
-    ladder = tuple(step for step in budget.ladder if _concerns(step, request))
+    ladder = tuple(step for step in budget.ladder if concerns(step, request))
     matched = []
     for each in found:
         scope = shown(each)
@@ -197,11 +197,11 @@ class OwnBudget:
         named = {name: wanted for name, wanted in self.budget.scope.items() if wanted is not ANY}
         if self.budget.mode == "off" or not agree(named, request, attribution):
             return None
-        ladder = tuple(step for step in self.budget.ladder if _concerns(step, request))
+        ladder = tuple(step for step in self.budget.ladder if concerns(step, request))
         return Match(self.budget, self.key, self.scope, ladder)
 
 
-def _concerns(step: Step, request: Request) -> bool:
+def concerns(step: object, request: Request) -> bool:
     """False for a degrade to a model of another provider."""
     providers = step.providers if isinstance(step, Degrade) else ()
     return not providers or request.provider in providers

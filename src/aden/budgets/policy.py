@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from aden.budgets.budget import Budget, Match, Mode, OwnBudget, matches
+from aden.budgets.budget import Budget, Match, Mode, OwnBudget, concerns, matches
 from aden.budgets.index import ScopeIndex
 from aden.budgets.ladder import Alert, Degrade, Step, Throttle
 from aden.budgets.rule import Block, Rule, check_rules
@@ -198,7 +198,7 @@ class Policy:
 
     def _applying(self, request: Request, attribution: Attribution) -> Iterator[Rule]:
         for rule in self._rules.candidates(request, attribution):
-            if agree(rule.scope, request, attribution):
+            if concerns(rule.step, request) and agree(rule.scope, request, attribution):
                 yield rule
 
     def _degraded(self, request: Request, attribution: Attribution) -> str | None:
@@ -230,8 +230,6 @@ class Policy:
                     if model == request.model:
                         steps.append((step, rule.unit))
                 elif step.to not in reached:
-                    if step.providers and request.provider not in step.providers:
-                        continue
                     at = max(step.at, reached[model])
                     reached[step.to] = at
                     models.append(step.to)

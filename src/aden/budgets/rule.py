@@ -102,11 +102,16 @@ class _Chains:
     def after(self, index: int) -> Iterator[int]:
         """The rules that may come next."""
         target, rule = self.target(index), self.rules[index]
+        whose = _whose(rule)
         patterns = (other for pattern, other in self._patterns if is_like(target, pattern))
         for other in (*self._named.get(target, ()), *patterns):
             following = self.rules[other]
-            meets = following.standing == rule.standing and not are_apart(
-                rule.scope, following.scope
-            )
+            meets = following.standing == rule.standing and not are_apart(whose, _whose(following))
             if meets and self.target(other) != target:
                 yield other
+
+
+def _whose(rule: Rule) -> Mapping[str, object]:
+    """The scope of a degrade, which may be for the requests to some providers only."""
+    providers = rule.step.providers if isinstance(rule.step, Degrade) else ()
+    return {"provider": providers, **rule.scope} if providers else rule.scope
