@@ -104,6 +104,14 @@ def test_a_rule_degrades_only_at_the_providers_that_it_names(at: float) -> None:
     assert sent == {"openai": None, "azure.ai.openai": "gpt-4o-mini"}
 
 
+def test_a_hooks_model_is_sent_where_a_rules_cannot_take_the_request() -> None:
+    """The one would refuse a picture; what the other wants is not lost with it."""
+    policy = make_policy([Budget("b", "1")], rules=[Rule(Degrade(0, "gpt-3.5-turbo"))])
+    hook = Decision("degrade", "hook", "hook", model="gpt-4o-mini")
+    decision, _ = _decide(policy, 0, Request("openai", "gpt-4o", media=True), hook)
+    assert (decision.action, decision.model) == ("degrade", "gpt-4o-mini")
+
+
 def test_a_chain_of_rules_is_followed_to_its_end() -> None:
     """A to B to C in one request, without a budget."""
     rules = [

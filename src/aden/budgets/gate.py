@@ -213,7 +213,9 @@ def _throttled(match: Match, balance: Balance) -> Decision:
 
 def _cheaper(plan: Plan, one: str, other: str) -> str:
     costs = {quote.model: quote.amounts.usd for quote in reversed(plan.quotes)}
-    return one if costs.get(other, costs[one] + 1) > costs[one] else other
+    if (cost := costs.get(one)) is None:  # a rule's model that cannot take the request
+        return other
+    return one if costs.get(other, cost + 1) > cost else other
 
 
 def _view(match: Match, balance: Balance, plan: Plan, reach: Reach) -> Mapping[str, object]:
