@@ -250,6 +250,21 @@ async def test_a_plain_call_that_takes_no_cap_may_fill_the_context_window(
         assert len(server.bill.items) == fits
 
 
+async def test_what_is_free_needs_no_bound(
+    server: OpenAIServer, instrumented: Callable[..., House], tmp_path: Path
+) -> None:
+    """Nobody knows how many tokens a picture is to a model of one's own; none of them costs."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nhost = "127.0.0.1"\nmodel = "*"\nfree = true\n')
+    house = instrumented(budgets=[never("0.01")], prices=str(prices))
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    await Lane("async", server).create(
+        model="llava", messages=[{"role": "user", "content": [picture]}]
+    )
+    record, _ = house.one_call()
+    assert (record.decision.action, record.cost, house.balance().spent) == ("allow", 0, 0)
+
+
 async def test_each_sending_that_may_be_billed_is_held_before_it_leaves(
     instrumented: Callable[..., House],
 ) -> None:

@@ -241,6 +241,8 @@ def unbounded(
         budget = match.budget
         if not binds(budget, policy):
             continue
+        if budget.limit.unit == "usd" and chosen.price.is_said_free:
+            continue
         if chosen.bound is None:
             why = f"nothing limits {request.boundless or 'what it reads or writes'}"
         elif not counts(budget, chosen.price.source):

@@ -10,7 +10,7 @@ from operator import attrgetter, mul
 from typing import Literal, get_args
 
 from aden.core.money import NANO, NanoUSD
-from aden.core.usage import Usage
+from aden.core.usage import MAX_TOKENS, Usage
 
 PER = 18_000_000
 """Rates are whole nano-dollars for this many of a unit: a multiple of a million (tokens) and of an
@@ -211,6 +211,12 @@ class Price:
             return True
         used = [unit for unit, count in _parts(usage).items() if count]
         return not used or any(self._flat[unit] is not _FREE for unit in used)
+
+    @property
+    def is_said_free(self) -> bool:
+        """Whether the user says that nothing costs, whatever is used."""
+        dearest = (rate.dearest(MAX_TOKENS) for rate in self.rates.values())
+        return self.source in ("user", "override") and not any(dearest)
 
     def fitting(self, usage: Usage) -> "Price | None":
         """This price, or what stands in for it where only other units are known; else None."""
