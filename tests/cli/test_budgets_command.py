@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -280,6 +281,17 @@ def test_what_a_dead_process_left_is_confirmed(
     assert "unconfirmed  $0.000000 of processes that died" in told
     assert "confirmed    $1.250000 of processes that died, besides" in told
     ledger.close()
+
+
+def test_an_operator_without_a_name_signs_with_the_number(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the user of a container that no list of users has."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    assert main(["budgets", "freeze", "calls", "--why", "an incident"]) == 0
+    assert [entry.who for entry in ledger.audit()] == ["uid 54321"]
 
 
 @pytest.mark.parametrize("amounts", [["call=1.25"], ["calls=1.25", "calls=1"]])

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 
 from aden.budgets.note import Note
 from aden.cli.budgets.state import known_key, notes_of, standings
@@ -20,7 +21,7 @@ def order_of(ledger: Ledger, chosen: argparse.Namespace) -> list[Order]:
     Raises:
         ConfigurationError: The budget is unknown, or an amount is none.
     """
-    signed = {"who": chosen.who or getpass.getuser(), "why": chosen.why}
+    signed = {"who": chosen.who or _this_user(), "why": chosen.why}
     if chosen.verb == "confirm":
         return [_confirm(ledger, chosen, signed)]
     note = known_key(ledger, chosen.budget)
@@ -30,6 +31,14 @@ def order_of(ledger: Ledger, chosen: argparse.Namespace) -> list[Order]:
         return [Freeze(chosen.budget, chosen.verb == "freeze", **signed)]
     windows = _windows(ledger, chosen.budget, chosen.window)
     return [Reset(chosen.budget, window, **signed) for window in windows]
+
+
+def _this_user() -> str:
+    """The user's name; the number of one that has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _raised(ledger: Ledger, chosen: argparse.Namespace, note: Note | None) -> int | None:
