@@ -325,6 +325,7 @@ def test_a_ledger_without_a_call_is_named(
             ["--since", "9999-01-01"],
             "--since='9999-01-01' is not valid: expected a moment before now",
         ),
+        (["--since", "999999d"], "--since='999999d' is not valid"),
         (["--timezone", "Mars/Base"], "Europe/Berlin"),
     ],
 )

@@ -16,12 +16,15 @@ def moment(text: str, setting: str, now: float, zone: ZoneInfo) -> float:
     Raises:
         ConfigurationError: It is neither a length of time before *now* nor a date.
     """
-    if ago := _AGO.fullmatch(text):
-        return now - int(ago[1]) * _SECONDS[ago[2]]
     try:
-        then = datetime.fromisoformat(text)
-        return (then if then.tzinfo else then.replace(tzinfo=zone)).timestamp()
-    except (ValueError, OverflowError):
+        if ago := _AGO.fullmatch(text):
+            at = now - int(ago[1]) * _SECONDS[ago[2]]
+        else:
+            then = datetime.fromisoformat(text)
+            at = (then if then.tzinfo else then.replace(tzinfo=zone)).timestamp()
+        datetime.fromtimestamp(at, zone)  # a moment before the year 1 has no date
+        return at
+    except (ValueError, OverflowError, OSError):
         allowed = "a length of time ago such as 30m, 24h or 7d, or a date such as 2026-11-01"
         raise ConfigurationError(setting, text, allowed) from None
 
