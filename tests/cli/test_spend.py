@@ -140,6 +140,16 @@ def test_a_full_journal_says_where_its_figures_begin(
             json.loads(out)
 
 
+def test_a_journal_that_keeps_fewer_days_says_where_its_figures_begin(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has become too old is missed by nobody either."""
+    for days, told in ((7, True), (60, False)):
+        assert main(["spend", "--ledger", f"{url}?journal_days={days}"]) == 0
+        begins = datetime.fromtimestamp(time.time() - days * 86_400, tz=UTC).strftime("%Y-%m-%dT")
+        assert (f"keeps {days} days: it begins at {begins}" in capsys.readouterr().out) is told
+
+
 def test_a_session_is_shown_whole_and_a_model_writes_no_lines_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

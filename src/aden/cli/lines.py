@@ -1,10 +1,12 @@
 """The journal as a command reads it, and whether older lines than it needs are gone."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from aden.core.record import CallRecord
 from aden.ledger import Ledger
+from aden.ledger.journal import DAY_S
 
 
 class Lines:
@@ -24,12 +26,21 @@ class Lines:
 
     @property
     def cut(self) -> str | None:
-        """What to say where a full journal begins later than it was asked for; else None."""
-        keeps = self._ledger.keep.calls
-        if self._count < max(1, keeps):
+        """What to say where the journal begins later than it was asked for; else None."""
+        keep = self._ledger.keep
+        aged = time.time() - keep.seconds
+        if self._count >= max(1, keep.calls):
+            why, begins, more = f"is full: its {keep.calls:,} calls begin at", self._first, "=CALLS"
+        elif self._since < aged:
+            why, begins, more = (
+                f"keeps {keep.seconds / DAY_S:g} days: it begins at",
+                aged,
+                "_days=DAYS",
+            )
+        else:
             return None  # nothing was pushed out, or only what is older
-        begins = datetime.fromtimestamp(self._first, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime.fromtimestamp(begins, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return (
-            f"The journal is full: its {keeps:,} calls begin at {begins}, and what was before that "
-            "is in no figure here.\nMore are kept with ?journal=CALLS in the ledger's URL."
+            f"The journal {why} {moment}, and what was before that is in no figure here.\n"
+            f"More are kept with ?journal{more} in the ledger's URL."
         )
