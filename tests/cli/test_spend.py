@@ -3,10 +3,14 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from journals import a_call, at, write_ledger
 
+import aden
 from aden.cli import main
 from aden.cli.period import moment
 from aden.cli.spend.live import live
@@ -148,6 +153,44 @@ def test_a_journal_that_keeps_fewer_days_says_where_its_figures_begin(
         assert main(["spend", "--ledger", f"{url}?journal_days={days}"]) == 0
         begins = datetime.fromtimestamp(time.time() - days * 86_400, tz=UTC).strftime("%Y-%m-%dT")
         assert (f"keeps {days} days: it begins at {begins}" in capsys.readouterr().out) is told
+
+
+@pytest.mark.parametrize("shape", [[], ["--json"], ["--csv"], ["--focus"]])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_label_that_is_no_text_hides_no_figure(
+    shape: list[str], encoding: str, tmp_path: Path
+) -> None:
+    """Half of a surrogate pair came from outside; and a terminal may know no bars."""
+    url = write_ledger(tmp_path / "ledger.db", [a_call(time.time(), customer="\udc80é", usd=2)])
+    told = _aden("spend", "--ledger", url, "--by=customer", *shape, PYTHONIOENCODING=encoding)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "2.0" in told.stdout
+
+
+def test_who_reads_no_further_is_told_no_error(url: str) -> None:
+    """As by ``aden spend | head -0``: what is printed lies in a buffer until the command ends."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        told = _aden("spend", "--ledger", url, stdout=closed)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+_OURS = {"PYTHONPATH": str(Path(aden.__file__).parents[1]), "PYTHONUNBUFFERED": ""}
+
+
+def _aden(
+    *words: str, stdout: "IO[bytes] | int" = subprocess.PIPE, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "aden", *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **_OURS, **environment},
+        text=True,
+        check=False,
+    )
 
 
 def test_a_session_is_shown_whole_and_a_model_writes_no_lines_of_its_own(

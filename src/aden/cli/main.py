@@ -1,6 +1,7 @@
 """``aden`` and its commands."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -34,8 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Labels are anybody's and may be no text; few old encodings have bars and arrows.
+        sys.stdout.reconfigure(errors="replace")
     try:
-        return int(chosen.run(chosen))
+        code = int(chosen.run(chosen))
+        sys.stdout.flush()  # while somebody hears of a pipe that is closed
+        return code
     except (ConfigurationError, LedgerError) as error:
         print(f"aden: {error}", file=sys.stderr)
         return 2
