@@ -1,5 +1,8 @@
 """Budgets and the one rule by which requests match them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +96,25 @@ def test_a_ladder_is_climbed_in_order_of_its_percentages() -> None:
     """The order in which steps are written does not matter."""
     budget = Budget("b", 1, ladder=[Throttle(95, 10), Alert(50), Degrade(80, "m")])
     assert [step.at for step in budget.ladder] == [50, 80, 95]
+
+
+def test_a_system_without_time_zones_has_those_of_a_package() -> None:
+    """As a minimal container or Windows, where not even UTC is known; each budget has one."""
+    program = """
+from aden import Budget
+print(Budget("b", 1).span.at(0.0).id, Budget("b", 1, "day", "Europe/Berlin").span.at(82_800.0).id)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONTZPATH": "",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("total day:1970-01-02\n", "")
 
 
 def test_every_label_of_a_scope_has_to_agree() -> None:
