@@ -120,4 +120,4 @@ def test_a_process_that_ends_at_once_tells_what_is_due(
     ended = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=90, env=patient
     )
-    assert ended.stdout.splitlines() == ["warning burst:total:75"], ended.stderr
+    assert ended.stdout.splitlines() == ["warning burst:total:3"], ended.stderr

@@ -308,14 +308,14 @@ def test_an_alert_is_raised_once_a_window_and_threshold(ledger: Store) -> None:
     """Its id says which; other windows, thresholds and budgets have alerts of their own."""
     claim = claimed(ledger, "b", "day:1", 80_000)
     assert claim is not None
-    assert claim.id == "b:day:1:80"
+    assert claim.id == "b:day:1:80000"
     assert claimed(ledger, "b", "day:1", 80_000) is None
     ledger.acknowledge_alert(claim)
     assert claimed(ledger, "b", "day:1", 80_000) is None
 
     others = [("b", "day:2", 80_000), ("b", "day:1", 95_500), ("c", "day:1", 80_000)]
     ids = [found.id for place in others if (found := claimed(ledger, *place))]
-    assert ids == ["b:day:2:80", "b:day:1:95.5", "c:day:1:80"]
+    assert ids == ["b:day:2:80000", "b:day:1:95500", "c:day:1:80000"]
 
 
 def test_an_alert_whose_process_died_is_claimed_again(ledger: Store, clock: FixedClock) -> None:
@@ -362,7 +362,7 @@ def test_an_operator_arms_alerts_again(ledger: Store, order: Reset | Raise) -> N
     assert balance(ledger).epoch == 1
     second = claimed(ledger, "b", "total", 50_000, epoch=1)
     assert second is not None
-    assert second.id == "b:total:50:1"
+    assert second.id == "b:total:50000:1"
     assert claimed(ledger, "b", "total", 50_000, epoch=1) is None
     ledger.acknowledge_alert(second)
     ledger.order(Freeze("b", **ANN))

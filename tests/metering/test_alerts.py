@@ -11,10 +11,12 @@ import openai
 import pytest
 
 import aden
+from aden.budgets import watch
+from aden.core.money import NANO
 from aden.core.record import AlertEvent
 from aden.core.window import Window
 from aden.errors import LedgerUnavailable
-from aden.ledger import Reset
+from aden.ledger import Charge, Reset, Settlement
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.protocol import Balance
 from aden.metering import alerts
@@ -23,6 +25,7 @@ from aden.testing.clock import FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from aden.ledger.protocol import Ledger
     from aden.testing import OpenAIServer
@@ -92,11 +95,11 @@ def test_an_alert_is_told_once_whatever_its_handler_does(
     crossings.cross()
     crossings.cross(LEASE_S)
     crossings.cross(HOURS_S)
-    assert crossings.ids == ["all:day:2026-09-22:80"]
+    assert crossings.ids == ["all:day:2026-09-22:80000"]
 
     crossings.meter.ledger.order(Reset("all", "day:2026-09-22", who="ann", why="a test"))
     crossings.cross()
-    assert crossings.ids == ["all:day:2026-09-22:80", "all:day:2026-09-22:80:1"]
+    assert crossings.ids == ["all:day:2026-09-22:80000", "all:day:2026-09-22:80000:1"]
 
 
 def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
@@ -119,7 +122,7 @@ def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
     crossings.cross(LEASE_S)
     crossings.cross(LEASE_S)
 
-    assert crossings.ids == ["all:day:2026-09-22:80"] * 2
+    assert crossings.ids == ["all:day:2026-09-22:80000"] * 2
 
 
 def test_an_alert_waits_for_a_ledger_that_is_down(
@@ -142,8 +145,36 @@ def test_an_alert_waits_for_a_ledger_that_is_down(
     deadline = time.monotonic() + 30
     while not told and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert (told, failing.times) == (["all:total:1"], 2)
+    assert (told, failing.times) == (["all:total:200000"], 2)
     assert house.failures()["alert"] == 2
+
+
+def test_a_limit_that_is_raised_in_the_file_has_an_alert_of_its_own(
+    instrumented: Callable[..., House],
+    server: OpenAIServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Half of what was meant to be all is told, and half of what is meant now."""
+    path = tmp_path / "budgets.toml"
+    monkeypatch.setenv("ADEN_BUDGETS", str(path))
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(watch, "SETTLED_S", 0.0)
+    told: list[str] = []
+    house: House | None = None
+    for limit, spent in (("1", "0.6"), ("10", "0.3"), ("10", "4.2")):
+        path.write_text(
+            f"[[budget]]\nid = 'all'\nlimit_usd = '{limit}'\n"
+            "ladder = [{ action = 'alert', at = 50 }]\n"
+        )
+        house = house or instrumented(budgets=None, on_alert=lambda event: told.append(event.id))
+        booked = Charge("all", "total", int(float(spent) * NANO))
+        house.ledger.settle(Settlement(f"others, of {limit}: {spent}", (booked,)))
+        openai.OpenAI(base_url=server.base_url, api_key="k").chat.completions.create(
+            model="gpt-4o", messages=[{"role": "user", "content": "in 40 tokens"}]
+        )
+        aden.flush(5)
+    assert told == ["all:total:500000000", "all:total:5000000000"]
 
 
 class DownTwice:

@@ -73,7 +73,7 @@ def test_a_raised_limit_is_the_limit_everywhere(
     assert 9 < seen[1]["percent_used"] < 11
     house.settled(2)
     assert 9 < (house.calls.records[1].percent_used or 0) < 11
-    assert [alert.id for alert in alerts] == ["all:total:50"]
+    assert [alert.id for alert in alerts] == ["all:total:500000000"]
 
 
 def test_a_reset_begins_anew_and_arms_the_alert(
@@ -93,4 +93,4 @@ def test_a_reset_begins_anew_and_arms_the_alert(
     client.chat.completions.create(**REQUEST)
     house.settled(2)
 
-    assert [alert.id for alert in alerts] == ["all:total:50", "all:total:50:1"]
+    assert [alert.id for alert in alerts] == ["all:total:500000000", "all:total:500000000:1"]

@@ -142,7 +142,7 @@ class AlertClaim:
     budget: str
     window_id: str
     threshold: int
-    """Thousandths of a per cent."""
+    """The spend at which it is raised, in the budget's unit."""
     id: str
     """The same for whoever raises this alert; another one after a reset, a raise, a new window."""
 
@@ -199,8 +199,9 @@ class Ledger(Protocol):
         """The alert, for the one process that is to raise it; None where it is raised already.
 
         *balance* is what a reserve saw: what it says of a budget that was reset or raised since is
-        no alert any more. *threshold* is in thousandths of a per cent. Who does not acknowledge it
-        within the lease is taken to be dead: the next may claim it.
+        no alert any more. *threshold* is the spend at which it is raised, so another limit has an
+        alert of its own. Who does not acknowledge it within the lease is taken to be dead: the next
+        may claim it.
         """
 
     def acknowledge_alert(self, claim: AlertClaim) -> None:

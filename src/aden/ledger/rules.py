@@ -157,4 +157,4 @@ def alert_key(window_id: str) -> tuple[str, float | None]:
 def alert_id(budget: str, window_id: str, threshold: int, epoch: int) -> str:
     """What names an alert, over all processes."""
     armed_again = f":{epoch}" if epoch else ""
-    return f"{budget}:{window_id}:{threshold / 1000:g}{armed_again}"
+    return f"{budget}:{window_id}:{threshold}{armed_again}"

@@ -33,7 +33,7 @@ ENDED_MAX = 1_000
 KNOWN_MAX = 4_096
 
 _Key = tuple[str, str, int, int]
-"""Budget, window, how often it was armed again, and thousandths of a per cent."""
+"""Budget, window, how often it was armed again, and the spend at which it is raised."""
 
 
 @value
@@ -110,7 +110,7 @@ class AlertWatch:
                 continue
             message = step.message or f"budget {budget.name or budget.id!r} is {used:.0f} % used"
             event = AlertEvent(step.level, message, "", budget.id, used, ended.attribution)
-            alert = ClaimedAlert(self._meter, balance, _threshold(step), self.note)
+            alert = ClaimedAlert(self._meter, balance, budget.threshold(step.at), self.note)
             self._meter.dispatcher.put(alert, event, self._meter.on_alert, home=ended.home)
 
     def _unknown(self, match: Match, balance: Balance | None) -> list[Alert]:
@@ -119,7 +119,7 @@ class AlertWatch:
             step
             for step in match.ladder
             if isinstance(step, Alert)
-            and (balance is None or not self.is_known(balance, _threshold(step)))
+            and (balance is None or not self.is_known(balance, match.budget.threshold(step.at)))
         ]
 
     def is_known(self, balance: Balance, threshold: int) -> bool:
@@ -134,10 +134,6 @@ class AlertWatch:
         known_s = ALERT_LEASE_MS / 1000
         until = time.monotonic() + (known_s if rolling_s is None else min(known_s, rolling_s))
         self._known[_key(balance, threshold)] = until
-
-
-def _threshold(step: Alert) -> int:
-    return round(step.at * 1000)
 
 
 def _key(balance: Balance, threshold: int) -> _Key:
