@@ -52,6 +52,17 @@ model = "our-deployment"
 same_as = "gpt-4o"
 
 [[price]]
+provider = "azure.ai.openai"
+model = "gpt-4o-mini"
+input_per_1m = "0.10"
+output_per_1m = "0.40"
+
+[[price]]
+provider = "azure.ai.openai"
+model = "our-small-deployment"
+same_as = "gpt-4o-mini"
+
+[[price]]
 provider = "deepgram"
 model = "nova-3"
 speech_per_hour = "0.20"
@@ -118,6 +129,7 @@ def _find(book: PriceBook, provider: str, model: str, **where: str) -> Price:
         ("groq", "llama-3.3-70b-versatile", "0.295", "genai-prices"),  # 0.59 × 0.5
         ("our-vllm", "anything", "0.01", "user"),
         ("azure.ai.openai", "our-deployment", "2.25", "genai-prices"),
+        ("azure.ai.openai", "our-small-deployment", "0.10", "user"),  # as the row of that model
     ],
 )
 def test_the_closest_word_holds(

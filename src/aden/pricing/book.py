@@ -230,15 +230,22 @@ class PriceBook:
         return listed.times(row.multiplier) if listed and row.multiplier is not None else listed
 
     def _alias(self, row: Row, same_as: str, tier: str | None) -> Price | None:
-        """The price of the model that a row names, with the row's factor, else the file's."""
+        """What the model that a row names costs, with the row's factor."""
         provider = row.provider or "openai"
-        listed = _listed(tuple(spellings(provider, same_as, self._providers())), tier)
-        if listed is None:
+        tried = tuple(spellings(provider, same_as, self._providers()))
+        rows = self._user_rows(provider, tried, tier, None)
+        own = next((found for found in rows if found[0].same_as is None), None)
+        factor = row.multiplier
+        if own is not None:
+            price = self._from_user(*own, tried, tier)
+        else:
+            price = _listed(tried, tier)
+            factor = self._user.factor(provider) if factor is None else factor
+        if price is None:
             return None
-        origin = replace(listed.origin, matched=f"alias of {row.model}")
-        listed = replace(listed, origin=origin)
-        factor = self._user.factor(provider) if row.multiplier is None else row.multiplier
-        return listed if factor is None else listed.times(factor)
+        origin = replace(price.origin, matched=f"alias of {row.model}")
+        price = replace(price, origin=origin)
+        return price if factor is None else price.times(factor)
 
     def _forgets_output(self, row: Row) -> bool:
         """Whether it prices the input alone of a model whose output is known to cost something."""
