@@ -192,6 +192,13 @@ def test_no_digit_of_a_typed_amount_is_lost(tmp_path: Path) -> None:
     assert load_policy(path, "enforce").budgets[0].limit.amount == 8_999_999_123_456_789
 
 
+def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As Windows' own does; nobody sees it."""
+    path = tmp_path / "budgets.toml"
+    path.write_text('[[budget]]\nid = "b"\nlimit_usd = 1', encoding="utf-8-sig")
+    assert [budget.id for budget in load_policy(path, "enforce").budgets] == ["b"]
+
+
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     """Ten thousand budgets are about a megabyte."""
     path = tmp_path / "budgets.toml"

@@ -300,7 +300,8 @@ def test_a_model_without_output_needs_no_rate_for_it(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     models = ("text-embedding-3-small", "of-ours")
     row = '[[price]]\nprovider = "openai"\nmodel = "{}"\ninput_per_1m = 1\n'
-    path.write_text("".join(row.format(model) for model in models))
+    text = "".join(row.format(model) for model in models)
+    path.write_text(text, encoding="utf-8-sig")  # as Windows' own editor writes it
     book = PriceBook(load_prices(path))
     for model in models:
         assert _find(book, "openai", model).cost(Usage(1_000_000)) == 1_000_000_000

@@ -64,7 +64,7 @@ def load_policy(path: Path, mode: Mode) -> Policy:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigurationError("ADEN_BUDGETS", str(path), f"at most {MAX_BYTES} bytes")
-        document = tomllib.loads(content.decode(), parse_float=AsTyped)
+        document = tomllib.loads(content.decode("utf-8-sig"), parse_float=AsTyped)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         allowed = f"a TOML file with [[budget]] tables ({error})"
         raise ConfigurationError("ADEN_BUDGETS", str(path), allowed) from error

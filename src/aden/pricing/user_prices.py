@@ -35,7 +35,7 @@ def load_prices(path: Path) -> UserPrices:
             names file, entry, value and what is allowed.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         allowed = f"a TOML file with [[price]] tables ({error})"
         raise ConfigurationError("ADEN_PRICES", str(path), allowed) from error
