@@ -33,6 +33,14 @@ def test_a_price_is_looked_up_once_and_remembered_even_when_there_is_none() -> N
     assert book.find("openai", "no-such-model") is None
 
 
+def test_a_variant_that_is_free_has_a_price_of_zero() -> None:
+    """The table has it without a rate, as it has those whose price it cannot express."""
+    free = PriceBook().find("openrouter", "mistralai/mistral-nemo:free")
+    assert free is not None
+    assert (free.cost(Usage(1_000_000, 1_000_000)), free.source) == (0, "genai-prices")
+    assert PriceBook().find("mistral", "mistral-ocr-2512") is None
+
+
 def test_a_name_that_only_begins_like_a_known_one_is_unknown() -> None:
     """No prefix matching: gpt-4oxyz is not gpt-4o, a fine-tune without a rate is not its base."""
     for model in ("gpt-4oxyz", "gpt-4o-secret", "ft:gpt-4.1:acme", "ft:", "g", "", "gpt-4o" * 2000):

@@ -47,6 +47,10 @@ _LEAST_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-tu
 """Who bills short speech as longer: genai-prices has it in its code, not in its table.
 (https://console.groq.com/docs/speech-to-text: "minimum billed length: 10 seconds")"""
 
+_FREE = ":free"
+"""How OpenRouter and others call what costs nothing; of other models without a rate none is known
+(https://openrouter.ai/docs/guides/routing/model-variants/free)."""
+
 _SEARCHING = ((re.compile("gpt-.*-search-preview"), 25), (re.compile("gpt-.*-search-api"), 10))
 """Models that search the web before each answer and tell of no search, and US dollars of a thousand
 answers; genai-prices has their tokens only, of one of them as those of another model
@@ -61,7 +65,7 @@ def find(spelling: Spelling, tier: str | None) -> Price | None:
         return None
     now = datetime.now(UTC)
     rates = _rates(found.get_prices(now))
-    if not rates:
+    if not rates and not found.id.endswith(_FREE):
         return None
     for name, usd in _SEARCHING if provider.id == "openai" else ():
         if name.match(spelling.model):
