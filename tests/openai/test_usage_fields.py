@@ -105,3 +105,38 @@ def test_details_that_say_nothing_are_not_doubted(details: object) -> None:
 def test_a_cap_of_zero_is_shown_and_the_newer_name_goes_first(asked: dict[str, int]) -> None:
     """As it was asked for, whatever a provider makes of it."""
     assert span_attributes(asked)["gen_ai.request.max_tokens"] == 0
+
+
+XAI = {"completion_tokens_details": {"reasoning_tokens": 94}}
+OURS = {"completion_tokens_details": {"reasoning_tokens": 5}}
+
+
+@pytest.mark.parametrize(
+    ("total", "details", "output", "thoughts"),
+    [
+        (135, XAI, 103, 94),
+        (553, {}, 521, 512),
+        (41, OURS, 9, 5),
+        (60, OURS, 9, 5),
+        (41, {}, 9, None),
+        (None, XAI, 9, 94),
+    ],
+    ids=["xAI", "Gemini", "OpenAI", "a total that explains nothing", "plain", "no total"],
+)
+def test_thoughts_that_are_told_beside_the_output_are_a_part_of_it(
+    total: int | None, details: dict[str, Any], output: int, thoughts: int | None
+) -> None:
+    """They are billed as output, and only the total has them."""
+    usage = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": total, **details}
+    told, doubt = counted(usage, COMPLETIONS)
+    assert doubt is None
+    assert told == Usage(32, output, reasoning_tokens=thoughts)
+
+
+@pytest.mark.parametrize("name", ["cached_tokens", "prompt_cache_hit_tokens"])
+def test_cached_tokens_that_stand_beside_the_totals_are_counted(name: str) -> None:
+    """So Kimi and DeepSeek tell them; where they stand in the details as well, they are one."""
+    usage = {"prompt_tokens": 19, "completion_tokens": 13, "total_tokens": 32, name: 12}
+    details = {"prompt_tokens_details": {"cached_tokens": 12}}
+    assert counted(usage, COMPLETIONS)[0] == Usage(19, 13, 12)
+    assert counted(usage | details, COMPLETIONS)[0] == Usage(19, 13, 12)

@@ -10,6 +10,7 @@ from aden.instrumentation.told import NOTHING, fields
 MAX_SHOWN = 60
 """Characters of a value that are shown; it comes from outside."""
 
+_TOTAL = "total_tokens"
 Names = dict[str, Any]
 """Names of theirs → ours, or the names of what is nested there."""
 _OF_READ: Names = {
@@ -44,6 +45,10 @@ class Spelling:
         return {
             self.read: "input_tokens",
             self.written: "output_tokens",
+            _TOTAL: _TOTAL,
+            # Beside the totals: of Kimi and of DeepSeek.
+            "cached_tokens": "cached_tokens",
+            "prompt_cache_hit_tokens": "cached_tokens",
             self.of_read: _OF_READ,
             self.of_written: _OF_WRITTEN,
         }
@@ -69,7 +74,24 @@ def counted(usage: Any, spelling: Spelling) -> tuple[Usage, str | None]:
     """
     counts: dict[str, Any] = {}
     doubt = None if usage is None else _count(usage, spelling.names, "usage", counts)
+    if (total := counts.pop(_TOTAL, None)) is not None:
+        _include_thoughts(counts, total)
     return Usage(**counts), doubt
+
+
+def _include_thoughts(counts: dict[str, Any], total: int) -> None:
+    """Add to the output what is thought beside it, and billed as output.
+
+    xAI tells of thoughts apart from the output, Gemini in the total alone
+    (https://docs.x.ai/docs/key-information/consumption-and-rate-limits: "counted separately from
+    completion_tokens, but will be counted in the total_tokens").
+    """
+    read, written = counts.get("input_tokens"), counts.get("output_tokens")
+    if read is None or written is None or (beside := total - read - written) <= 0:
+        return
+    if counts.get("reasoning_tokens", beside) == beside:
+        counts["reasoning_tokens"] = beside
+        counts["output_tokens"] += beside
 
 
 def _count(told: Any, names: Names, path: str, counts: dict[str, Any]) -> str | None:
