@@ -69,6 +69,12 @@ class Attempt:
         self.deltas += 1
         self.size += text_size(text)
 
+    def saw_speech(self, tokens: int) -> None:
+        """Note a piece of speech: output at a price of its own."""
+        spoken = self.usage.audio_output_tokens or 0
+        self.usage = replace(self.usage, audio_output_tokens=spoken + tokens)
+        self.deltas += tokens
+
     def left_unread(self, events: int) -> None:
         """Note how many more pieces the provider had made when nobody read on."""
         tokens = output_tokens(self.deltas, self.size)

@@ -8,7 +8,7 @@ from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import server_of
-from aden.instrumentation.openai.measuring import json_size, measure_messages
+from aden.instrumentation.openai.measuring import json_size, measure_messages, speech_tokens
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
     failure,
@@ -99,7 +99,7 @@ def read(attempt: Attempt, response: Any) -> None:
     read_usage(attempt, told.get("usage"))
     if attempt.outcome != "reported":
         for choice in choices:
-            attempt.saw_text("".join(_texts(get(choice, "message"))))
+            _saw(attempt, get(choice, "message"))
 
 
 def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
@@ -136,24 +136,39 @@ def _said(told: Mapping[str, Any]) -> dict[str, str]:
 
 def _feed_choice(attempt: Attempt, choice: Mapping[str, Any]) -> None:
     delta: Any = choice.get("delta")
-    if getattr(delta, "__pydantic_fields_set__", None) == _CONTENT_ALONE:  # as nearly always
-        said = text(delta.content)
+    if (
+        getattr(delta, "__pydantic_fields_set__", None) == _CONTENT_ALONE  # as nearly always
+        and not delta.__pydantic_extra__  # where thoughts are, which the SDK does not know
+    ):
+        if said := text(delta.content):
+            attempt.saw_text(said)
     else:
-        said = "".join(_texts(delta))
-    if said:
-        attempt.saw_text(said)
+        _saw(attempt, delta)
     if reason := text(choice.get("finish_reason")):
         attempt.finish_reasons = (*attempt.finish_reasons, reason)
 
 
+def _saw(attempt: Attempt, message: Any) -> None:
+    """Note what a message, or a piece of one, says and speaks."""
+    if isinstance(sound := get(get(message, "audio"), "data"), str) and sound:
+        attempt.saw_speech(speech_tokens(sound))
+    if said := "".join(_texts(message)):
+        attempt.saw_text(said)
+
+
 def _texts(delta: Any) -> Iterable[str]:
-    for name in ("content", "refusal", "reasoning_content"):
-        if isinstance(said := get(delta, name), str):
+    # Of thoughts, the name at DeepSeek and xAI, else at OpenRouter and Groq; vLLM has said both.
+    thought = get(delta, "reasoning_content") or get(delta, "reasoning")
+    spoken = get(get(delta, "audio"), "transcript")
+    for said in (get(delta, "content"), get(delta, "refusal"), thought, spoken):
+        if isinstance(said, str):
             yield said
-    for tool_call in items(get(delta, "tool_calls")):
-        function = get(tool_call, "function")
-        for name in ("name", "arguments"):
-            if isinstance(said := get(function, name), str):
+    calls = [
+        get(call, "function") or get(call, "custom") for call in items(get(delta, "tool_calls"))
+    ]
+    for called in (*calls, get(delta, "function_call")):
+        for name in ("name", "arguments", "input"):
+            if isinstance(said := get(called, name), str):
                 yield said
 
 

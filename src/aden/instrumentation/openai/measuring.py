@@ -13,6 +13,9 @@ IMAGE_TOKENS = 1105
 """A large high-detail image of gpt-4o (https://platform.openai.com/docs/guides/images-vision)."""
 AUDIO_TOKENS_PER_BASE64_BYTE = 10 / (24_000 * 2 * 4 / 3)
 """Ten tokens a second of 24 kHz 16-bit audio."""
+SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
+"""Twenty tokens a second, twice those of what is heard
+(https://platform.openai.com/docs/guides/realtime-costs)."""
 
 
 def measure(value: Any) -> tuple[int, int]:
@@ -58,3 +61,8 @@ def json_size(value: Any) -> int:
         return len(json.dumps(value, default=str, separators=(",", ":")))
     except (TypeError, ValueError, RecursionError):
         return len(str(value))
+
+
+def speech_tokens(sound: str) -> int:
+    """Tokens of a piece of speech that a model has made, in base64."""
+    return max(1, round(len(sound) * SPEECH_TOKENS_PER_BASE64_BYTE))

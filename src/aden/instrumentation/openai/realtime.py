@@ -8,7 +8,11 @@ from aden.core.request import Request, Scalar
 from aden.core.usage import token_count
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import server_of
-from aden.instrumentation.openai.measuring import AUDIO_TOKENS_PER_BASE64_BYTE, measure
+from aden.instrumentation.openai.measuring import (
+    AUDIO_TOKENS_PER_BASE64_BYTE,
+    measure,
+    speech_tokens,
+)
 from aden.instrumentation.openai.parameters import failure, metadata_of, text
 from aden.instrumentation.openai.usage import REALTIME, counted
 from aden.instrumentation.told import get
@@ -16,9 +20,6 @@ from aden.metering.attempt import Attempt
 
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
 """Pieces of speech; the second is the name in the beta."""
-SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
-"""Twenty tokens a second, twice those of what is heard
-(https://platform.openai.com/docs/guides/realtime-costs)."""
 _CAPS = ("max_output_tokens", "max_response_output_tokens")
 """The second is the name in the beta."""
 ADDED, TOLD = "_items", "_instructions"
@@ -105,10 +106,7 @@ def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
         return True
     delta = get(event, "delta")
     if kind in SPEECH and isinstance(delta, str):
-        heard = attempt.usage.audio_output_tokens or 0
-        tokens = max(1, round(len(delta) * SPEECH_TOKENS_PER_BASE64_BYTE))
-        attempt.usage = replace(attempt.usage, audio_output_tokens=heard + tokens)
-        attempt.deltas += tokens
+        attempt.saw_speech(speech_tokens(delta))
     elif kind.endswith(".delta") and isinstance(delta, str) and delta:
         attempt.saw_text(delta)
     elif (response := get(event, "response")) is not None:
