@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 from wire import Body, WireServer
+
+from aden.testing import OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "what is spoken": {"audio": {"id": "a", "transcript": " so"}},
 }
 COUNT, READ = 20, 10
+LONG = "Tell me something in 400 tokens."
 TENTH_OF_A_SECOND = base64.b64encode(bytes(4800)).decode()
 """Of 24 kHz and 16 bits, as audio models stream it: two tokens."""
 
@@ -41,6 +45,32 @@ def test_speech_is_booked_as_speech(instrumented: Callable[..., House]) -> None:
     record = _left(instrumented(), {"audio": {"id": "a", "data": TENTH_OF_A_SECOND}}, "gpt-audio")
     assert record.usage.audio_output_tokens == 2 * READ
     assert record.cost > 2 * READ * 64_000  # $64 a million
+
+
+@pytest.mark.parametrize(
+    ("resource", "request_"),
+    [
+        (
+            "chat.completions",
+            {"messages": [{"role": "user", "content": LONG}], "reasoning_effort": "none"},
+        ),
+        ("responses", {"input": LONG, "reasoning": {"effort": "none"}}),
+    ],
+)
+def test_a_model_that_is_told_not_to_think_has_nothing_hidden(
+    resource: str, request_: dict[str, Any], instrumented: Callable[..., House]
+) -> None:
+    """A voice agent's every interruption would else cost a whole answer's reserve."""
+    house = instrumented()
+    with (
+        OpenAIServer(ttft_ms=0, token_interval_ms=20) as slow,
+        openai.OpenAI(base_url=slow.base_url, api_key="k") as client,
+        attrgetter(resource)(client).create(model="gpt-5.1", stream=True, **request_) as stream,
+    ):
+        for _ in range(10):
+            next(stream)
+    record, _ = house.one_call()
+    assert (record.usage.output_tokens or 0) <= 20
 
 
 def _left(house: House, delta: dict[str, Any], model: str = "deepseek-reasoner") -> CallRecord:

@@ -98,7 +98,8 @@ class Request:
         if model == self.model:
             return self
         hidden = self.hidden_output
-        if self.task == "text":  # of sound and images nothing shows, whichever model makes them
+        # Of sound and images nothing shows, whichever model makes them; an effort may be none.
+        if self.task == "text" and (hidden or not self.effort):
             hidden = reasons(model) or self.effort
         return replace(self, model=model, hidden_output=hidden)
 
@@ -117,6 +118,14 @@ def task_of(model: str) -> Task:
 
 
 _REASONS = re.compile(r"^(.*/)?(o\d|gpt-[5-9](?!.*chat))")
+
+
+def hides_output(model: str, effort: object) -> bool:
+    """Whether a request to *model* makes it think; *effort*: what it says of that, None: nothing.
+
+    At "none" there are no tokens of reasoning (https://platform.openai.com/docs/guides/reasoning).
+    """
+    return effort != "none" and (reasons(model) or bool(effort))
 
 
 def reasons(model: str) -> bool:

@@ -22,7 +22,7 @@ def cap_name(endpoint: Endpoint, kwargs: Mapping[str, Any], request: Request) ->
         if is_given(kwargs.get(name)):
             return name
     host = request.server_address or ""
-    newest_first = host.endswith(OPENAI_HOSTS) or request.hidden_output
+    newest_first = host.endswith(OPENAI_HOSTS) or request.hidden_output or request.effort
     names = endpoint.caps if newest_first else endpoint.caps[::-1]
     return next((name for name in names if _key(request, name) not in _REFUSED), None)
 

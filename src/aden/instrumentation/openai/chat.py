@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aden.core.request import Request, Scalar, reasons
+from aden.core.request import Request, Scalar, hides_output
 from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
@@ -61,7 +61,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         max_output_tokens=token_count(asked.get("max_completion_tokens"))
         or token_count(asked.get("max_tokens")),
         choices=token_count(asked.get("n")) or 1,
-        hidden_output=reasons(model) or bool(effort),
+        hidden_output=hides_output(model, effort),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort=effort is not None,
         media=media,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aden.core.request import Request, Scalar, reasons
+from aden.core.request import Request, Scalar, hides_output
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
@@ -55,7 +55,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         input_chars=size,
         input_extra_tokens=extra,
         max_output_tokens=token_count(asked.get("max_output_tokens")),
-        hidden_output=reasons(model) or bool(effort),
+        hidden_output=hides_output(model, effort),
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort=effort is not None,
         media=media,
