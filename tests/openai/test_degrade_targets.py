@@ -91,6 +91,22 @@ def test_a_deployment_in_the_client_s_url_cannot_be_degraded(
     assert record.cost == server.bill.total_nano_usd
 
 
+def test_a_deployment_in_the_client_s_url_is_none_of_the_responses_api(
+    server: OpenAIServer, calls: RecordingEmitter
+) -> None:
+    """There Azure reads the model in the request, whatever the client's deployment."""
+    client = openai.AzureOpenAI(
+        azure_endpoint=server.azure_endpoint,
+        azure_deployment="gpt-4o",
+        api_version="2025-04-01-preview",
+        api_key="k",
+    )
+    client.responses.create(model="gpt-4o", input="Hello in 12 tokens.")
+    (record,) = _settled(calls)
+    assert record.model == "gpt-4o-mini"
+    assert record.cost == server.bill.total_nano_usd
+
+
 SCHEMA = {"name": "room", "schema": {"type": "object"}}
 TOLD = {"type": "text", "text": "What is it?"}
 DEMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {

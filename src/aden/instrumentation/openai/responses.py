@@ -56,7 +56,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         input_extra_tokens=extra,
         max_output_tokens=token_count(asked.get("max_output_tokens")),
         hidden_output=hides_output(model, effort),
-        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
+        pinned=not model,  # at Azure too it is no deployment in the URL
         effort=effort is not None,
         media=media,
         schema=_form(asked) == "json_schema",
