@@ -33,6 +33,7 @@ def calls() -> Iterator[RecordingEmitter]:
         (400, "The model `gpt-4o-mini` does not exist"),
         (403, "Project `proj_1` does not have access to model `gpt-4o-mini`"),
         (404, "The model `gpt-4o-mini` does not exist or you do not have access to it."),
+        (404, "The API deployment for this resource does not exist."),  # Azure's words
         (422, "model gpt-4o-mini: extra inputs are not permitted"),
     ],
 )

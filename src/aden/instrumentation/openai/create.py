@@ -128,12 +128,17 @@ def _degrade_refused(sending: Sending, error: Exception) -> bool:
     """The provider names the model, or a parameter that this model does not take."""
     if sending.call.model == sending.call.request.model:
         return False
-    if getattr(error, "status_code", None) not in _REFUSES_MODEL:
+    status = getattr(error, "status_code", None)
+    if status == _NOT_THERE:
+        return True
+    if status not in _REFUSES_MODEL:
         return False
     return bool(getattr(error, "param", None)) or "model" in str(error).lower()
 
 
-_REFUSES_MODEL = (400, 403, 404, 422)
+_NOT_THERE = 404
+"""In whatever words: Azure's miss a deployment, OpenRouter's an endpoint."""
+_REFUSES_MODEL = (400, 403, 422)
 """Also for a project without access to it, and by servers that check parameters at their door."""
 
 
