@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 from guide import spend
+from wire import Body, WireServer
 
 import aden
 from aden import Budget, ConfigurationError, Degrade
@@ -188,3 +189,23 @@ def test_a_broken_prices_file_is_refused_by_instrument(
     monkeypatch.setenv("ADEN_PRICES", _prices(tmp_path, "[[price]]\nmodel = 3\n"))
     with pytest.raises(ConfigurationError, match=r"prices\.toml: price 1"):
         aden.instrument(ledger="memory:")
+
+
+def test_a_stored_prompt_without_a_model_costs_what_the_model_does_that_answered(
+    instrumented: Callable[..., House],
+) -> None:
+    """The prompt names it, at the provider; nobody's dearest rate has to stand for it."""
+    house = instrumented()
+    answer = {
+        "id": "resp_1",
+        "object": "response",
+        "model": "gpt-4o-2024-08-06",
+        "status": "completed",
+        "output": [],
+        "usage": {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100},
+    }
+    with WireServer() as server, openai.OpenAI(base_url=server.base_url, api_key="k") as client:
+        server.body = Body.json(answer)
+        client.responses.create(prompt={"id": "pmpt_1"}, input="Hi")
+    record, _ = house.one_call()
+    assert record.cost == house.balance().spent == 1000 * 2_500 + 100 * 10_000

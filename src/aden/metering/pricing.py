@@ -33,9 +33,10 @@ def bill(
     for attempt in call.attempts if attempts is None else attempts:
         sent, known = attempt.request, call.prices or prices
         used = attempt.told or _estimated(attempt, call, estimator, known)
-        price = known.price(
-            sent, sent.model, used, attempt.service_tier, told=attempt.outcome == "reported"
-        )
+        # A stored prompt names its model itself, and only the answer tells it.
+        model = sent.model or attempt.response_model or ""
+        told = attempt.outcome == "reported"
+        price = known.price(sent, model, used, attempt.service_tier, told=told)
         if price.source == "bridge":
             used = replace(used, estimated=True)
         cost += price.cost(used)
