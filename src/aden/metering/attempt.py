@@ -14,6 +14,14 @@ Outcome = Literal["open", "reported", "unknown", "free"]
 """``reported``: the provider counted. ``unknown``: it may have billed. ``free``: it cannot have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Images that a model had another one make for its answer."""
+
+    model: str
+    usage: Usage
+
+
 @dataclass(slots=True)
 class Attempt:
     """What is known of one attempt while it runs and after."""
@@ -38,6 +46,8 @@ class Attempt:
     """True where the provider works on in the background, whoever listens."""
     over: bool = False
     """True where the provider has said its last word, though the caller may not have read it."""
+    drawn: Drawn | None = None
+    """What is billed besides, at the price of another model."""
     failure: ReportedFailure | None = None
     """The provider's own word that it failed."""
     doubt: str | None = None

@@ -6,9 +6,10 @@ from dataclasses import replace
 from aden.core.estimate import InputEstimator
 from aden.core.limit import Amounts
 from aden.core.money import NanoUSD
+from aden.core.request import Request
 from aden.core.usage import NO_USAGE, Usage
 from aden.core.value import value
-from aden.metering.attempt import Attempt
+from aden.metering.attempt import Attempt, Drawn
 from aden.metering.call import Call
 from aden.pricing import Prices
 
@@ -40,10 +41,19 @@ def bill(
         if price.source == "bridge":
             used = replace(used, estimated=True)
         cost += price.cost(used)
+        if attempt.drawn is not None:
+            cost += _cost_of_images(attempt.drawn, sent, known)
         usage = used if source == "none" else usage + used
         source = source if source == "floor" else price.source
     requests = 0 if source == "none" else 1  # however often it is sent
     return Bill(Amounts(NanoUSD(cost), usage, requests), source)
+
+
+def _cost_of_images(drawn: Drawn, sent: Request, known: Prices) -> NanoUSD:
+    """By their tokens; by the image where nobody knows their model's price."""
+    price = known.price(sent.to(drawn.model), drawn.model, drawn.usage, told=True)
+    unknown = price.source == "floor"
+    return price.cost(Usage(images=drawn.usage.images) if unknown else drawn.usage)
 
 
 def _estimated(attempt: Attempt, call: Call, estimator: InputEstimator, known: Prices) -> Usage:

@@ -70,10 +70,16 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
 def _read_usage(attempt: Attempt, usage: Any) -> None:
     if usage is None:
         return
-    told, attempt.doubt = counted(usage, RESPONSES)
-    if told.image_output_tokens is None:  # all of it where nothing says how much of it is text
-        told = replace(told, image_output_tokens=told.output_tokens)
+    told, attempt.doubt = counted_images(usage)
     attempt.saw_usage(told)
+
+
+def counted_images(usage: Any) -> tuple[Usage, str | None]:
+    """As `counted`; all of the output is image where nothing says how much of it is text."""
+    told, doubt = counted(usage, RESPONSES)
+    if told.image_output_tokens is None:
+        told = replace(told, image_output_tokens=told.output_tokens)
+    return told, doubt
 
 
 def _output(asked: Mapping[str, Any]) -> int:

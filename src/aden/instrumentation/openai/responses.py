@@ -1,6 +1,7 @@
 """The Responses API: a request described, a response read, an event read. Pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aden.core.request import Request, Scalar, hides_output
@@ -8,6 +9,7 @@ from aden.core.usage import Usage, token_count
 from aden.instrumentation.openai.endings import ResponseEnding
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import server_of
+from aden.instrumentation.openai.images import counted_images
 from aden.instrumentation.openai.measuring import json_size, measure, measure_messages
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
@@ -20,7 +22,7 @@ from aden.instrumentation.openai.parameters import (
 )
 from aden.instrumentation.openai.usage import RESPONSES, counted
 from aden.instrumentation.told import get
-from aden.metering.attempt import Attempt
+from aden.metering.attempt import Attempt, Drawn
 from aden.telemetry.spans import Answer
 
 _PARAMETERS = {
@@ -32,6 +34,8 @@ _PARAMETERS = {
 _UNSEEN_INPUT = ("previous_response_id", "conversation", "prompt")
 """Parameters that name input which the provider keeps."""
 _PREVIEW = "web_search_preview"
+_DRAWS = "gpt-image-2.6-sunburst"
+"""The image tool's model where none is named (openai 3.57, ``types/responses/tool.py``)."""
 _COMPACTED = {"gen_ai.conversation.compacted": True}
 _AT_WORK = ("queued", "in_progress")
 _CALLS = ("function_call", "custom_tool_call", "computer_call")
@@ -99,6 +103,7 @@ def read(attempt: Attempt, response: Any) -> None:
     if status == "failed":
         attempt.failure = failure(get(response, "error"))
     _read_usage(attempt, get(response, "usage"), _searches(response, output))
+    attempt.drawn = _drawn(response, output)
     if attempt.outcome != "reported" and not attempt.deltas:
         for item in output:
             attempt.saw_text("".join(_texts(item)))
@@ -156,6 +161,20 @@ def _searches(response: Any, output: Sequence[Any]) -> Usage:
     web = kinds.count("web_search_call") if web is None else web
     # None where it searched nothing: few do.
     return Usage(web_searches=web or None, file_searches=kinds.count("file_search_call") or None)
+
+
+def _drawn(response: Any, output: Sequence[Any]) -> Drawn | None:
+    """What the image tool used, which the response's own usage is without."""
+    told, _ = counted_images(get(get(response, "tool_usage"), "image_gen"))
+    if not told.output_tokens:
+        return None
+    models = [
+        text(get(tool, "model"))
+        for tool in items(get(response, "tools"))
+        if get(tool, "type") == "image_generation"
+    ]
+    images = [get(item, "type") for item in output].count("image_generation_call")
+    return Drawn(next(filter(None, models), _DRAWS), replace(told, images=images or 1))
 
 
 def _may_bill(item: Any) -> bool:
