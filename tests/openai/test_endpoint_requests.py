@@ -16,6 +16,8 @@ from lanes import Lane
 
 import aden
 from aden.core.request import Request
+from aden.instrumentation.openai import responses
+from aden.instrumentation.openai.measuring import IMAGE_TOKENS
 from aden.instrumentation.openai.paths import GATED
 from aden.instrumentation.openai.uploads import duration
 from aden.metering.attempt import Attempt
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 KINDS = ("sync", "async")
 CLIENT = openai.OpenAI(api_key="k")
+PICTURE = "data:image/png;base64," + 400_000 * "A"
 NAMED = {row.name: row for row in ROWS}
 
 
@@ -288,3 +291,22 @@ async def test_positional_arguments_and_missing_ones_fail_as_without_us(
     assert said[0] == said[1]
     assert house is not None
     assert house.settled(0) == ()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {
+            "type": "computer_call_output",
+            "call_id": "c1",
+            "output": {"type": "computer_screenshot", "image_url": PICTURE},
+        },
+        {"type": "image_generation_call", "id": "i1", "status": "completed", "result": PICTURE},
+    ],
+)
+def test_a_picture_in_a_conversation_is_measured_as_one(item: dict[str, Any]) -> None:
+    """Not as a text of its base64, whose tokens no budget would bear."""
+    request = responses.describe({"model": "gpt-4o", "input": [item]}, CLIENT)
+    assert request.media
+    assert request.input_extra_tokens > IMAGE_TOKENS
+    assert request.input_chars < 100

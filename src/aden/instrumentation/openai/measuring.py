@@ -16,6 +16,8 @@ AUDIO_TOKENS_PER_BASE64_BYTE = 10 / (24_000 * 2 * 4 / 3)
 SPEECH_TOKENS_PER_BASE64_BYTE = 2 * AUDIO_TOKENS_PER_BASE64_BYTE
 """Twenty tokens a second, twice those of what is heard
 (https://platform.openai.com/docs/guides/realtime-costs)."""
+_IMAGES = ("image_url", "input_image", "computer_screenshot", "image_generation_call")
+"""Types of what shows the model an image; the last is its own of an earlier turn."""
 
 
 def measure(value: Any) -> tuple[int, int]:
@@ -27,7 +29,7 @@ def measure(value: Any) -> tuple[int, int]:
         value = value.model_dump()
     if plain or isinstance(value, Mapping):
         kind = value.get("type")
-        if kind in ("image_url", "input_image"):
+        if kind in _IMAGES:
             return 0, IMAGE_TOKENS
         if kind == "input_audio":
             data = get(value.get("input_audio"), "data") or ""
