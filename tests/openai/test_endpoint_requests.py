@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -291,6 +293,18 @@ async def test_positional_arguments_and_missing_ones_fail_as_without_us(
     assert said[0] == said[1]
     assert house is not None
     assert house.settled(0) == ()
+
+
+def test_what_was_spoken_can_be_copied_and_pickled(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """As without us, to be cached or handed to another process."""
+    house = instrumented()
+    with openai.OpenAI(base_url=server.base_url, api_key="k") as client:
+        sound = client.audio.speech.create(model="tts-1", voice="alloy", input="Hello there")
+    assert pickle.loads(pickle.dumps(sound)).content == sound.content  # noqa: S301 - our own
+    assert copy.deepcopy(sound).content == sound.content
+    house.one_call()
 
 
 @pytest.mark.parametrize(
