@@ -17,6 +17,7 @@ from opentelemetry.util.genai.types import (
 from aden.instrumentation.openai.responses_content import Gathered, answered, asked
 
 IMAGE = "sha256:" + hashlib.sha256(b"aGVsbG8=").hexdigest()
+URL = "data:image/png;base64,aGVsbG8="
 TEXT = {"type": "output_text", "text": "Hello"}
 
 
@@ -110,6 +111,24 @@ def test_a_stream_that_is_cut_shows_what_had_arrived() -> None:
     calling, begun = gathered.messages()
     assert calling.parts == [ToolCallRequestPart([1], "book", "c1")]
     assert begun == OutputMessage("assistant", [TextPart("Hello")], "incomplete")
+
+
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [
+        ("function_call_output", [{"type": "input_image", "image_url": URL}]),
+        ("computer_call_output", {"type": "computer_screenshot", "image_url": URL}),
+    ],
+)
+def test_an_image_that_a_tool_gives_is_a_reference(kind: str, output: Any) -> None:
+    """Its bytes belong on no span; a text that looks alike is what it is."""
+    (message,) = asked({"input": [{"type": kind, "call_id": "c1", "output": output}]}).inputs
+    (part,) = message.parts
+    assert URL not in str(part.response)
+    assert IMAGE in str(part.response)
+    words = "data: base64, they say"
+    (message,) = asked({"input": [{"type": kind, "call_id": "c1", "output": words}]}).inputs
+    assert message.parts[0].response == words
 
 
 def test_instructions_stand_apart_from_the_input() -> None:

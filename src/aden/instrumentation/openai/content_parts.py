@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from aden.instrumentation.told import get
 from aden.telemetry.messages import FilePart, TextPart, UriPart
+
+_INLINE = re.compile("data:[^,\\s]*;base64,")
 
 
 def parts_of(content: Any) -> list[Any]:
@@ -85,8 +88,10 @@ def read_json(text: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Data as JSON knows it; what is no data is left out."""
-    if value is None or isinstance(value, str | int | float | bool):
+    """Data as JSON knows it; what is no data is left out, and bytes are told by their digest."""
+    if isinstance(value, str):
+        return _reference(value, "").uri if _INLINE.match(value) else value
+    if value is None or isinstance(value, int | float | bool):
         return value
     if hasattr(value, "model_dump"):
         return plain(value.model_dump())
