@@ -55,6 +55,16 @@ def test_an_azure_client_is_azure_openai_wherever_it_goes(endpoint: str) -> None
     assert provider(client) == "azure.ai.openai"
 
 
+def test_a_client_that_extends_azures_is_one() -> None:
+    """Whatever a program calls it; and one of OpenAI's is none."""
+    gateway: Any = type("Gateway", (openai.AsyncAzureOpenAI,), {})
+    azurite: Any = type("AzureVoice", (openai.OpenAI,), {})
+    endpoint = "https://gateway.example.org"
+    client = gateway(api_key="k", azure_endpoint=endpoint, api_version="2024-10-21")
+    assert provider(client) == "azure.ai.openai"
+    assert provider(azurite(api_key="k", base_url=endpoint)) == "openai"
+
+
 @pytest.mark.parametrize(
     ("base_url", "model"),
     [

@@ -44,7 +44,7 @@ def provider_name(plugin: Any) -> str:
     """
     host, port = address_of(plugin)
     if host is not None:
-        found = provider_of(type(plugin).__name__, host, port)
+        found = provider_of("Azure" in type(plugin).__name__, host, port)
         return _SPEAKS.get(type(plugin).__module__, found) if found == "openai" else found
     label = str(plugin.provider or "unknown")
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")

@@ -13,18 +13,17 @@ OLLAMA_PORT = 11434
 
 
 @functools.lru_cache(maxsize=1024)
-def provider_of(client: str, host: str | None, port: int | None) -> str:
+def provider_of(azure: bool, host: str | None, port: int | None) -> str:
     """The provider's name; for a host that nobody knows, whose API the client speaks.
 
     The conventions leave it at that: a provider behind a compatible server is told as far as the
     instrumentation knows.
 
     Args:
-        client: The name of its class.
+        azure: Whether the client is one for Azure OpenAI, by its class or one that it extends.
         host: Of its base URL.
         port: Of its base URL; None where it is the scheme's own.
     """
-    azure = "Azure" in client
     if name := provider_at(host):
         return "azure.ai.openai" if azure and name.startswith("azure.") else name
     if azure:
@@ -37,4 +36,5 @@ def server_of(client: Any) -> tuple[str, str | None, int | None]:
     # Asked for it by its public name, an OpenAI client imports something first.
     url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
     host, port = getattr(url, "host", None), getattr(url, "port", None)
-    return provider_of(type(client).__name__, host, port), host, port
+    azure = hasattr(client, "_azure_deployment")
+    return provider_of(azure, host, port), host, port
