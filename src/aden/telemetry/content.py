@@ -232,7 +232,7 @@ class _Cleaner:
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Mapping):
-            return {key: self._value(each) for key, each in value.items()}
+            return {self._word(key): self._value(each) for key, each in value.items()}
         if isinstance(value, list | tuple):
             return [self._value(each) for each in value]
         if hasattr(value, "__dataclass_fields__"):
@@ -241,7 +241,17 @@ class _Cleaner:
                 for name, each in vars(value).items()
             }
             return type(value)(**fields)
-        return value
+        return self._word(value)
+
+    def _word(self, value: Any) -> Any:
+        """A number or a key in a tool's arguments: a telephone number may be one."""
+        if self._options.redact is None or isinstance(value, bool):
+            return value
+        if not isinstance(value, str | int | float):
+            return value
+        said = str(value)
+        kept = _redacted(self._options.redact, said)
+        return value if kept == said else kept
 
     def _text(self, text: str) -> str:
         if self._options.redact is not None:
