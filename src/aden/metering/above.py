@@ -49,5 +49,5 @@ def release(meter: Meter, above: Call) -> None:
 
 def _leave(meter: Meter, above: Call) -> None:
     above.state = "settled"
-    meter.on_their_way.discard(above)
+    meter.on_their_way.pop(above.id, None)
     meter.leases.drop(above.id)

@@ -10,7 +10,7 @@ from aden.metering.meter import Meter
 
 def set_aside(meter: Meter, call: Call) -> None:
     """An admitted call waits: should its process die, its hold is released."""
-    meter.on_their_way.discard(call)
+    meter.on_their_way.pop(call.id, None)
     meter.reserver.hold_back(call)
 
 
@@ -22,7 +22,7 @@ def due(meter: Meter, call: Call) -> None:
 def begun(meter: Meter, call: Call) -> None:
     """The provider has begun it."""
     meter.reserver.let_go(call)
-    meter.on_their_way.add(call)
+    meter.on_their_way[call.id] = call
 
 
 def let_drop(meter: Meter, call: Call) -> None:
@@ -31,7 +31,7 @@ def let_drop(meter: Meter, call: Call) -> None:
         if call.state == "settled":
             return
         call.state = "settled"
-    meter.on_their_way.discard(call)
+    meter.on_their_way.pop(call.id, None)
     meter.leases.drop(call.id)
     meter.ledger.settle(Settlement(call.id, ()))
     meter.reserver.settled(call, ())

@@ -57,8 +57,10 @@ class Meter:
     """Asks the framework around a request; `asking` never raises."""
     flush: Callable[[], object] = field(default=lambda: None)
     """Hand out everything that this process still holds, within the configured time."""
-    on_their_way: "weakref.WeakSet[Call]" = field(default_factory=weakref.WeakSet)
-    """Calls that are sent and not settled."""
+    on_their_way: "weakref.WeakValueDictionary[str, Call]" = field(
+        default_factory=weakref.WeakValueDictionary
+    )
+    """Calls that are sent and not settled, by their ids."""
     background: Background = field(default_factory=Background)
     leases: LeaseKeeper = field(init=False)
     reserver: Reserver = field(init=False)
@@ -223,7 +225,7 @@ class Meter:
         """The request leaves now."""
         self.reserver.let_go(call)
         call.state = "sent"
-        self.on_their_way.add(call)
+        self.on_their_way[call.id] = call
         if (session := call.session) is not None:
             session.sent(call)
         call.span.sending(call.model)
@@ -243,12 +245,14 @@ class Meter:
 
     def settle_all(self) -> None:
         """The process ends: what is still open will not be read to its end. Never raises."""
-        for call in list(self.on_their_way):
-            call.left_open()
-            self._settle_now(call)
+        # The references at once: a set cannot be gone through while other threads begin calls.
+        for reference in self.on_their_way.valuerefs():
+            if (call := reference()) is not None:
+                call.left_open()
+                self._settle_now(call)
 
     def _settle_now(self, call: Call, error: BaseException | None = None) -> None:
-        self.on_their_way.discard(call)
+        self.on_their_way.pop(call.id, None)
         self.settler.settle(call, error)
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:

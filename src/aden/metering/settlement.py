@@ -62,7 +62,7 @@ class Settler:
             if call.state == "settled":
                 return
             call.state = "settled"
-        self._meter.on_their_way.discard(call)
+        self._meter.on_their_way.pop(call.id, None)
         self._meter.leases.drop(call.id)
         self._meter.ledger.settle(Settlement(call.id))
         self._meter.reserver.settled(call, ())

@@ -34,10 +34,12 @@ class OpenSpans(SpanProcessor):
     def end_all(self) -> None:
         """End what is open, children before their parents, and say so on it. Never raises."""
         self._look_where_we_are()
-        for span in reversed(list(self._open.values())):
-            with contextlib.suppress(Exception):
-                span.set_attribute(ENDED_AT_EXIT, True)
-                span.end()
+        # The references at once: other threads may begin and end spans meanwhile.
+        for reference in reversed(self._open.valuerefs()):
+            if (span := reference()) is not None:
+                with contextlib.suppress(Exception):
+                    span.set_attribute(ENDED_AT_EXIT, True)
+                    span.end()
 
     def _look_where_we_are(self) -> None:
         """In a forked child, what is open there is its parent's to end."""
