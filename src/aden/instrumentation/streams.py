@@ -1,6 +1,5 @@
 """Metering a stream that stays the SDK's own object: only its inner iterator is replaced."""
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
@@ -15,6 +14,8 @@ from aden.metering.meter import Meter
 from aden.metering.shells import agrow, grow
 
 NEVER = 1 << 62
+_CANCELLED = ("CancelledError", "Cancelled")
+"""By asyncio, by trio."""
 Feed = Callable[[Attempt, Any], bool]
 """Reads one chunk into the attempt; False where the caller is not to see it."""
 
@@ -173,7 +174,7 @@ class StreamMeter:
 
     def broke(self, error: BaseException) -> None:
         """Reading on raised."""
-        if isinstance(error, asyncio.CancelledError):
+        if type(error).__name__ in _CANCELLED:
             if self._arrivals is not None:
                 self._arrivals.look()
             self.end("cancelled", error)

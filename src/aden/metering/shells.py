@@ -1,20 +1,26 @@
 """The only twins of the house: admitting a call, once with and once without ``await``.
 
 Everything that decides is in `Meter`; here stands only what waits. The processor has decided when
-the span starts; asking again makes sure that somebody does.
+the span starts; asking again makes sure that somebody does. An SDK may run on another loop than
+asyncio's (trio): there the ledger and the hook are asked on a thread.
 """
 
 import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVarTuple
 
 from aden.core.request import Request
 from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Refusal
 from aden.metering.call import Call
+from aden.metering.dispatch import running_loop
 from aden.metering.further import Further, answered, next_sending, next_slice, refusal
 from aden.metering.meter import Meter
+
+Ts = TypeVarTuple("Ts")
 
 BUSY_POLL_S = 0.01
 HOOK_GRACE_S = 0.5
@@ -59,7 +65,7 @@ async def aadmit(meter: Meter, call: Call) -> None:
         if call.delay_s:
             if call.lane.delayed is not None:
                 call.lane.delayed(call.delay_s)
-            await asyncio.sleep(call.delay_s)
+            await _sleep(call.delay_s)
         meter.sending(call)
     except RequestCancelledError:
         raise
@@ -141,6 +147,9 @@ def _reserve(meter: Meter, call: Call, ask: Ask) -> None:
 
 
 async def _areserve(meter: Meter, call: Call, ask: Ask) -> None:
+    if running_loop() is None:
+        await _on_a_thread(_reserve, meter, call, ask)
+        return
     since = asked_at = time.monotonic()
     try:
         while _waits(meter, call, outcome := await meter.ledger.areserve(ask), since):
@@ -157,7 +166,25 @@ def _waits(meter: Meter, call: Call, outcome: object, since: float) -> bool:
     return busy and time.monotonic() < since + meter.reserver.busy_wait_s(call)
 
 
+async def _sleep(seconds: float) -> None:
+    if running_loop() is None:
+        import anyio
+
+        await anyio.sleep(seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+async def _on_a_thread(waits: Callable[[*Ts], None], *asked: *Ts) -> None:
+    from anyio import to_thread  # which whoever runs on such a loop has
+
+    await to_thread.run_sync(waits, *asked)
+
+
 async def _ask_hook(meter: Meter, call: Call) -> None:
+    if running_loop() is None:
+        await _on_a_thread(_ask_hook_in_thread, meter, call)
+        return
     meter.reserver.hold_back(call)
     timeout_s = meter.options.hook_timeout_ms / 1000
     limit = asyncio.timeout(timeout_s)
