@@ -125,6 +125,21 @@ def test_an_endpoint_that_is_away_or_mute_is_told_apart() -> None:
     assert mute.totals() == {("traces", "timeout"): 5}
 
 
+def test_what_cannot_be_written_is_counted() -> None:
+    """A text that is no UTF-8 makes the exporter raise, and all that goes with it is lost."""
+    losses = Losses()
+    with Endpoint(always(200, content_type="application/x-protobuf")) as endpoint:
+        exporter = Exporters(losses, endpoint.url, KEY).spans("aden")
+        assert exporter is not None
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(AccountedSpanProcessor(exporter, 60_000))
+        for name in ("whole", "half \ud83d"):
+            provider.get_tracer("t").start_span(name).end()
+        provider.force_flush()
+        provider.shutdown()
+    assert losses.totals() == {("traces", "other"): 2}
+
+
 def test_a_full_queue_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty spans at once, and room for eight; the rest arrives."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")

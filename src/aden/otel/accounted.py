@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -50,6 +51,15 @@ class Account:
             cause = latest.cause or "other"
             self._losses.count(self._signal, cause, items, self.where, latest.detail)
 
+    @contextmanager
+    def exporting(self, items: int) -> Iterator[None]:
+        """Around an export that may raise: what cannot be written is lost as well."""
+        try:
+            yield
+        except Exception as error:
+            self._losses.count(self._signal, "other", items, self.where, type(error).__name__)
+            raise
+
     def dropped(self, items: int) -> None:
         """Items never came to the exporter: the queue before it was full."""
         self._losses.count(self._signal, "queue_full", items, self.where)
@@ -66,7 +76,8 @@ class AccountedSpanExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export, and book what was not taken."""
         self.handed += len(spans)
-        result = self._inner.export(spans)
+        with self.account.exporting(len(spans)):
+            result = self._inner.export(spans)
         self.account.close(len(spans), taken=result is SpanExportResult.SUCCESS)
         return result
 
@@ -130,13 +141,14 @@ class AccountedMetricExporter(MetricExporter):
         """Export, and book what was not taken. In a forked child nothing: the parent tells it."""
         if os.getpid() != self._pid:
             return MetricExportResult.SUCCESS
-        result = self._inner.export(of_the_service(metrics_data), timeout_millis, **kwargs)
         points = sum(
             len(metric.data.data_points)
             for resource in metrics_data.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
         )
+        with self.account.exporting(points):
+            result = self._inner.export(of_the_service(metrics_data), timeout_millis, **kwargs)
         self.account.close(points, taken=result is MetricExportResult.SUCCESS)
         return result
 
@@ -158,7 +170,8 @@ class AccountedLogExporter(LogRecordExporter):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Export, and book what was not taken."""
-        result = self._inner.export(batch)
+        with self.account.exporting(len(batch)):
+            result = self._inner.export(batch)
         self.account.close(len(batch), taken=result is LogRecordExportResult.SUCCESS)
         return result
 
