@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 from guide import spend
 from lanes import Lane
 from opentelemetry import metrics, trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from shapes import REQUEST, consumed, plain
+from wire import Body, WireServer
 
 import aden
 from aden import Budget, RequestCancelledError
@@ -179,3 +182,18 @@ def test_what_broke_is_said_once(
         Lane("sync", server).chat.create(**REQUEST)
     (line,) = complaints()
     assert "budgets are not affected" in line
+
+
+def test_a_failure_is_exported_whatever_its_provider_says(
+    instrumented: Callable[..., House],
+) -> None:
+    """Half a character in a span's status would cost its whole batch: it is no attribute."""
+    house = instrumented()
+    with WireServer() as wire, openai.OpenAI(base_url=wire.base_url, api_key="k") as client:
+        wire.body = Body.events({"error": {"message": "half \ud83d", "code": "odd"}})
+        stream = client.chat.completions.create(**REQUEST, stream=True)
+        with pytest.raises(openai.APIError):
+            list(stream)
+    _, span = house.one_call()
+    assert span.status.description == "half \ufffd"
+    assert encode_spans([span]).SerializeToString()

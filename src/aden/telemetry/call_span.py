@@ -13,6 +13,7 @@ from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names, nesting
 from aden.telemetry.attributes import Value, cap, of_record, start_attributes
+from aden.telemetry.characters import whole
 from aden.telemetry.content import Capture, Content
 from aden.telemetry.context import with_call
 from aden.telemetry.instruments import Instruments
@@ -131,7 +132,7 @@ class CallSpan:
         error: BaseException | None,
     ) -> None:
         if error is not None:
-            self.span.set_status(Status(StatusCode.ERROR, str(error)))
+            self.span.set_status(Status(StatusCode.ERROR, whole(str(error))))
         if self._capture is None or self._request.operation == "embeddings":  # no inference
             write(self.span, attributes)
             return

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 
 from aden.telemetry import names
 from aden.telemetry.attributes import Value
+from aden.telemetry.characters import whole
 from aden.telemetry.quiet import quietly
 
 logger = logging.getLogger("aden.telemetry")
@@ -256,6 +257,7 @@ class _Cleaner:
     def _text(self, text: str) -> str:
         if self._options.redact is not None:
             text = _redacted(self._options.redact, text)
+        text = whole(text)
         if len(text) <= self._left:
             self._left -= len(text)
             return text

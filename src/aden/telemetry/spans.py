@@ -12,6 +12,7 @@ from aden.core.record import CallRecord
 from aden.core.value import value
 from aden.telemetry import names
 from aden.telemetry.attributes import Value, cap, of_record, of_refusal
+from aden.telemetry.characters import whole
 from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
 from aden.telemetry.written import write
@@ -125,7 +126,7 @@ class FrameworkSpan:
         }
         if error is not None:
             self._written[names.ERROR_TYPE] = error_type(error)
-            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, str(error))))
+            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, whole(str(error)))))
         self.write()
 
     def write(self) -> None:
@@ -140,5 +141,5 @@ class AboveSpan(FrameworkSpan):
         """Write what was decided, where that is the end of it."""
         if error is not None:
             self._written = {**of_refusal(record), names.ERROR_TYPE: error_type(error)}
-            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, str(error))))
+            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, whole(str(error)))))
         self.write()
