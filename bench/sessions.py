@@ -100,13 +100,15 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 async def _talk(number: int) -> None:
-    session: AgentSession[None] = AgentSession(llm=openai.LLM(model="gpt-4o-mini"))
+    llm = openai.LLM(model="gpt-4o-mini")
+    session: AgentSession[None] = AgentSession(llm=llm)
     await session.start(Agent(instructions="Answer in plain sentences."))
     with _account(number):
         for _ in range(SESSION_TURNS):
             with contextlib.suppress(APIError):  # refused, where the ledger cannot keep up
                 await session.run(user_input=f"Answer in {20 + number} tokens.")
     await session.aclose()
+    await llm.aclose()  # its client; a session leaves it open
 
 
 def _account(number: int) -> contextlib.AbstractContextManager[Any]:
