@@ -38,8 +38,6 @@ OPEN_WAIT_S = 1.0
 TOGETHER = 32
 """So many of those that were put off are booked in one transaction: a few milliseconds, then others
 have a turn. Where there are more, an event loop leaves them to the store's own thread."""
-TOGETHER_S = 0.005
-"""Where the interpreter is busy, so long: who waits for a turn must see that others have theirs."""
 SLOW_S = 0.02
 """A transaction that took an event loop longer had to wait for the interpreter at each statement,
 since other threads have much to do …"""
@@ -159,8 +157,7 @@ class Store:
             begin(connection, reads=reads and not self._backlog, waits=waits)
             now = self._clock()
             due = min(len(self._backlog), TOGETHER)  # what comes meanwhile might have no end
-            until = time.monotonic() + TOGETHER_S
-            while booked < due and (not booked or time.monotonic() < until):
+            while booked < due:
                 carry_out(db, now, self._backlog[booked])
                 booked += 1
             result = work(db, now)
