@@ -32,12 +32,7 @@ from aden.ledger.sqlite_store import BACKLOG_MAX
 def test_only_the_owner_may_read_the_ledger(tmp_path: Path) -> None:
     """The file, its companions and a directory made for it are private."""
     path = tmp_path / "made" / "ledger.db"
-    mask = os.umask(0)
-    try:
-        ledger = SqliteLedger(path)
-        ledger.settle(charged("a", 1))
-    finally:
-        os.umask(mask)
+    ledger = _made_without_a_mask(path)
 
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
@@ -50,12 +45,7 @@ def test_a_ledger_behind_a_link_is_private_as_well(tmp_path: Path) -> None:
     link, volume = tmp_path / "ledger.db", tmp_path / "volume"
     volume.mkdir()
     link.symlink_to(volume / "ledger.db")
-    mask = os.umask(0)
-    try:
-        ledger = SqliteLedger(link)
-        ledger.settle(charged("a", 1))
-    finally:
-        os.umask(mask)
+    ledger = _made_without_a_mask(link)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in volume.iterdir()}
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
 
@@ -338,3 +328,14 @@ def test_who_settles_faster_than_the_file_takes_it_loses_nothing(
     assert sqlite.flush(60)
     assert figures(sqlite) == (settled, 0, 0)
     assert not caplog.records
+
+
+def _made_without_a_mask(path: Path) -> SqliteLedger:
+    """A ledger that something is booked in, made where files are open to all."""
+    mask = os.umask(0)
+    try:
+        ledger = SqliteLedger(path)
+        ledger.settle(charged("a", 1))
+    finally:
+        os.umask(mask)
+    return ledger

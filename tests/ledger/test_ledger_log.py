@@ -34,6 +34,7 @@ def _write(ledger: SqliteLedger, mib: int) -> None:
     """Some transactions, each of a little more than one MiB in the log."""
     for _ in range(mib):
         ledger.describe({"b": str(next(_numbers)).ljust(MIB)})
+        assert ledger.flush(10)  # else a thread writes several in one, where the machine is slow
 
 
 def _log(path: Path) -> int:

@@ -80,12 +80,7 @@ def test_a_deployment_in_the_client_s_url_cannot_be_degraded(
     server: OpenAIServer, calls: RecordingEmitter
 ) -> None:
     """What is booked is what that deployment costs."""
-    client = openai.AzureOpenAI(
-        azure_endpoint=server.azure_endpoint,
-        azure_deployment="gpt-4o",
-        api_version="2024-10-21",
-        api_key="k",
-    )
+    client = _azure(server, "2024-10-21")
     client.chat.completions.create(model="gpt-4o", messages=HELLO)
     (record,) = _settled(calls)
     assert record.model == "gpt-4o"
@@ -96,12 +91,7 @@ def test_a_deployment_in_the_client_s_url_is_none_of_the_responses_api(
     server: OpenAIServer, calls: RecordingEmitter
 ) -> None:
     """There Azure reads the model in the request, whatever the client's deployment."""
-    client = openai.AzureOpenAI(
-        azure_endpoint=server.azure_endpoint,
-        azure_deployment="gpt-4o",
-        api_version="2025-04-01-preview",
-        api_key="k",
-    )
+    client = _azure(server, "2025-04-01-preview")
     client.responses.create(model="gpt-4o", input="Hello in 12 tokens.")
     (record,) = _settled(calls)
     assert record.model == "gpt-4o-mini"
@@ -255,3 +245,13 @@ def test_a_hook_s_dearer_model_is_refused_by_what_it_may_cost_itself(server: Ope
     may_cost = re.search(r"may cost \$([\d.]+)", str(refused.value))
     assert may_cost is not None
     assert float(may_cost[1]) > 50 * 60 / 1e6
+
+
+def _azure(server: OpenAIServer, api_version: str) -> openai.AzureOpenAI:
+    """A client with a deployment in its URL."""
+    return openai.AzureOpenAI(
+        azure_endpoint=server.azure_endpoint,
+        azure_deployment="gpt-4o",
+        api_version=api_version,
+        api_key="k",
+    )

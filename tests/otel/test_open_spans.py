@@ -1,14 +1,11 @@
 """Spans that nobody ends are ended at the exit, by the process that began them."""
 
 import os
-import sys
-import threading
-from collections import deque
 
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span
 
 from aden.otel.open_spans import OpenSpans
+from interleaving import others_making
 
 
 def test_a_forked_child_ends_its_own_spans_alone() -> None:
@@ -37,25 +34,8 @@ def test_spans_that_begin_and_end_meanwhile_hold_up_nothing() -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(open_spans)
     tracer = provider.get_tracer("test")
-    over = threading.Event()
-
-    def work() -> None:
-        latest: deque[Span] = deque(maxlen=50)
-        while not over.is_set():
-            latest.append(tracer.start_span("theirs"))
-
-    others = [threading.Thread(target=work) for _ in range(3)]
-    switched_every_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for each in others:
-            each.start()
+    with others_making(lambda: tracer.start_span("theirs")):
         for _ in range(20):
             ours = [tracer.start_span("ours") for _ in range(200)]
             open_spans.end_all()
             assert not any(span.is_recording() for span in ours)
-    finally:
-        over.set()
-        sys.setswitchinterval(switched_every_s)
-        for each in others:
-            each.join()

@@ -121,25 +121,36 @@ class Store:
         try:
             if not inline:
                 for _ in range(len(self._backlog) // TOGETHER):
-                    self._in_turn(_nothing, False, True, ahead, turn_s)
-            result = self._in_turn(work, reads, waits, ahead, turn_s if waits else 0)
+                    self._in_turn(_nothing, ahead=ahead, turn_s=turn_s)
+            wait_s = turn_s if waits else 0
+            result = self._in_turn(work, reads=reads, waits=waits, ahead=ahead, turn_s=wait_s)
         except sqlite3.Error as error:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
         if inline and (ended := time.monotonic()) > began + SLOW_S:
             self._slow_until = ended + SLOW_FOR_S
-        if not (reads or ahead) and exit_deadline() is None:
-            self._checkpoints.look()
         return result
 
-    def _in_turn(self, work: Work[T], reads: bool, waits: bool, ahead: bool, turn_s: float) -> T:
+    def _in_turn(
+        self,
+        work: Work[T],
+        *,
+        reads: bool = False,
+        waits: bool = True,
+        ahead: bool = False,
+        turn_s: float = TURN_S,
+    ) -> T:
+        """One transaction, when no other thread of this process has one."""
         if not self._turn.acquire(timeout=turn_s):
             raise busy("another thread of this process uses the ledger")
         try:
-            return self._transact(work, reads, waits, ahead)
+            result = self._transact(work, reads, waits, ahead)
         finally:
             self._turn.release()
+        if not (reads or ahead) and exit_deadline() is None:
+            self._checkpoints.look()
+        return result
 
     def _transact(self, work: Work[T], reads: bool, waits: bool, ahead: bool) -> T:
         try:
@@ -236,7 +247,7 @@ class Store:
         deadline = time.monotonic() + timeout_s
         while self._backlog:
             try:
-                self._in_turn(_nothing, reads=False, waits=True, ahead=False, turn_s=TURN_S)
+                self._in_turn(_nothing)
             except sqlite3.Error:
                 time.sleep(RETRY_S)
             if time.monotonic() >= deadline:

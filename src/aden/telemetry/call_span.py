@@ -7,18 +7,17 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 
 from aden.core.record import CallRecord
 from aden.core.request import Request
 from aden.telemetry import names, nesting
 from aden.telemetry.attributes import Value, cap, of_record, start_attributes
-from aden.telemetry.characters import whole
 from aden.telemetry.content import Capture, Content
 from aden.telemetry.context import with_call
 from aden.telemetry.instruments import Instruments
 from aden.telemetry.quiet import quietly
-from aden.telemetry.spans import Answer
+from aden.telemetry.spans import Answer, failed
 from aden.telemetry.written import write
 
 
@@ -132,7 +131,7 @@ class CallSpan:
         error: BaseException | None,
     ) -> None:
         if error is not None:
-            self.span.set_status(Status(StatusCode.ERROR, whole(str(error))))
+            self.span.set_status(failed(error))
         if self._capture is None or self._request.operation == "embeddings":  # no inference
             write(self.span, attributes)
             return

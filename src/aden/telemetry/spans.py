@@ -126,7 +126,7 @@ class FrameworkSpan:
         }
         if error is not None:
             self._written[names.ERROR_TYPE] = error_type(error)
-            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, whole(str(error)))))
+            quietly(lambda: self.span.set_status(failed(error)))
         self.write()
 
     def write(self) -> None:
@@ -141,5 +141,10 @@ class AboveSpan(FrameworkSpan):
         """Write what was decided, where that is the end of it."""
         if error is not None:
             self._written = {**of_refusal(record), names.ERROR_TYPE: error_type(error)}
-            quietly(lambda: self.span.set_status(Status(StatusCode.ERROR, whole(str(error)))))
+            quietly(lambda: self.span.set_status(failed(error)))
         self.write()
+
+
+def failed(error: BaseException) -> Status:
+    """The status of a span that ends by *error*."""
+    return Status(StatusCode.ERROR, whole(str(error)))

@@ -16,7 +16,7 @@ from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.hearing import Hearing, request_for
 from aden.instrumentation.livekit.speech import begin, never_billed
 from aden.instrumentation.livekit.untold import Told, tell_stt
-from aden.instrumentation.livekit.who import SpeechNode, speech_node
+from aden.instrumentation.livekit.who import at_speech_node
 from aden.instrumentation.measured import measured_here, measured_outside
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -209,13 +209,8 @@ async def node(
     if getattr(pipeline._stt_node, "__func__", None) is Agent.stt_node:
         await wrapped(*args, **kwargs)
         return
-    node = SpeechNode()
-    token = speech_node.set(node)
-    try:
+    with at_speech_node():
         await wrapped(*args, **kwargs)
-    finally:
-        node.lasts = False
-        speech_node.reset(token)
 
 
 def push_frame(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any) -> None:

@@ -18,7 +18,7 @@ from aden.instrumentation.livekit.plugin import let_go
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
 from aden.instrumentation.livekit.untold import tell_tts
-from aden.instrumentation.livekit.who import SpeechNode, speech_node
+from aden.instrumentation.livekit.who import at_speech_node
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry import names
@@ -87,13 +87,8 @@ async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, 
     What these ask besides, such as a translation, is a part of what is said, or written: of an
     answer, LiveKit's history knows only that.
     """
-    node = SpeechNode()
-    token = speech_node.set(node)
-    try:
+    with at_speech_node():
         return await wrapped(*args, **kwargs)
-    finally:
-        node.lasts = False
-        speech_node.reset(token)
 
 
 async def monitor(

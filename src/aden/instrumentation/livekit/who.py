@@ -6,8 +6,9 @@ speech are found from wherever a plugin sends its request. What is not there is 
 
 import hashlib
 import sys
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, Token
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -33,6 +34,18 @@ speech_node: ContextVar[SpeechNode | None] = ContextVar("aden_speech_node", defa
 """Inside of which one this runs; None outside of one."""
 
 
+@contextmanager
+def at_speech_node() -> Iterator[None]:
+    """What runs in this block is a part of what is said or heard."""
+    node = SpeechNode()
+    token = speech_node.set(node)
+    try:
+        yield
+    finally:
+        node.lasts = False
+        speech_node.reset(token)
+
+
 @dataclass(frozen=True, slots=True)
 class _Listening:
     """A session begins to listen, perhaps in the middle of an agent's speech."""
@@ -50,13 +63,10 @@ async def session_start(
     wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any
 ) -> Any:
     """Wrapper of ``AgentSession.start``: what it starts, to listen above all, is this session's."""
-    token = _listens(session)
-    if (meter := active_meter()) is not None:
-        meter.asking()  # the job's session begins here, in the context of its entrypoint
-    try:
+    with _listens(session):
+        if (meter := active_meter()) is not None:
+            meter.asking()  # the job's session begins here, in the context of its entrypoint
         return await wrapped(*args, **kwargs)
-    finally:
-        _listening.reset(token)
 
 
 async def agent_start(
@@ -66,20 +76,14 @@ async def agent_start(
 
     A program may switch agents from anywhere: an event's handler, another session of the job.
     """
-    token = _listens(activity.session)
-    try:
+    with _listens(activity.session):
         return await wrapped(*args, **kwargs)
-    finally:
-        _listening.reset(token)
 
 
 def stt_start(wrapped: Callable[..., Any], recognition: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of ``AudioRecognition._update_stt``, by which a session begins to listen anew."""
-    token = _listens(recognition._session)
-    try:
+    with _listens(recognition._session):
         return wrapped(*args, **kwargs)
-    finally:
-        _listening.reset(token)
 
 
 def who_asks() -> Asking:
@@ -142,10 +146,15 @@ def _at_work() -> tuple[Any, Any, Any]:
     return getattr(activity, "session", None) or listening.session, activity, speech
 
 
-def _listens(session: Any) -> "Token[_Listening | None]":
+@contextmanager
+def _listens(session: Any) -> Iterator[None]:
     activity = context_variable("_AgentActivityContextVar")
     speech = context_variable("_SpeechHandleContextVar")
-    return _listening.set(_Listening(session, activity, speech))
+    token = _listening.set(_Listening(session, activity, speech))
+    try:
+        yield
+    finally:
+        _listening.reset(token)
 
 
 @lru_cache(maxsize=256)
