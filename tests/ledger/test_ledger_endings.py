@@ -80,6 +80,7 @@ def test_a_child_outlives_its_parents_ledger(path: Path, clock: FixedClock) -> N
     deadline = time.monotonic() + 5
     while figures(parent) != (3, 0, 0):
         assert time.monotonic() < deadline
+        time.sleep(0.01)  # the child wants its turn at the file
     parent.close()
     os.write(from_parent, b"x")
     assert os.waitpid(child, 0)[1] == 0

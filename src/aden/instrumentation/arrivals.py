@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ NEAR_S = 0.001
 """A peer with a shorter round trip is on this machine or network, and notices at once."""
 SHORTEST_S = 0.020
 """A rate is not told from less: what was held up somewhere arrives at once."""
+CLOSING_S = 0.05
+"""For so long what was let go may wait for its closing."""
+LOOK_S = 0.002
 
 LIKELY_EVENT_BYTES = 250
 """Of a stream that nobody has begun to read; a chunk of chat completions has 250 to 350."""
@@ -63,13 +67,18 @@ class Arrivals:
         self._made = 0
         self._rate = 0.0
         self._looked_at: float | None = None
+        self._kept: list[int] = []
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
         self._connection = response.extensions.get("network_stream")
         self._peer = UNKNOWN
         self._protocol = _protocol_under(response.stream)
         self._unpack = unpacking(response)
         if not response.is_closed:
-            response.stream = _Counted(response.stream, self)
+            response.stream = counted = _Counted(response.stream, self)
+            weakref.finalize(counted, self.let_go).atexit = False
+
+    def __del__(self) -> None:
+        self.ended()
 
     def saw(self, data: bytes) -> None:
         """The transport has read a piece of the body."""
@@ -93,6 +102,7 @@ class Arrivals:
         and where they are compressed, these are told by their size, and what is made during a
         round trip by the rate so far.
         """
+        self._look_at_what_was_kept()
         made = max(self._events, self._made)
         if self._done or self._looked_at is None:
             return made
@@ -116,24 +126,49 @@ class Arrivals:
 
     @contextlib.contextmanager
     def closing(self) -> Iterator[None]:
-        """Around the closing of the connection, for which a busy event loop may take its time.
-
-        The provider goes on meanwhile, so a second descriptor looks once more when it is closed.
-        """
-        if self._done:
-            yield
-            return
-        first = _descriptor(self._connection)
-        self._note(first)
-        second = None
-        with contextlib.suppress(OSError):  # as many files are open as there may be
-            second = os.dup(first) if first is not None else None
+        """Around the closing of the connection, for which a busy event loop may take its time."""
+        self.let_go()
         try:
             yield
         finally:
-            self._note(second)
-            if second is not None:
-                os.close(second)
+            self._look_at_what_was_kept()
+
+    def let_go(self) -> None:
+        """Look before the connection is closed, and keep a descriptor to look again afterwards.
+
+        The provider goes on until both are closed. Called by the garbage collector too, ahead of
+        all finalizers: one of them closes the connection, and which comes first is not known.
+        """
+        if self._done or self._kept:
+            return
+        descriptor = _descriptor(self._connection)
+        self._note(descriptor)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):  # as many files are open as there may be
+                self._kept.append(os.dup(descriptor))
+
+    def wait_for_closing(self) -> None:
+        """Block until what was let go is closed, by a collector that is at it or by its loop."""
+        until = (self._looked_at or 0.0) + CLOSING_S
+        while self.goes_on and time.perf_counter() < until:
+            time.sleep(LOOK_S)
+
+    def ended(self) -> None:
+        """Nobody asks any more what was made."""
+        self._done = True
+        for descriptor in self._taken_back():
+            os.close(descriptor)
+
+    def _look_at_what_was_kept(self) -> None:
+        for descriptor in self._taken_back():
+            self._note(descriptor)
+            os.close(descriptor)
+
+    def _taken_back(self) -> Iterator[int]:
+        """Each once, whichever thread asks."""
+        with contextlib.suppress(IndexError):
+            while True:
+                yield self._kept.pop()
 
     def _note(self, descriptor: int | None) -> None:
         if descriptor is None and self._looked_at is not None:

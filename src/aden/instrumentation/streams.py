@@ -14,8 +14,7 @@ from aden.metering.meter import Meter
 from aden.metering.shells import agrow, grow
 
 NEVER = 1 << 62
-_CANCELLED = ("CancelledError", "Cancelled")
-"""By asyncio, by trio."""
+_CANCELLED = ("CancelledError", "Cancelled")  # by asyncio, by trio
 Feed = Callable[[Attempt, Any], bool]
 """Reads one chunk into the attempt; False where the caller is not to see it."""
 
@@ -137,8 +136,8 @@ class StreamMeter:
 
     def _left(self) -> None:
         """Note what the provider has made beyond what was read."""
-        if self._arrivals is not None:
-            self._attempt.left_unread(max(0, self._arrivals.made - self._chunks))
+        if (arrivals := self._arrivals) is not None:
+            self._attempt.left_unread(max(0, arrivals.made - self._chunks))
 
     def _look_ahead(self) -> None:
         if self._arrivals is not None:
@@ -163,6 +162,8 @@ class StreamMeter:
             how = "complete"
         if self._attempt.outcome == "open" and how not in ("complete", "error"):
             self._left()
+        if self._arrivals is not None:
+            self._arrivals.ended()
         self._attempt.ended_unknown()
         if self._attempt.request.stream:
             if how == "complete":
@@ -193,12 +194,14 @@ class StreamMeter:
         """
         if not self._ended and not self._call.is_copy:
             if self._arrivals is not None:
-                self._arrivals.look()
+                self._arrivals.let_go()
             self._meter.dispatcher.soon(self._forgotten)
 
     def _forgotten(self) -> None:
         """A stream that was dropped before it was begun is closed by nobody: all of it is made."""
         arrivals = self._arrivals
+        if arrivals is not None and self._chunks:
+            arrivals.wait_for_closing()
         self._attempt.silent = not self._chunks and arrivals is not None and arrivals.goes_on
         self.end("abandoned")
 
