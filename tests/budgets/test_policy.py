@@ -235,6 +235,17 @@ def test_beyond_its_limit_a_budget_may_go_on_delayed_or_cheaper() -> None:
         Budget("b", 1, beyond="throttle", ladder=[Degrade(80, "m")])
 
 
+def test_what_is_cheaper_than_a_ladders_last_model_goes_on_as_it_was_asked() -> None:
+    """A degrade never sends what is dearer."""
+    soft = Budget("soft", "0.01", ladder=[Degrade(100, "gpt-4o-mini")], beyond="degrade")
+    nano = Request("openai", "gpt-4.1-nano", stream=True)
+    decision, planned = _decide(make_policy([soft]), 50_000_000, nano)
+    assert decision == ALLOW
+    assert planned.asked.amounts.usd < planned.quotes[-1].amounts.usd
+    unknown = Request("openai", "nobody-knows-it", stream=True)
+    assert _decide(make_policy([soft]), 50_000_000, unknown)[0].model == "gpt-4o-mini"
+
+
 def test_a_rate_counts_requests_that_are_still_open() -> None:
     """Fifty at once are fifty, settled or not."""
     rate = Budget("r", limit=requests(2), ladder=[Throttle(100, 700)], beyond="throttle")

@@ -39,7 +39,8 @@ class Budget:
             value makes one budget for each value of that label.
         ladder: `Alert`, `Degrade` and `Throttle` steps; refusal at 100 per cent is implied.
         beyond: What happens at the limit: ``cancel`` refuses; ``degrade`` goes on with the
-            ladder's last model, ``throttle`` goes on with its delay, both without a limit.
+            ladder's last model, or as asked where that is cheaper, ``throttle`` goes on with its
+            delay, both without a limit.
         mode: ``enforce``; ``observe`` decides and reports but refuses nothing; ``off``.
         unknown_price: What to do with a model that has no known price: ``floor`` takes the
             provider's dearest known rates, ``refuse`` refuses, ``allow`` counts nothing.

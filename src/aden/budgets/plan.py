@@ -266,7 +266,7 @@ def _line(match: Match, policy: Policy, chosen: Quote, quotes: tuple[Quote, ...]
     at_risk = amount if chosen.at_risk is chosen.amounts else chosen.risks(budget)
     below = _next_step(match, chosen, quotes) if match.ladder else None
     enforce = policy.enforces(budget)
-    soft = budget.beyond != "cancel" and _goes_on(match, chosen)
+    soft = budget.beyond != "cancel" and _goes_on(match, chosen, quotes)
     # By position: by name it takes a third longer, for each of a caller's budgets.
     return Line(match.key, budget.span, budget.limit.amount, amount, at_risk, below, enforce, soft)
 
@@ -278,30 +278,40 @@ def counts(budget: Budget, price_source: str) -> bool:
     return budget.unknown_price != "allow"
 
 
-def _goes_on(match: Match, chosen: Quote) -> bool:
-    """Whether a request that is sent as *chosen* goes on beyond the limit."""
+def _goes_on(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> bool:
+    """Whether a request that is sent as *chosen* goes on beyond the limit.
+
+    What goes on with a ladder's last model goes on with one that is further down as well: to send
+    that instead would save nothing.
+    """
     if match.budget.beyond == "degrade":
-        targets = [step.to for step in match.ladder if isinstance(step, Degrade)]
-        return targets[-1:] == [chosen.model]
+        last = [step.to for step in match.ladder if isinstance(step, Degrade)][-1:]
+        depth = _depth(chosen, quotes)
+        return any(depth[chosen.model] >= depth[model] for model in last if model in depth)
     return match.budget.beyond == "throttle"
 
 
 def _next_step(match: Match, chosen: Quote, quotes: tuple[Quote, ...]) -> int | None:
-    """Spend from which the ladder asks for a model that is further down than *chosen*.
-
-    Down is what is cheaper or, at the same price, named later: an order that all ladders share,
-    so that a chain over several budgets ends.
-    """
-    depth = {
-        quote.model: (-quote.amounts.usd, index)
-        for index, quote in enumerate(quotes)
-        if quote.cut == chosen.cut
-    }
+    """Spend from which the ladder asks for a model that is further down than *chosen*."""
+    depth = _depth(chosen, quotes)
     here = depth[chosen.model]
     for step in match.ladder:
         if isinstance(step, Degrade) and depth.get(step.to, here) > here:
             return match.budget.threshold(step.at)
     return None
+
+
+def _depth(chosen: Quote, quotes: tuple[Quote, ...]) -> dict[str, tuple[int, int]]:
+    """How far down each model is at the length of *chosen*.
+
+    Down is what is cheaper or, at the same price, named later: an order that all ladders share,
+    so that a chain over several budgets ends.
+    """
+    return {
+        quote.model: (-quote.amounts.usd, index)
+        for index, quote in enumerate(quotes)
+        if quote.cut == chosen.cut
+    }
 
 
 def _targets(matched: tuple[Match, ...], policy: Policy) -> Iterable[str]:
