@@ -89,6 +89,21 @@ def test_what_went_to_other_providers_is_none_of_this_exports_business(export: P
     assert [drift.model for drift in alone if drift.ours.requests] == ["claude-sonnet-4-5"]
 
 
+def test_embeddings_are_compared_where_the_export_names_some(export: Path) -> None:
+    """OpenAI's usage page exports completions and embeddings to a file each."""
+    calls = [a_call(NOON, "gpt-4o", 0.01, (300, 30)), a_call(NOON, "text-embedding-3-small")]
+    drifts = compare(read_export(export), calls)
+    assert [drift.model for drift in drifts] == ["gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"]
+    with export.open("a") as file:
+        file.write("1763769600,,2025-11-22T00:00:00+00:00,,p,1,,text-embedding-3-large,8,0,0\n")
+    models = [drift.model for drift in compare(read_export(export), calls)]
+    assert models[1:] == [
+        "text-embedding-3-small",
+        "gpt-4o-mini-2024-07-18",
+        "text-embedding-3-large",
+    ]
+
+
 def test_too_much_input_does_not_make_up_for_too_little_output(export: Path) -> None:
     """They have prices of their own."""
     drift, _ = compare(read_export(export), [a_call(NOON, "gpt-4o", 0.01, (330, 0))])

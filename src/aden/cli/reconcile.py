@@ -19,6 +19,7 @@ from aden.cli.lines import Lines
 from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd, to_usd
 from aden.core.record import CallRecord
+from aden.core.request import task_of
 from aden.errors import ConfigurationError
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -168,13 +169,15 @@ def _count(text: str | None, name: str, where: str) -> int:
 
 
 def compare(export: Export, records: Iterable[CallRecord]) -> list[Drift]:
-    """Both sides, a model and day, of the providers that the export is of.
+    """Both sides, a model and day, of the providers and the kind of models that the export is of.
 
-    Those are the ones whose models it names; where it names none of ours, all are compared.
+    Those are the ones of which it names a model: OpenAI exports completions, embeddings and images
+    each to a file of its own. Where it names none of ours, all are compared.
     """
     undated = {(day, _DATED.sub("", model)): model for day, model in export.counts}
     ours: dict[tuple[Key, str], Counts] = {}
     named: set[str] = set()
+    kinds = {task_of(model) for _, model in export.counts}
     for record in records:
         day = datetime.fromtimestamp(record.at, UTC).date().isoformat()
         if not export.first <= day <= export.last or not record.attempts:
@@ -186,7 +189,8 @@ def compare(export: Export, records: Iterable[CallRecord]) -> list[Drift]:
     drifts = {key: Drift(*key, counts) for key, counts in export.counts.items()}
     for (key, provider), counts in ours.items():
         is_speech = not counts.input + counts.output and key not in drifts
-        if (not named or provider in named) and not is_speech:
+        is_of_it = not named or (provider in named and task_of(key[1]) in kinds)
+        if is_of_it and not is_speech:
             drifts.setdefault(key, Drift(*key)).ours.add(counts)
     return [drifts[key] for key in sorted(drifts)]
 
