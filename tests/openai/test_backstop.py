@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -191,6 +192,45 @@ async def test_a_degrade_reaches_a_request_that_the_backstop_holds(
     assert (record.model, record.asked_model) == ("gpt-4o-mini", "gpt-4o")
     assert span.name == "chat gpt-4o-mini"
     assert record.attribution.tenant_id == "t1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("degraded", [False, True])
+async def test_a_body_that_is_sent_as_bytes_is_read_where_it_is_json(
+    kind: str, *, degraded: bool, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It is sent as the very same bytes, unless another model is to answer."""
+    answer = aden.BeforeRequestResult
+    result = answer.degrade("gpt-4o-mini") if degraded else answer.proceed()
+    house = instrumented(before_request=lambda _params, _context: result)
+    lane = Lane(kind, server)
+    content = b" " + json.dumps(REQUEST).encode()
+    cast_to: Any = openai.types.chat.ChatCompletion
+    how: Any = {"content": content, "options": {"headers": {"content-type": "application/json"}}}
+    await lane.get(lane.client.post("/chat/completions", cast_to=cast_to, **how))
+    await lane.close()
+    (request,) = server.requests
+    record, _ = house.one_call()
+    (item,) = server.bill.items
+    assert (request.headers["content-length"] == str(len(content))) is not degraded
+    assert record.model == ("gpt-4o-mini" if degraded else "gpt-4o")
+    assert record.cost == item.nano_usd
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]", b'{"model": 7'])
+async def test_a_body_that_is_sent_as_other_bytes_reaches_the_server_as_it_is(
+    kind: str, content: bytes, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """What is no JSON object tells nothing; it is gated all the same."""
+    server.serve("/v1/foo", {"ok": True})
+    house = instrumented()
+    lane = Lane(kind, server)
+    assert await lane.get(lane.client.post("/foo", cast_to=object, content=content)) == {"ok": True}
+    await lane.close()
+    (request,) = server.requests
+    assert request.headers["content-length"] == str(len(content))
+    house.one_call()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,6 +5,7 @@ and raw-response wrappers that were taken before `instrument`, of ``client.post`
 that the SDK adds later.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,12 +97,24 @@ _NAMES = ("cast_to", "options")
 def _body(options: Any) -> dict[str, Any]:
     """The request's parameters under the names that the resources' methods have for them."""
     body = options.json_data
+    if body is None:
+        body = _json_in(getattr(options, "content", None))
     found = {str(name): value for name, value in body.items()} if _is_mapping(body) else {}
     if _is_mapping(options.extra_json):
         found[_BODY] = options.extra_json
     if _is_mapping(options.headers):
         found[_HEADERS] = options.headers
     return found
+
+
+def _json_in(content: object) -> object:
+    """What ``client.post(content=)`` sends as it is, where that is JSON; None where it is not."""
+    if not isinstance(content, bytes | bytearray):  # a file or an iterator is read once
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
 
 
 def _files(files: Any) -> dict[str, Any]:
@@ -122,6 +135,8 @@ def _with_body(options: Any, sent: Mapping[str, Any], apart: frozenset[str]) -> 
     apart |= {_BODY, _HEADERS}
     copy.json_data = {name: value for name, value in sent.items() if name not in apart}
     copy.extra_json = sent.get(_BODY)
+    if getattr(copy, "content", None) is not None:
+        copy.content = None  # it is what the body was read from
     return copy
 
 
