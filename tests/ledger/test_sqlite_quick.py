@@ -226,3 +226,18 @@ async def test_an_event_loop_that_had_to_wait_for_the_interpreter_leaves_the_nex
         await asyncio.sleep(0.01)
     assert at_work == [threading.current_thread().name, "aden-ledger"]
     store.close()
+
+
+def test_a_thread_without_a_loop_may_be_slow_and_books_the_next_as_well(tmp_path: Path) -> None:
+    """It makes no caller wait but its own, and what it has booked is there when it goes on."""
+    store = Store(tmp_path / "ledger.db", time.time)
+    at_work: list[str] = []
+
+    def work(_db: Connection, _now: float) -> None:
+        at_work.append(threading.current_thread().name)
+        time.sleep(2 * SLOW_S)
+
+    store.soon(work)
+    store.soon(work)
+    assert at_work == [threading.current_thread().name] * 2
+    store.close()

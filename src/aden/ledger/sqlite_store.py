@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from aden.core.event_loop import running_loop
 from aden.errors import ConfigurationError
 from aden.ledger.sqlite_checkpoint import Checkpoints
 from aden.ledger.sqlite_file import (
@@ -105,7 +106,7 @@ class Store:
         Args:
             work: Is given the connection and the time.
             reads: It most likely only reads, and need not wait for writers.
-            inline: The caller is an event loop: wait for no long backlog, and not in vain again.
+            inline: The caller may be an event loop: wait for no long backlog, not in vain again.
             ahead: A request waits for it: leave looking after the files to what is done later.
             turn_s: How long to wait for another thread of this process.
 
@@ -115,7 +116,7 @@ class Store:
         began = time.monotonic()
         if inline and len(self._backlog) > TOGETHER:
             raise busy("settlements that were put off come first")
-        if inline and began < self._slow_until:
+        if inline and began < self._slow_until and running_loop() is not None:
             raise busy("this process's threads have to wait for each other")
         waits = not inline or began - self._was_busy_at > CALM_S
         try:
@@ -128,7 +129,7 @@ class Store:
             if inline and waits and is_busy(error):
                 self._was_busy_at = time.monotonic()
             raise
-        if inline and (ended := time.monotonic()) > began + SLOW_S:
+        if inline and (ended := time.monotonic()) > began + SLOW_S and running_loop() is not None:
             self._slow_until = ended + SLOW_FOR_S
         return result
 

@@ -14,13 +14,13 @@ from aden.budgets.budget import Match
 from aden.budgets.ladder import Alert
 from aden.budgets.plan import Plan
 from aden.core.attribution import Attribution
+from aden.core.event_loop import running_loop
 from aden.core.record import AlertEvent
 from aden.core.value import value
 from aden.errors import LedgerError
 from aden.ledger.protocol import ALERT_LEASE_MS, AlertClaim, Balance
 from aden.ledger.rules import alert_key
 from aden.metering.call import Call
-from aden.metering.dispatch import running_loop
 
 if TYPE_CHECKING:
     from aden.metering.meter import Meter

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from aden.core.event_loop import running_loop
 from aden.core.record import AlertEvent, CallRecord
 from aden.metering.worker import Worker, nothing
 
@@ -198,11 +199,3 @@ def is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
     )
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop of this thread; None where none runs."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

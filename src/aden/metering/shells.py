@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVarTuple
 
+from aden.core.event_loop import running_loop
 from aden.core.request import Request
 from aden.errors import LedgerError, RequestCancelledError
 from aden.ledger.protocol import Ask, Refusal
 from aden.metering.call import Call
-from aden.metering.dispatch import running_loop
 from aden.metering.further import Further, answered, next_sending, next_slice, refusal
 from aden.metering.meter import Meter
 

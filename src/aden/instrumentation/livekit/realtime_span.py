@@ -5,7 +5,6 @@ it with the turn, which may be before the provider has told the usage. Replies t
 discards, and requests that are refused, get none.
 """
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from aden.core.event_loop import running_loop
 from aden.core.record import CallRecord
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -71,9 +71,7 @@ class ReplySpan(FrameworkSpan):
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write what it came to. A span of ours ends when LiveKit has had its word."""
         super().finish(record, error, answer)
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # nobody is about to begin one
+        if (loop := running_loop()) is None:  # nobody is about to begin one
             self.end()
             return
         if self.expected:
