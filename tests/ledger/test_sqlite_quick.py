@@ -103,7 +103,7 @@ def test_what_is_rolled_back_is_not_taken_as_noted(
     sqlite: SqliteLedger, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reserve that was interrupted noted no window's age."""
-    monkeypatch.setattr("aden.ledger.sqlite_verbs.Grant", _interrupt)
+    monkeypatch.setattr("aden.ledger.sqlite_reserve.Grant", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         sqlite.reserve(ask("a", line(amount=10, window=SESSION)))
     monkeypatch.undo()

@@ -33,6 +33,7 @@ from aden.ledger.protocol import (
     Settlement,
 )
 from aden.ledger.rules import percentile_of
+from aden.ledger.sqlite_reserve import reserve, reserve_together
 from aden.ledger.sqlite_store import Store
 from aden.ledger.sqlite_transaction import Work
 from aden.ledger.sqlite_waiting import ASK_AGAIN_S, Patience, Queue
@@ -70,31 +71,31 @@ class SqliteLedger:
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
-        return self._now(partial(verbs.reserve, ask=ask), ahead=True)
+        return self._now(partial(reserve, ask=ask), ahead=True)
 
     async def areserve(self, ask: Ask) -> Grant | Refusal:
         """`reserve`; a busy file is left to a thread. Cancelled, it holds nothing."""
-        work = partial(verbs.reserve, ask=ask)
+        work = partial(reserve, ask=ask)
         try:
             return self._store.transact(work, inline=True, ahead=True)
         except (sqlite3.Error, OverflowError) as error:
             patience = Patience(self._store, self.url)
             patience.bear(error)
-        answer = self._queue().put(work, patience)
+        answer = self._queue().put(ask, patience)
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
             answer.add_done_callback(self._release)
             raise
 
-    def _queue(self) -> Queue[Grant | Refusal]:
+    def _queue(self) -> Queue[Ask, Grant | Refusal]:
         """Whose requests wait for a busy file in this process: none survives a fork."""
         if self._queue_of != os.getpid():
             self._renew_queue()
         return self._waiting
 
     def _renew_queue(self) -> None:
-        self._waiting: Queue[Grant | Refusal] = Queue(self._store)
+        self._waiting: Queue[Ask, Grant | Refusal] = Queue(self._store, _reserve_together)
         self._queue_of = os.getpid()
 
     def _release(self, answer: "Future[Grant | Refusal]") -> None:
@@ -105,7 +106,7 @@ class SqliteLedger:
     def settle(self, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges."""
         line = line_of(settlement.record)
-        self._store.soon(partial(verbs.settle, settlement=settlement, line=line, keep=self.keep))
+        self._store.soon(verbs.Settle(settlement, line, self.keep))
 
     def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
         """Extend the lease of each operation and note its progress, one amount a hold."""
@@ -216,6 +217,10 @@ class SqliteLedger:
                 patience.bear(error)
             reads = False  # it wanted to write after all
             time.sleep(ASK_AGAIN_S)
+
+
+def _reserve_together(asks: Sequence[Ask]) -> Work[list[Grant | Refusal]]:
+    return partial(reserve_together, asks=asks)
 
 
 def remove(path: Path) -> None:

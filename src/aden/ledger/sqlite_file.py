@@ -79,6 +79,7 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         backstop = BACKSTOP_BYTES // _pragma(connection, "page_size")
         connection.execute(f"PRAGMA wal_autocheckpoint = {backstop}")
+        connection.execute("SELECT json_array()")  # before 3.38 SQLite could be built without it
         _make_schema(connection)
         connection.execute("PRAGMA busy_timeout = 0")  # `sqlite_transaction` waits
     except BaseException:

@@ -186,7 +186,7 @@ def _confirm(db: Connection, now: float, order: Confirm) -> bool:
         add(db, now, hold, settled=amount)
         what = (hold.window_id, order.operation, booked, amount)
         _note(db, now, order, "confirm", hold.budget, what)
-    settled(db, now, order.operation)
+    settled(db, now, [order.operation])
     return True
 
 

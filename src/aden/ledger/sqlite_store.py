@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -164,21 +165,19 @@ class Store:
     ) -> T:
         """One transaction; *plain* takes what nearly always comes, and costs less."""
         db, carry_out = (connection, book) if plain else (lenient(connection), book_apart)
-        booked = 0
         try:
             begin(connection, reads=reads and not self._backlog, waits=waits)
             now = self._clock()
-            due = min(len(self._backlog), TOGETHER)  # what comes meanwhile might have no end
-            while booked < due:
-                carry_out(db, now, self._backlog[booked])
-                booked += 1
+            due = list(islice(self._backlog, TOGETHER))  # what comes meanwhile might have no end
+            if due:
+                carry_out(db, now, due)
             result = work(db, now)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
         self._commits += 1
-        for _ in range(booked):
+        for _ in due:
             self._backlog.popleft()
         return result
 

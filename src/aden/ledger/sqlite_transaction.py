@@ -3,7 +3,8 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 from aden.ledger.sqlite_file import BUSY_WAIT_S, Connection, is_busy
@@ -43,22 +44,39 @@ def begin(connection: Connection, *, reads: bool, waits: bool) -> None:
         time.sleep(PAUSE_S)
 
 
-def book(db: Connection, now: float, work: Work[None]) -> None:
-    """Carry out what was put off.
+def book(db: Connection, now: float, works: Sequence[Work[None]]) -> None:
+    """Carry out what was put off, in order; what has a `together` of its kind, by that.
 
     Raises:
         NotPlainError: It has to be tried again by `book_apart`, in another transaction.
     """
     try:
-        work(db, now)
+        if len(works) == 1:  # nearly always
+            works[0](db, now)
+            return
+        for together, alike in groupby(works, key=_together):
+            if together is not None:
+                together(db, now, list(alike))
+                continue
+            for work in alike:
+                work(db, now)
     except sqlite3.OperationalError:
         raise  # the file's fault: all of it is tried again
     except Exception as error:
         raise NotPlainError from error
 
 
-def book_apart(db: Connection, now: float, work: Work[None]) -> None:
+def _together(work: Work[None]) -> Callable[[Connection, float, Sequence[Work[None]]], None] | None:
+    return getattr(work, "together", None)
+
+
+def book_apart(db: Connection, now: float, works: Sequence[Work[None]]) -> None:
     """`book`; what can never succeed must not stand in the way of the rest."""
+    for work in works:
+        _book_apart(db, now, work)
+
+
+def _book_apart(db: Connection, now: float, work: Work[None]) -> None:
     db.execute("SAVEPOINT put_off")
     try:
         work(db, now)

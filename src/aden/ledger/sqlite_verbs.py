@@ -1,104 +1,85 @@
 """The ledger's verbs as work inside one SQLite transaction; what they mean, `memory` says."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+from aden.core.value import value
 from aden.core.window import Window
 from aden.ledger.journal import Keep
-from aden.ledger.protocol import Ask, Balance, Charge, Grant, Refusal, Settlement
+from aden.ledger.protocol import Balance, Charge, Settlement
 from aden.ledger.rules import (
     OUTPUTS_HALVED_AT,
     RETAIN_S,
     UNCONFIRMED_S,
-    choose,
     output_bucket,
-    retry_after_ms,
 )
 from aden.ledger.sqlite_file import Connection
 from aden.ledger.sqlite_forget import forget
-from aden.ledger.sqlite_windows import Changes, add, book, look
+from aden.ledger.sqlite_rows import read_rows, write_rows
+from aden.ledger.sqlite_windows import Changes, add, look
+
+Known = tuple[str | None, list[tuple[Charge, int]]]
+"""An operation's state, and what it holds: the charge, and what of it is at risk."""
 
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
 
 
-def reserve(db: Connection, now: float, *, ask: Ask) -> Grant | Refusal:
-    """Hold the first option that fits, all its lines or none."""
-    windows = {line.budget: line.window for option in ask.options for line in option.lines}
-    budgets = tuple(windows.items())
-    seen, due, known = look(db, now, budgets, ask.operation)
-    if due or known:
-        expire(db, now)
-        drop(db, now, ask.operation)
-        seen = look(db, now, budgets)[0]
-    balances = {each.budget: each for each in seen}
-    verdict = choose(ask, balances)
-    if verdict.option is None:
-        wait_ms = retry_after_ms(verdict, balances[verdict.budget], now)
-        return Refusal(ask.operation, verdict.reason, verdict.budget, seen, wait_ms)
-    return Grant(ask.operation, verdict.option, _hold(db, now, ask, verdict.option, balances), seen)
-
-
-def _hold(
-    db: Connection, now: float, ask: Ask, option: int, balances: Mapping[str, Balance]
-) -> tuple[Charge, ...]:
-    """Write down what an operation holds that nobody knows yet."""
-    lines = ask.options[option].lines
-    holds = tuple(
-        [Charge(line.budget, balances[line.budget].window_id, line.amount) for line in lines]
-    )
-    db.execute(
-        "INSERT INTO operation (id, state, sent, lease_until) VALUES (?, 'open', 1, ?)",
-        (ask.operation, now + ask.lease_ms / 1000),
-    )
-    book(
-        db, now, [(hold.budget, hold.window_id, 0, 0, hold.amount) for hold in holds if hold.amount]
-    )
-    db.executemany(
-        "INSERT INTO hold (operation, position, budget, window_id, amount, at_risk)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (ask.operation, position, hold.budget, hold.window_id, hold.amount, line.at_risk)
-            for position, (hold, line) in enumerate(zip(holds, lines, strict=True))
-        ],
-    )
-    return holds
-
-
-def settle(
-    db: Connection, now: float, *, settlement: Settlement, line: str | None, keep: Keep
-) -> None:
+@value
+class Settle:
     """Replace an operation's hold by its charges; *line* goes to the journal."""
-    state, lines = _known(db, settlement.operation)
-    if state != "settled":
+
+    settlement: Settlement
+    line: str | None
+    keep: Keep
+
+    def __call__(self, db: Connection, now: float, /) -> None:
+        """Book it."""
+        self.together(db, now, (self,))
+
+    @staticmethod
+    def together(db: Connection, now: float, settles: Sequence["Settle"]) -> None:
+        """Book all of them, in order: of an operation that is settled nothing is booked again."""
+        known = _known(db, [each.settlement.operation for each in settles])
         changes = Changes()
-        changes.take_back(state, lines)
-        for charge in settlement.charges:
-            changes.add(charge, settled=charge.amount)
+        outputs: dict[tuple[str, int], int] = {}
+        last_word: dict[str, Settle] = {}
+        held: list[tuple[str]] = []
+        for each, (state, lines) in zip(settles, known, strict=True):
+            operation = each.settlement.operation
+            if state == "settled" or operation in last_word:
+                continue
+            last_word[operation] = each
+            changes.take_back(state, lines)
+            if lines:
+                held.append((operation,))
+            for charge in each.settlement.charges:
+                changes.add(charge, settled=charge.amount)
+            if (output := each.settlement.output) is not None:
+                length = output[0], output_bucket(output[1])
+                outputs[length] = outputs.get(length, 0) + 1
         changes.book(db, now)
-        if lines:
-            db.execute("DELETE FROM hold WHERE operation = ?", (settlement.operation,))
-        settled(db, now, settlement.operation)
-        if settlement.output is not None:
-            _learn(db, *settlement.output)
-        if line is not None:
-            db.execute("INSERT INTO journal (at, record) VALUES (?, ?)", (now, line))
-    forget(db, now, keep)
+        write_rows(db, "DELETE FROM hold WHERE operation IN ({})", held)
+        settled(db, now, list(last_word))
+        if outputs:
+            _learn(db, outputs)
+        told = [(now, each.line) for each in last_word.values() if each.line is not None]
+        write_rows(db, "INSERT INTO journal (at, record) VALUES {}", told)
+        forget(db, now, settles[-1].keep)
 
 
-def _learn(db: Connection, model: str, tokens: int) -> None:
-    length = (model, output_bucket(tokens))
-    # Two statements: the SQLite of RHEL 9 and Debian 11 cannot do it in one.
-    db.execute(
-        "INSERT INTO output (model, bucket, seen) VALUES (?, ?, 1)"
-        " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + 1",
-        length,
+def _learn(db: Connection, outputs: Mapping[tuple[str, int], int]) -> None:
+    write_rows(
+        db,
+        "INSERT INTO output (model, bucket, seen) VALUES {}"
+        " ON CONFLICT (model, bucket) DO UPDATE SET seen = seen + excluded.seen",
+        [(*length, seen) for length, seen in outputs.items()],
     )
-    (seen,) = db.execute(
-        "SELECT seen FROM output WHERE model = ? AND bucket = ?", length
-    ).fetchone()
-    if seen >= OUTPUTS_HALVED_AT:
-        db.execute("UPDATE output SET seen = seen / 2 WHERE model = ?", (model,))
-        db.execute("DELETE FROM output WHERE model = ? AND seen = 0", (model,))
+    for model in {model for model, _ in outputs}:
+        often = "SELECT 1 FROM output WHERE model = ? AND seen >= ?"
+        if db.execute(often, (model, OUTPUTS_HALVED_AT)).fetchone():
+            db.execute("UPDATE output SET seen = seen / 2 WHERE model = ?", (model,))
+            db.execute("DELETE FROM output WHERE model = ? AND seen = 0", (model,))
 
 
 def renew(
@@ -193,23 +174,20 @@ def state_of(db: Connection, operation: str) -> str | None:
     return row[0] if row else None
 
 
-def settled(db: Connection, now: float, operation: str) -> None:
-    """Remember that an operation has had its last word."""
-    until = now + RETAIN_S
-    known = db.execute(
-        "UPDATE operation SET state = 'settled', sent = 1, lease_until = ? WHERE id = ?",
-        (until, operation),
+def settled(db: Connection, now: float, operations: Sequence[str]) -> None:
+    """Remember that operations have had their last word."""
+    write_rows(
+        db,
+        "INSERT INTO operation (id, state, sent, lease_until) VALUES {}"
+        " ON CONFLICT (id) DO UPDATE SET"
+        " state = excluded.state, sent = excluded.sent, lease_until = excluded.lease_until",
+        [(operation, "settled", 1, now + RETAIN_S) for operation in operations],
     )
-    if not known.rowcount:
-        db.execute(
-            "INSERT INTO operation (id, state, sent, lease_until) VALUES (?, 'settled', 1, ?)",
-            (operation, until),
-        )
 
 
 def drop(db: Connection, now: float, operation: str) -> None:
     """Take back what an operation holds, or what was booked for it as unconfirmed."""
-    state, lines = _known(db, operation)
+    state, lines = _known(db, [operation])[0]
     if state is None:
         return
     changes = Changes()
@@ -218,15 +196,38 @@ def drop(db: Connection, now: float, operation: str) -> None:
     _forget(db, operation)
 
 
-def _known(db: Connection, operation: str) -> tuple[str | None, list[tuple[Charge, int]]]:
-    """The state of an operation, and what it holds; (None, []) where nobody remembers it."""
-    rows = db.execute(
-        "SELECT state, budget, window_id, amount, at_risk FROM operation"
-        " LEFT JOIN hold ON operation = id WHERE id = ? ORDER BY position",
-        (operation,),
-    ).fetchall()
-    lines = [(Charge(*hold), at_risk) for _, *hold, at_risk in rows if hold[0] is not None]
-    return (rows[0][0] if rows else None), lines
+def _known(db: Connection, operations: Sequence[str]) -> list[Known]:
+    """The state of each operation, and what it holds; (None, []) where nobody remembers it."""
+    count = len(operations)
+    rows = read_rows(db, _known_of(count), operations, _KNOWN_COLUMNS, few=count == 1)
+    found: list[Known] = [(None, []) for _ in operations]
+    for place, state, budget, window_id, amount, at_risk in rows:
+        lines = found[place][1]
+        found[place] = state, lines
+        if window_id is not None:
+            hold = Charge(bytes.fromhex(budget).decode(), window_id, amount)
+            lines.append((hold, at_risk))
+    return found
+
+
+_KNOWN_COLUMNS = "place, state, budget, window_id, amount, at_risk"
+
+
+@lru_cache(maxsize=64)
+def _known_of(count: int) -> str:
+    if count == 1:
+        return (
+            "SELECT 0, state, hex(budget), window_id, amount, at_risk FROM operation"
+            " LEFT JOIN hold ON operation = id WHERE id = ? ORDER BY position"
+        )
+    asked = ", ".join([f"({place}, ?)" for place in range(count)])
+    return (
+        f"WITH asked (place, id) AS (VALUES {asked})"  # noqa: S608 - no text of others
+        # Not the budget as it is: a label may hold a NUL.
+        " SELECT place, state, hex(budget) AS budget, window_id, amount, at_risk"
+        " FROM asked JOIN operation USING (id) LEFT JOIN hold ON operation = id"
+        " ORDER BY place, position"
+    )
 
 
 def holds_of(db: Connection, operation: str) -> list[tuple[Charge, int]]:

@@ -3,16 +3,17 @@
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
-from aden.ledger.sqlite_file import Connection, is_busy
+from aden.ledger.sqlite_file import is_busy
 from aden.ledger.sqlite_store import Store
 from aden.ledger.sqlite_transaction import Work
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 ASK_AGAIN_S = 0.001
@@ -67,28 +68,31 @@ class Patience:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter(Generic[T]):
-    work: Work[T]
+class _Waiter(Generic[A, T]):
+    ask: A
     patience: Patience
     answer: "Future[T]" = field(default_factory=Future)
     alone: bool = False
     """True after it, or another in the same transaction, could not be carried out."""
 
 
-class Queue(Generic[T]):
+class Queue(Generic[A, T]):
     """What waits for a turn while event loops go on: all of it has the next turn, in order.
+
+    *together* carries out several at once.
 
     One thread, as the file is one. It does not survive a fork, nor does who waits in it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, together: Callable[[Sequence[A]], Work[list[T]]]) -> None:
         self._store = store
-        self._waiters: deque[_Waiter[T]] = deque()
+        self._together = together
+        self._waiters: deque[_Waiter[A, T]] = deque()
         self._thread = ThreadPoolExecutor(1, "aden-ledger-wait")
 
-    def put(self, work: Work[T], patience: Patience) -> "Future[T]":
-        """Have *work* done when its turn comes; the answer, or the `LedgerError`, is to come."""
-        waiter = _Waiter(work, patience)
+    def put(self, ask: A, patience: Patience) -> "Future[T]":
+        """Have it carried out when its turn comes; the answer, or the `LedgerError`, is to come."""
+        waiter: _Waiter[A, T] = _Waiter(ask, patience)
         self._waiters.append(waiter)
         try:
             self._thread.submit(self._take_turns)
@@ -105,16 +109,16 @@ class Queue(Generic[T]):
     def _take_turns(self) -> None:
         while together := self._next():
             try:
-                works = partial(_in_order, works=[each.work for each in together])
-                answers = self._store.transact(works, turn_s=TURN_S)
+                work = self._together([each.ask for each in together])
+                answers = self._store.transact(work, turn_s=TURN_S)
             except Exception as error:
                 self._failed(together, error)
                 continue
             for waiter, answer in zip(together, answers, strict=True):
                 waiter.answer.set_result(answer)
 
-    def _next(self) -> list[_Waiter[T]]:
-        together: list[_Waiter[T]] = []
+    def _next(self) -> list[_Waiter[A, T]]:
+        together: list[_Waiter[A, T]] = []
         while self._waiters and len(together) < TOGETHER:
             if together and self._waiters[0].alone:
                 break
@@ -123,7 +127,7 @@ class Queue(Generic[T]):
                 break
         return together
 
-    def _failed(self, together: list[_Waiter[T]], error: Exception) -> None:
+    def _failed(self, together: list[_Waiter[A, T]], error: Exception) -> None:
         """Who may try again is first in the queue again; one that cannot be done harms no other."""
         if len(together) > 1 and not is_busy(error):
             for waiter in together:
@@ -138,7 +142,3 @@ class Queue(Generic[T]):
             else:
                 self._waiters.appendleft(waiter)
         time.sleep(ASK_AGAIN_S)
-
-
-def _in_order(db: Connection, now: float, *, works: list[Work[T]]) -> list[T]:
-    return [work(db, now) for work in works]

@@ -3,32 +3,41 @@
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from aden.core.window import Rolling, Span, Window, slice_of
 from aden.ledger.protocol import Balance, Charge
 from aden.ledger.rules import KEEP_S, forget_at
 from aden.ledger.sqlite_file import Connection
+from aden.ledger.sqlite_rows import read_rows, write_rows
 
 AGES_MAX = 4_096
+FEW = 4
+"""So many rows are read one by one."""
 
 
 Seen = tuple[tuple[Balance, ...], bool, bool]
 """Balances; whether some operation's time is up, so that `sqlite_verbs.expire` has to come first;
-whether the operation that was asked for is known. In one, as each statement costs a request time.
+whether one of the operations that were asked for is known. In one, as each statement costs a
+request time.
 """
 
 
 def look(
-    db: Connection, now: float, budgets: Sequence[tuple[str, Window]], operation: str = ""
+    db: Connection,
+    now: float,
+    budgets: Sequence[tuple[str, Window]],
+    operations: Sequence[str] = (),
 ) -> Seen:
     """The balances of some budgets' current windows, and what may have to be done before."""
     spans = [window.at(now) for _, window in budgets]
-    values: list[Any] = [now, operation]
+    values: list[Any] = [now, *operations]
     for (key, _), span in zip(budgets, spans, strict=True):
         values += (key, span.id)
-    rows = db.execute(_look_at(len(budgets)), values).fetchall()
-    rows.sort()
+    query = _look_at(len(budgets), len(operations))
+    rows = read_rows(db, query, values, _LOOK_COLUMNS, few=len(budgets) <= FEW)
+    rows.sort(key=itemgetter(0))
     found = [
         _balance(db, now, key, window, span, row)
         for (key, window), span, row in zip(budgets, spans, rows, strict=False)
@@ -37,24 +46,30 @@ def look(
 
 
 @lru_cache(maxsize=64)
-def _look_at(count: int) -> str:
-    """The statement for so many budgets; for none it says the rest."""
+def _look_at(count: int, operations: int) -> str:
+    """The statement for so many budgets and operations; for no budget it says the rest."""
+    asked = ", ".join([f"?{2 + place}" for place in range(operations)])
     what = (
         # Not "state IN (…)", for which SQLite makes a table first.
-        "EXISTS (SELECT 1 FROM operation WHERE state = 'open' AND lease_until < ?1)"
+        "EXISTS (SELECT 1 FROM operation WHERE state = 'open' AND lease_until < ?1)"  # noqa: S608
         " OR EXISTS (SELECT 1 FROM operation WHERE state = 'settled' AND lease_until < ?1)"
-        " OR EXISTS (SELECT 1 FROM operation WHERE state = 'unconfirmed' AND lease_until < ?1),"
-        " EXISTS (SELECT 1 FROM operation WHERE id = ?2)"
+        " OR EXISTS (SELECT 1 FROM operation WHERE state = 'unconfirmed' AND lease_until < ?1)"
+        f" AS due, EXISTS (SELECT 1 FROM operation WHERE id IN ({asked})) AS known"
     )
     if not count:
         return f"SELECT 0, {what}"
-    marks = ", ".join([f"({place}, ?{2 * place + 3}, ?{2 * place + 4})" for place in range(count)])
+    first = 2 + operations
+    keys = [f"({at}, ?{first + 2 * at}, ?{first + 2 * at + 1})" for at in range(count)]
     return (
-        f"WITH asked (place, budget, window_id) AS (VALUES {marks})"  # noqa: S608 - no text of others
-        f" SELECT place, {what}, ifnull(settled, 0), ifnull(unconfirmed, 0), ifnull(held, 0),"
-        " raised, ifnull(frozen, 0), ifnull(epoch, 0) FROM asked"
+        f"WITH asked (place, budget, window_id) AS (VALUES {', '.join(keys)})"  # noqa: S608 - no text of others
+        f" SELECT place, {what}, ifnull(settled, 0) AS settled,"
+        " ifnull(unconfirmed, 0) AS unconfirmed, ifnull(held, 0) AS held,"
+        " raised, ifnull(frozen, 0) AS frozen, ifnull(epoch, 0) AS epoch FROM asked"
         " LEFT JOIN balance USING (budget, window_id) LEFT JOIN account USING (budget)"
     )
+
+
+_LOOK_COLUMNS = "place, due, known, settled, unconfirmed, held, raised, frozen, epoch"
 
 
 def _balance(
@@ -111,9 +126,10 @@ class Changes:
 
 def book(db: Connection, now: float, changes: list[tuple[str, str, int, int, int]]) -> None:
     """Add to budget's window: settled, unconfirmed, held. This counts as the windows' use."""
-    db.executemany(
-        "INSERT INTO balance (budget, window_id, settled, unconfirmed, held)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT (budget, window_id) DO UPDATE SET"
+    write_rows(
+        db,
+        "INSERT INTO balance (budget, window_id, settled, unconfirmed, held) VALUES {}"
+        " ON CONFLICT (budget, window_id) DO UPDATE SET"
         " settled = settled + excluded.settled,"
         " unconfirmed = unconfirmed + excluded.unconfirmed,"
         " held = held + excluded.held",
