@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_kit import ask, charged, figures, line
+from ledger_kit import ask, charged, figures, granted, line
 from ledger_machine import lines as some_lines
 
 from aden.core.window import Window
@@ -22,6 +23,7 @@ from aden.ledger.sqlite_reserve import reserve, reserve_together
 from aden.ledger.sqlite_store import TOGETHER
 from aden.ledger.sqlite_transaction import book
 from aden.ledger.sqlite_verbs import Settle
+from aden.ledger.sqlite_waiting import BUSY_DEADLINE_S
 from aden.testing.clock import FixedClock
 
 if TYPE_CHECKING:
@@ -131,3 +133,22 @@ def test_one_that_is_impossible_harms_none_beside_it(tmp_path: Path) -> None:
     assert figures(ledger) == (7, 0, 0)
     ledger.close()
     remove(path)
+
+
+async def test_who_waits_for_a_long_transaction_of_this_process_is_not_told_that_nothing_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Its threads may wait for the interpreter at each statement: that is a queue, no outage."""
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    inside = threading.Event()
+
+    def long(_db: Connection, _now: float) -> None:
+        inside.set()
+        time.sleep(2 * BUSY_DEADLINE_S)
+
+    thread = threading.Thread(target=ledger._store.soon, args=(long,))
+    thread.start()
+    inside.wait(5)
+    granted(await ledger.areserve(ask("a", line())))
+    thread.join()
+    ledger.close()

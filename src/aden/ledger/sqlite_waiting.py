@@ -59,7 +59,7 @@ class Patience:
         waited_s = time.monotonic() - self._began
         if waited_s <= BUSY_DEADLINE_S:
             return
-        if self._store.progress() != self._progress:
+        if self._store.is_at_work or self._store.progress() != self._progress:
             if waited_s <= QUEUE_DEADLINE_S:
                 return
             why = f"{self._url}: no turn within {QUEUE_DEADLINE_S:g} s, others are at work"
