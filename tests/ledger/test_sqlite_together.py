@@ -22,7 +22,7 @@ from aden.ledger.sqlite_file import connect
 from aden.ledger.sqlite_reserve import reserve, reserve_together
 from aden.ledger.sqlite_store import TOGETHER
 from aden.ledger.sqlite_transaction import book
-from aden.ledger.sqlite_verbs import Settle
+from aden.ledger.sqlite_verbs import Settle, renew
 from aden.ledger.sqlite_waiting import BUSY_DEADLINE_S
 from aden.testing.clock import FixedClock
 
@@ -108,6 +108,10 @@ def test_many_take_as_few_steps_as_one(tmp_path: Path) -> None:
         asks=[ask(f"op{number}", line(limit=10**6, window=day)) for number in range(TOGETHER)],
     )
     assert len(seen) <= 5, seen
+    seen.clear()
+    progress = {f"op{number}": [number + 100] for number in range(TOGETHER)}
+    renew(db, NOW, progress=progress, lease_ms=60_000)
+    assert len(seen) <= 3, seen
     seen.clear()
     window_id = day.at(NOW).id
     over = [

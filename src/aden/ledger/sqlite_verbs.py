@@ -21,6 +21,8 @@ from aden.ledger.sqlite_windows import Changes, add, look
 Known = tuple[str | None, list[tuple[Charge, int]]]
 """An operation's state, and what it holds: the charge, and what of it is at risk."""
 
+RENEWED = 256
+"""So many operations are looked up at once."""
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
 
@@ -89,27 +91,40 @@ def renew(
 
     One whose lease has ended meanwhile lives after all: it holds again what it held.
     """
-    for operation, amounts in progress.items():
-        state = state_of(db, operation)
-        if state not in ("open", "unconfirmed"):
-            continue
-        holds = holds_of(db, operation)
-        if state == "unconfirmed":
-            changes = Changes()
-            for hold, at_risk in holds:
-                changes.add(hold, held=hold.amount, unconfirmed=-at_risk)
-            changes.book(db, now)
-        db.execute(
-            "UPDATE operation SET state = 'open', lease_until = ? WHERE id = ?",
-            (now + lease_ms / 1000, operation),
-        )
-        if len(amounts) != len(holds):
-            continue
-        for position, amount in enumerate(amounts):
-            db.execute(
-                "UPDATE hold SET at_risk = ? WHERE operation = ? AND position = ?",
-                (amount, operation, position),
-            )
+    operations = list(progress)
+    changes = Changes()
+    leases: list[tuple[str, str, int, float]] = []
+    risks: list[tuple[str, int, str, str, int, int]] = []
+    for first in range(0, len(operations), RENEWED):
+        some = operations[first : first + RENEWED]
+        for operation, (state, holds) in zip(some, _known(db, some), strict=True):
+            if state not in ("open", "unconfirmed"):
+                continue
+            if state == "unconfirmed":
+                for hold, at_risk in holds:
+                    changes.add(hold, held=hold.amount, unconfirmed=-at_risk)
+            leases.append((operation, "open", 1, now + lease_ms / 1000))
+            amounts = progress[operation]
+            if len(amounts) != len(holds):
+                continue
+            for position, ((hold, at_risk), amount) in enumerate(zip(holds, amounts, strict=True)):
+                if amount != at_risk:
+                    what = (hold.budget, hold.window_id, hold.amount, amount)
+                    risks.append((operation, position, *what))
+    changes.book(db, now)
+    write_rows(
+        db,
+        "INSERT INTO operation (id, state, sent, lease_until) VALUES {}"
+        " ON CONFLICT (id) DO UPDATE SET"
+        " state = excluded.state, lease_until = excluded.lease_until",
+        leases,
+    )
+    write_rows(
+        db,
+        "INSERT INTO hold (operation, position, budget, window_id, amount, at_risk) VALUES {}"
+        " ON CONFLICT (operation, position) DO UPDATE SET at_risk = excluded.at_risk",
+        risks,
+    )
 
 
 def mark_sent(db: Connection, now: float, *, operation: str, sent: bool) -> None:
