@@ -213,14 +213,7 @@ async def test_an_event_loop_that_had_to_wait_for_the_interpreter_leaves_the_nex
 ) -> None:
     """Fifty loops in threads would each stop for as long, at each request."""
     store = Store(tmp_path / "ledger.db", time.time)
-    at_work: list[str] = []
-
-    def work(_db: Connection, _now: float) -> None:
-        at_work.append(threading.current_thread().name)
-        time.sleep(2 * SLOW_S)
-
-    store.soon(work)
-    store.soon(work)
+    at_work = _put_two_slow_ones(store)
     deadline = time.monotonic() + 10
     while len(at_work) < 2 and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
@@ -231,6 +224,13 @@ async def test_an_event_loop_that_had_to_wait_for_the_interpreter_leaves_the_nex
 def test_a_thread_without_a_loop_may_be_slow_and_books_the_next_as_well(tmp_path: Path) -> None:
     """It makes no caller wait but its own, and what it has booked is there when it goes on."""
     store = Store(tmp_path / "ledger.db", time.time)
+    at_work = _put_two_slow_ones(store)
+    assert at_work == [threading.current_thread().name] * 2
+    store.close()
+
+
+def _put_two_slow_ones(store: Store) -> list[str]:
+    """Which threads carry them out, as they do."""
     at_work: list[str] = []
 
     def work(_db: Connection, _now: float) -> None:
@@ -239,5 +239,4 @@ def test_a_thread_without_a_loop_may_be_slow_and_books_the_next_as_well(tmp_path
 
     store.soon(work)
     store.soon(work)
-    assert at_work == [threading.current_thread().name] * 2
-    store.close()
+    return at_work

@@ -136,8 +136,8 @@ class StreamMeter:
 
     def _left(self) -> None:
         """Note what the provider has made beyond what was read."""
-        if (arrivals := self._arrivals) is not None:
-            self._attempt.left_unread(max(0, arrivals.made - self._chunks))
+        if self._arrivals is not None:
+            self._attempt.left_unread(max(0, self._arrivals.made - self._chunks))
 
     def _look_ahead(self) -> None:
         if self._arrivals is not None:

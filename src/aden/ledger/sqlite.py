@@ -33,7 +33,7 @@ from aden.ledger.protocol import (
     Settlement,
 )
 from aden.ledger.rules import percentile_of
-from aden.ledger.sqlite_reserve import reserve, reserve_together
+from aden.ledger.sqlite_reserve import reserve
 from aden.ledger.sqlite_store import Store
 from aden.ledger.sqlite_transaction import Work
 from aden.ledger.sqlite_waiting import ASK_AGAIN_S, Patience, Queue
@@ -88,14 +88,14 @@ class SqliteLedger:
             answer.add_done_callback(self._release)
             raise
 
-    def _queue(self) -> Queue[Ask, Grant | Refusal]:
+    def _queue(self) -> Queue:
         """Whose requests wait for a busy file in this process: none survives a fork."""
         if self._queue_of != os.getpid():
             self._renew_queue()
         return self._waiting
 
     def _renew_queue(self) -> None:
-        self._waiting: Queue[Ask, Grant | Refusal] = Queue(self._store, _reserve_together)
+        self._waiting = Queue(self._store)
         self._queue_of = os.getpid()
 
     def _release(self, answer: "Future[Grant | Refusal]") -> None:
@@ -217,10 +217,6 @@ class SqliteLedger:
                 patience.bear(error)
             reads = False  # it wanted to write after all
             time.sleep(ASK_AGAIN_S)
-
-
-def _reserve_together(asks: Sequence[Ask]) -> Work[list[Grant | Refusal]]:
-    return partial(reserve_together, asks=asks)
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Reserving inside one SQLite transaction, for one request or for all that waited for it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aden.core.window import Window
@@ -19,13 +19,13 @@ def reserve(db: Connection, now: float, *, ask: Ask) -> Grant | Refusal:
 
 def reserve_together(db: Connection, now: float, *, asks: Sequence[Ask]) -> list[Grant | Refusal]:
     """`reserve` for each: who comes later sees what is held for who came before."""
-    windows = _windows(asks)
+    several = len(asks) > 1
+    own = [_windows(ask) for ask in asks]
+    windows = {budget: window for each in own for budget, window in each.items()}
     budgets = tuple(windows.items())
     operations = [ask.operation for ask in asks]
     seen, due, known = look(db, now, budgets, operations)
-    if len(asks) > 1 and (
-        known or not all(_windows((ask,)).items() <= windows.items() for ask in asks)
-    ):
+    if several and (known or not all(each.items() <= windows.items() for each in own)):
         # Some are asked again, or by another policy than others.
         return [reserve(db, now, ask=each) for each in asks]
     if due or known:
@@ -35,24 +35,20 @@ def reserve_together(db: Connection, now: float, *, asks: Sequence[Ask]) -> list
     balances = {each.budget: each for each in seen}
     answers: list[Grant | Refusal] = []
     granted: list[tuple[Ask, Grant]] = []
-    for ask in asks:
-        if len(asks) > 1:
-            seen = tuple([balances[budget] for budget in _windows((ask,))])
-        answer = _answer(now, ask, balances, seen)
+    for ask, keys in zip(asks, own, strict=True):
+        answer = _answer(now, ask, balances, tuple([balances[key] for key in keys]))
         answers.append(answer)
         if isinstance(answer, Grant):
             granted.append((ask, answer))
-            if len(asks) > 1:
+            if several:
                 _take(answer.holds, balances)
     if granted:
         _hold(db, now, granted)
     return answers
 
 
-def _windows(asks: Iterable[Ask]) -> dict[str, Window]:
-    return {
-        line.budget: line.window for ask in asks for option in ask.options for line in option.lines
-    }
+def _windows(ask: Ask) -> dict[str, Window]:
+    return {line.budget: line.window for option in ask.options for line in option.lines}
 
 
 def _answer(

@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 _PORTIONS = (32, 16, 8, 4, 2, 1)
 """Few lengths, so that SQLite knows each statement by its text; 32 rows have less than the 999
 parameters that any SQLite takes."""
+_FEW = 4
+"""So many rows are read one by one."""
 
 
 def write_rows(db: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -30,13 +32,13 @@ def write_rows(db: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def read_rows(
-    db: Connection, sql: str, values: Sequence[Any], columns: str, *, few: bool
+    db: Connection, sql: str, values: Sequence[Any], columns: str, *, about: int
 ) -> list[Sequence[Any]]:
-    """The *columns* that the query *sql* gives; where they are not *few*, all rows in one step.
+    """The *columns* that the query *sql* gives: *about* so many rows, if many all in one step.
 
-    Text comes through JSON, which ends at a NUL.
+    Text may come through JSON, which ends at a NUL.
     """
-    if few:
+    if about <= _FEW:
         return db.execute(sql, values).fetchall()
     (found,) = db.execute(
         f"SELECT json_group_array(json_array({columns})) FROM ({sql})",  # noqa: S608 - ours

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -170,7 +169,8 @@ class Store:
             begin(connection, reads=reads and not self._backlog, waits=waits)
             self.is_at_work = True
             now = self._clock()
-            due = list(islice(self._backlog, TOGETHER))  # what comes meanwhile might have no end
+            # What comes meanwhile might have no end. By place: others append at any time.
+            due = [self._backlog[at] for at in range(min(len(self._backlog), TOGETHER))]
             if due:
                 carry_out(db, now, due)
             result = work(db, now)

@@ -214,7 +214,7 @@ def drop(db: Connection, now: float, operation: str) -> None:
 def _known(db: Connection, operations: Sequence[str]) -> list[Known]:
     """The state of each operation, and what it holds; (None, []) where nobody remembers it."""
     count = len(operations)
-    rows = read_rows(db, _known_of(count), operations, _KNOWN_COLUMNS, few=count == 1)
+    rows = read_rows(db, _known_of(count), operations, _KNOWN_COLUMNS, about=count)
     found: list[Known] = [(None, []) for _ in operations]
     for place, state, budget, window_id, amount, at_risk in rows:
         lines = found[place][1]

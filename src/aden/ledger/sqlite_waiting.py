@@ -3,18 +3,16 @@
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, NoReturn, TypeVar
+from functools import partial
+from typing import NoReturn
 
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
+from aden.ledger.protocol import Ask, Grant, Refusal
 from aden.ledger.sqlite_file import is_busy
+from aden.ledger.sqlite_reserve import reserve_together
 from aden.ledger.sqlite_store import Store
-from aden.ledger.sqlite_transaction import Work
-
-A = TypeVar("A")
-T = TypeVar("T")
 
 ASK_AGAIN_S = 0.001
 TURN_S = 0.1
@@ -68,31 +66,28 @@ class Patience:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter(Generic[A, T]):
-    ask: A
+class _Waiter:
+    ask: Ask
     patience: Patience
-    answer: "Future[T]" = field(default_factory=Future)
+    answer: "Future[Grant | Refusal]" = field(default_factory=Future)
     alone: bool = False
     """True after it, or another in the same transaction, could not be carried out."""
 
 
-class Queue(Generic[A, T]):
-    """What waits for a turn while event loops go on: all of it has the next turn, in order.
-
-    *together* carries out several at once.
+class Queue:
+    """Requests that wait for a turn while event loops go on: all have the next one, in order.
 
     One thread, as the file is one. It does not survive a fork, nor does who waits in it.
     """
 
-    def __init__(self, store: Store, together: Callable[[Sequence[A]], Work[list[T]]]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._together = together
-        self._waiters: deque[_Waiter[A, T]] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._thread = ThreadPoolExecutor(1, "aden-ledger-wait")
 
-    def put(self, ask: A, patience: Patience) -> "Future[T]":
-        """Have it carried out when its turn comes; the answer, or the `LedgerError`, is to come."""
-        waiter: _Waiter[A, T] = _Waiter(ask, patience)
+    def put(self, ask: Ask, patience: Patience) -> "Future[Grant | Refusal]":
+        """Reserve when its turn comes; the answer, or the `LedgerError`, is to come."""
+        waiter = _Waiter(ask, patience)
         self._waiters.append(waiter)
         try:
             self._thread.submit(self._take_turns)
@@ -109,7 +104,7 @@ class Queue(Generic[A, T]):
     def _take_turns(self) -> None:
         while together := self._next():
             try:
-                work = self._together([each.ask for each in together])
+                work = partial(reserve_together, asks=[each.ask for each in together])
                 answers = self._store.transact(work, turn_s=TURN_S)
             except Exception as error:
                 self._failed(together, error)
@@ -117,8 +112,8 @@ class Queue(Generic[A, T]):
             for waiter, answer in zip(together, answers, strict=True):
                 waiter.answer.set_result(answer)
 
-    def _next(self) -> list[_Waiter[A, T]]:
-        together: list[_Waiter[A, T]] = []
+    def _next(self) -> list[_Waiter]:
+        together: list[_Waiter] = []
         while self._waiters and len(together) < TOGETHER:
             if together and self._waiters[0].alone:
                 break
@@ -127,7 +122,7 @@ class Queue(Generic[A, T]):
                 break
         return together
 
-    def _failed(self, together: list[_Waiter[A, T]], error: Exception) -> None:
+    def _failed(self, together: list[_Waiter], error: Exception) -> None:
         """Who may try again is first in the queue again; one that cannot be done harms no other."""
         if len(together) > 1 and not is_busy(error):
             for waiter in together:

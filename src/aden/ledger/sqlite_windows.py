@@ -13,8 +13,6 @@ from aden.ledger.sqlite_file import Connection
 from aden.ledger.sqlite_rows import read_rows, write_rows
 
 AGES_MAX = 4_096
-FEW = 4
-"""So many rows are read one by one."""
 
 
 Seen = tuple[tuple[Balance, ...], bool, bool]
@@ -36,7 +34,7 @@ def look(
     for (key, _), span in zip(budgets, spans, strict=True):
         values += (key, span.id)
     query = _look_at(len(budgets), len(operations))
-    rows = read_rows(db, query, values, _LOOK_COLUMNS, few=len(budgets) <= FEW)
+    rows = read_rows(db, query, values, _LOOK_COLUMNS, about=len(budgets))
     rows.sort(key=itemgetter(0))
     found = [
         _balance(db, now, key, window, span, row)
