@@ -125,6 +125,31 @@ def test_an_alert_that_was_cut_off_is_told_again_after_its_lease(
     assert crossings.ids == ["all:day:2026-09-22:80000"] * 2
 
 
+def test_an_alert_that_its_loop_cut_off_is_told_again_at_once(
+    instrumented: Callable[..., House],
+) -> None:
+    """The process that claimed it tells it to the end, under the same id."""
+    told = []
+
+    async def slow(event: AlertEvent) -> None:
+        await asyncio.sleep(0.05)
+        told.append(event.id)
+
+    crossings = Alerts(instrumented(), slow)
+
+    async def the_last_call() -> None:
+        claimed = ClaimedAlert(crossings.meter, BALANCE, 80_000, noted)
+        home = asyncio.get_running_loop()
+        crossings.meter.dispatcher.put(claimed, AlertEvent("info", "80 %"), home=home)
+        while not crossings.ids:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(the_last_call())
+    assert crossings.meter.dispatcher.flush(5)
+    crossings.cross(LEASE_S)
+    assert told == ["all:day:2026-09-22:80000"]
+
+
 def test_an_alert_waits_for_a_ledger_that_is_down(
     instrumented: Callable[..., House],
     server: OpenAIServer,

@@ -230,6 +230,71 @@ def test_a_closed_loop_hands_its_events_to_the_thread(emitter_takes_s: float) ->
     assert got == [1]
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_loop_that_cuts_off_what_a_thread_sent_it_keeps_no_event(begun: bool) -> None:
+    """The thread begins it anew."""
+    dispatcher, called = Dispatcher(), threading.Event()
+    got: list[str] = []
+
+    async def emit(event: str) -> None:
+        await asyncio.sleep(0.05)
+        got.append(event)
+
+    def emitter(event: str) -> object:
+        called.set()
+        return emit(event)
+
+    async def main() -> None:
+        dispatcher.put(emitter, "told", home=asyncio.get_running_loop())
+        assert called.wait(10)
+        await asyncio.sleep(0.02 if begun else 0)
+
+    asyncio.run(main())
+    assert dispatcher.flush(5)
+    assert got == ["told"]
+
+
+class Ending:
+    """A loop that was running a moment ago, and runs nothing any more."""
+
+    def __init__(self, takes: bool) -> None:
+        self._takes = takes
+        self.asked = threading.Event()
+
+    def is_running(self) -> bool:
+        """As it was."""
+        return True
+
+    def is_closed(self) -> bool:
+        """It is, when anybody looks."""
+        return True
+
+    def call_soon_threadsafe(self, *_: object, **__: object) -> Any:
+        """What it takes is never called."""
+        self.asked.set()
+        if not self._takes:
+            raise RuntimeError("Event loop is closed")
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_loop_that_takes_its_last_step_keeps_no_event(takes: bool) -> None:
+    """It is closed before a thread's coroutine is sent to it, or before it runs what was sent."""
+    dispatcher, loop = Dispatcher(), Ending(takes)
+    home: Any = loop
+    got: list[str] = []
+
+    async def emit(event: str) -> None:
+        got.append(event)
+
+    def emitter(event: str) -> object:
+        return emit(event)
+
+    dispatcher.put(emitter, "told", home=home)
+    assert loop.asked.wait(10)
+    assert dispatcher.flush(5)
+    assert got == ["told"]
+
+
 @pytest.mark.timeout(20)
 def test_a_loop_waits_for_its_own_coroutines_alone() -> None:
     """Jobs that share a process end one by one, each with a loop of its own."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import threading
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -227,25 +228,14 @@ def test_who_reads_a_stream_that_another_thread_reads_does_not_end_its_metering(
     instrumented: Callable[..., House],
 ) -> None:
     """The same of threads."""
-    with OpenAIServer(ttft_ms=1000, token_interval_ms=0) as server:
+    with OpenAIServer(ttft_ms=3000, token_interval_ms=0) as server:
         house = instrumented()
         stream = make_client("sync", server).chat.completions.create(**STREAM)
-        ends: list[object] = []
-        together = threading.Barrier(2)
-
-        def read() -> None:
-            together.wait()
-            try:
-                ends.append(len(list(stream)))
-            except ValueError as error:
-                ends.append(error)
-
-        readers = [threading.Thread(target=read) for _ in range(2)]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        turned_away, _ = ends
+        with ThreadPoolExecutor() as threads:
+            reader = threads.submit(list, stream)
+            time.sleep(1)  # it waits for the first token now
+            turned_away = threads.submit(list, stream).exception()
+            assert reader.result()
         assert "already executing" in str(turned_away)
         record, _ = house.one_call()
         assert (record.stream_end, record.cost) == ("complete", server.bill.total_nano_usd)

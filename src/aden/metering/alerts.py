@@ -143,9 +143,9 @@ def _key(balance: Balance, threshold: int) -> _Key:
 class ClaimedAlert:
     """Claims an alert on the alerts' thread, raises it if it was free, acknowledges it.
 
-    Where this process dies in between, or an async ``on_alert`` is cut off, the next call over the
-    threshold claims it again after the lease. An ``on_alert`` that raises has been told: the alert
-    counts as raised, and the error is logged.
+    Where this process dies in between, the next call over the threshold claims it again after the
+    lease; an async ``on_alert`` that is cut off is begun anew. An ``on_alert`` that raises has been
+    told: the alert counts as raised, and the error is logged.
     """
 
     def __init__(
@@ -158,18 +158,14 @@ class ClaimedAlert:
         self._meter = meter
         self._place = (balance, threshold)
         self._answered = answered  # told that the ledger has said who raises it
+        self._claim: AlertClaim | None = None
 
     def __call__(self, event: object) -> object:
         """Raise *event*, where this process is the one to do it."""
         assert isinstance(event, AlertEvent)
         if self._meter.on_alert is None:
             return None
-        try:
-            claim = self._meter.ledger.claim_alert(*self._place)
-        except LedgerError as error:  # the next call over the threshold tries again
-            self._meter.cannot("alert", f"{event.message!r} cannot be claimed: {error}")
-            return None
-        self._answered(*self._place)
+        claim = self._claim or self._claimed(event)
         if claim is None:
             return None
         try:
@@ -181,6 +177,15 @@ class ClaimedAlert:
             return self._acknowledged(cast("Awaitable[object]", result), claim)
         self._meter.ledger.acknowledge_alert(claim)
         return None
+
+    def _claimed(self, event: AlertEvent) -> AlertClaim | None:
+        try:
+            self._claim = self._meter.ledger.claim_alert(*self._place)
+        except LedgerError as error:  # the next call over the threshold tries again
+            self._meter.cannot("alert", f"{event.message!r} cannot be claimed: {error}")
+            return None
+        self._answered(*self._place)
+        return self._claim
 
     async def _acknowledged(self, result: Awaitable[object], claim: AlertClaim) -> None:
         try:

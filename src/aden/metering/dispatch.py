@@ -1,6 +1,7 @@
 """Hands finished calls and alerts to who is to know, off the path of a request."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -19,6 +20,7 @@ logger = logging.getLogger("aden")
 Event = TypeVar("Event")
 Emitter = Callable[[CallRecord], object]
 AlertHandler = Callable[[AlertEvent], object]
+Again = Callable[[], object]
 
 QUEUE_EVENTS = 10_000
 ASYNC_TIMEOUT_S = 10.0
@@ -46,7 +48,9 @@ class Dispatcher:
         weakref.finalize(self, _end, self._workers).atexit = False
         self._runs = False
         self._lock = threading.Lock()
-        self._tasks: dict[asyncio.Task[None], Callable[[], object]] = {}
+        # What is to run, and runs, on loops of others, and how it is begun anew.
+        self._sent: dict[Awaitable[object], tuple[asyncio.AbstractEventLoop, Again]] = {}
+        self._tasks: dict[asyncio.Task[None], Again] = {}
         self._blamed: dict[int, object] = {}
         self.dropped = 0
 
@@ -75,9 +79,8 @@ class Dispatcher:
         worker = self._ours if ours else theirs
         loop = home or running_loop()
         if loop is not None and home is None and is_async(emitter):
-            task = loop.create_task(self._await(emitter, event))
-            self._tasks[task] = partial(worker.put, partial(self._call, emitter, event))
-            task.add_done_callback(self._task_ended)
+            again = partial(worker.put, partial(self._call, emitter, event))
+            self._begun(loop.create_task(self._await(emitter, event)), again)
         elif worker.waiting < QUEUE_EVENTS:
             worker.put(partial(self._call, emitter, event, owner, loop))
         else:
@@ -139,18 +142,40 @@ class Dispatcher:
             result = emitter(event)
             if not inspect.isawaitable(result):
                 return
-            if loop is not None and loop.is_running():
-                loop.call_soon_threadsafe(self._take_home, result, owner or emitter)
-            else:
+            if loop is None or not self._send(result, loop, emitter, event, owner):
                 asyncio.run(_bounded(result))
         except BaseException as error:  # sys.exit() in an emitter is no end of this process
             self._blame(owner or emitter, error)
 
+    def _send(
+        self,
+        result: Awaitable[object],
+        loop: asyncio.AbstractEventLoop,
+        emitter: Callable[[Event], object],
+        event: Event,
+        owner: object,
+    ) -> bool:
+        """Have *result* awaited on *loop*; False where that runs no more.
+
+        It may be closed at any step of this: whoever takes it out of what is sent answers for it.
+        """
+        worker = self._alerts if isinstance(event, AlertEvent) else self._emits
+        again = partial(worker.put, partial(self._call, emitter, event, owner))
+        self._sent[result] = loop, again
+        if loop.is_running():
+            with contextlib.suppress(RuntimeError):  # closed since
+                loop.call_soon_threadsafe(self._take_home, result, owner or emitter)
+                return True
+        return self._sent.pop(result, None) is None
+
     def _take_home(self, result: Awaitable[object], owner: object) -> None:
         """Await on the running loop what the thread was given for an event that was put there."""
-        task = asyncio.get_running_loop().create_task(self._watch(result, owner))
-        # It cannot be begun anew; others claim an alert that was cut off.
-        self._tasks[task] = nothing
+        if sent := self._sent.pop(result, None):
+            loop, again = sent
+            self._begun(loop.create_task(self._watch(result, owner)), again)
+
+    def _begun(self, task: asyncio.Task[None], again: Again) -> None:
+        self._tasks[task] = again
         task.add_done_callback(self._task_ended)
 
     async def _watch(self, result: Awaitable[object], owner: object) -> None:
@@ -177,6 +202,11 @@ class Dispatcher:
         for task in list(self._tasks):
             if task.get_loop().is_closed():
                 self._tasks.pop(task, nothing)()  # another thread may flush as well
+        for result, (loop, _) in list(self._sent.items()):
+            if loop.is_closed() and (sent := self._sent.pop(result, None)):
+                if inspect.iscoroutine(result):
+                    result.close()
+                sent[1]()
 
     def _blame(self, emitter: object, error: BaseException) -> None:
         if id(emitter) not in self._blamed:
