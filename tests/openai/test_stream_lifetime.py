@@ -228,12 +228,12 @@ def test_who_reads_a_stream_that_another_thread_reads_does_not_end_its_metering(
     instrumented: Callable[..., House],
 ) -> None:
     """The same of threads."""
-    with OpenAIServer(ttft_ms=3000, token_interval_ms=0) as server:
+    with OpenAIServer(token_interval_ms=250) as server:
         house = instrumented()
         stream = make_client("sync", server).chat.completions.create(**STREAM)
         with ThreadPoolExecutor() as threads:
             reader = threads.submit(list, stream)
-            time.sleep(1)  # it waits for the first token now
+            time.sleep(0.6)  # it waits for another token now
             turned_away = threads.submit(list, stream).exception()
             assert reader.result()
         assert "already executing" in str(turned_away)
