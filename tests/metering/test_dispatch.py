@@ -254,6 +254,24 @@ def test_a_loop_that_cuts_off_what_a_thread_sent_it_keeps_no_event(begun: bool) 
     assert got == ["told"]
 
 
+def test_what_a_loop_did_in_its_last_step_is_not_done_again() -> None:
+    """It is closed before it comes to tell that the coroutine has ended."""
+    dispatcher = Dispatcher()
+    got: list[str] = []
+
+    async def emit(event: str) -> None:
+        got.append(event)
+
+    async def put() -> None:
+        dispatcher.put(emit, "told")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(put())
+    loop.close()
+    assert dispatcher.flush(5)
+    assert got == ["told"]
+
+
 class Ending:
     """A loop that was running a moment ago, and runs nothing any more."""
 

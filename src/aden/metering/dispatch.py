@@ -193,15 +193,15 @@ class Dispatcher:
             self._blame(emitter, error)
 
     def _task_ended(self, task: "asyncio.Task[Any]") -> None:
-        again = self._tasks.pop(task)
-        if task.cancelled():  # its loop was closed under it
+        again = self._tasks.pop(task, nothing)  # another thread may rescue as well
+        if task.cancelled() or not task.done():  # its loop was closed under it
             again()
 
     def _rescue(self) -> None:
         """Begin anew, on the thread, what a loop that is closed by now will never finish."""
         for task in list(self._tasks):
             if task.get_loop().is_closed():
-                self._tasks.pop(task, nothing)()  # another thread may flush as well
+                self._task_ended(task)  # the loop may not have come to tell it
         for result, (loop, _) in list(self._sent.items()):
             if loop.is_closed() and (sent := self._sent.pop(result, None)):
                 if inspect.iscoroutine(result):
