@@ -31,6 +31,8 @@ from shapes import (
     raw_plain,
     raw_stream,
     raw_stream_closed,
+    raw_stream_lines,
+    raw_stream_read,
     streamed,
     streaming_json,
     streaming_lines,
@@ -123,6 +125,8 @@ STREAM_SHAPES = (
     Shape("stream, hidden reasoning", consumed, (Reason(9),), end="complete"),
     Shape("stream without usage", consumed, (NoUsage(),), end="complete", output=12),
     Shape("raw stream", raw_stream, end="complete"),
+    Shape("raw stream by lines", raw_stream_lines, end="complete"),
+    Shape("raw stream read and parsed", raw_stream_read, end="complete"),
     Shape("streaming response, stream parsed", streaming_stream_parsed, end="complete"),
     Shape("streaming response, stream by lines", streaming_stream_lines, end="complete"),
     Shape(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from typing import Any
 
 from lanes import Lane, cancelled_when
@@ -21,6 +22,7 @@ TOOL: dict[str, Any] = {
     },
 }
 RAW = "with_raw_response"
+_VARYING = re.compile(r'"(id|created|system_fingerprint)": ?("[^"]*"|[0-9]+)')
 STREAMING = "with_streaming_response"
 
 
@@ -211,6 +213,22 @@ async def raw_stream_closed(lane: Lane) -> Any:
     response = raw.http_response
     await lane.get(response.aclose() if lane.is_async else response.close())
     return type(raw).__name__
+
+
+async def raw_stream_lines(lane: Lane) -> Any:
+    """``with_raw_response`` of a stream whose HTTP response is read by lines."""
+    raw = await lane.get(getattr(lane.chat, RAW).create(**STREAM))
+    response = raw.http_response
+    lines = await lane.all(response.aiter_lines() if lane.is_async else response.iter_lines())
+    return [_VARYING.sub("", line) for line in lines], response.is_closed
+
+
+async def raw_stream_read(lane: Lane) -> Any:
+    """``with_raw_response`` of a stream whose HTTP response is read in whole, and then parsed."""
+    raw = await lane.get(getattr(lane.chat, RAW).create(**STREAM))
+    response = raw.http_response
+    body = await lane.get(response.aread() if lane.is_async else response.read())
+    return _VARYING.sub("", body.decode()), seen(await lane.all(raw.parse()))
 
 
 async def streaming_parsed(lane: Lane) -> Any:

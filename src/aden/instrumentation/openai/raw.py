@@ -9,6 +9,7 @@ import wrapt
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.events import Events, values
+from aden.instrumentation.openai.unasked import Unasked
 from aden.instrumentation.streams import StreamMeter, leave, observe_stream
 from aden.instrumentation.unpacking import unpacking
 
@@ -26,7 +27,13 @@ class RawMeter:
     """
 
     def __init__(
-        self, sending: Sending, endpoint: Endpoint, http_response: Any, metered: StreamMeter
+        self,
+        sending: Sending,
+        endpoint: Endpoint,
+        http_response: Any,
+        metered: StreamMeter,
+        *,
+        hide: bool,
     ) -> None:
         self._sending = sending
         self._endpoint = endpoint
@@ -36,6 +43,8 @@ class RawMeter:
         self._events = Events()
         self._read = 0
         self._unpack = unpacking(http_response)
+        # What is packed is passed on as it is: to pack it anew would be another body.
+        self._unasked = Unasked() if hide and self._unpack is None else None
         self._kind = http_response.headers.get("content-type") or "application/json"
         self._kept = any(kind in self._kind for kind in _READABLE)
         if http_response.is_closed:  # read in whole before we saw it
@@ -68,6 +77,16 @@ class RawMeter:
                 self._body += data
         except Exception:
             self._metered.unreadable("a piece of a body could not be read")
+
+    def shown(self, data: bytes) -> bytes:
+        """What the caller is to see of a piece."""
+        if self._unasked is None or self._handed_over:
+            return data
+        return self._unasked.shown(data)
+
+    def rest(self) -> bytes:
+        """What of the body he has not been shown at its end."""
+        return b"" if self._unasked is None else self._unasked.rest()
 
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""
@@ -121,7 +140,7 @@ class RawMeter:
 
 
 class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
-    """A response's byte stream: the same bytes at the same time, noted as they pass."""
+    """A response's byte stream: the same bytes as they come, noted as they pass."""
 
     def __init__(self, stream: Any, raw: RawMeter) -> None:
         super().__init__(stream)
@@ -131,25 +150,31 @@ class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
         try:
             for data in self.__wrapped__:
                 self._self_raw.feed(data)
-                yield data
+                if shown := self._self_raw.shown(data):
+                    yield shown
         except GeneratorExit:
             raise
         except BaseException as error:
             self._self_raw.broke(error)
             raise
         self._self_raw.end("complete")
+        if rest := self._self_raw.rest():
+            yield rest
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for data in self.__wrapped__:
                 self._self_raw.feed(data)
-                yield data
+                if shown := self._self_raw.shown(data):
+                    yield shown
         except GeneratorExit:
             raise
         except BaseException as error:
             self._self_raw.broke(error)
             raise
         self._self_raw.end("complete")
+        if rest := self._self_raw.rest():
+            yield rest
 
     def close(self) -> None:
         """The HTTP response is closed, by the program itself or at its end."""

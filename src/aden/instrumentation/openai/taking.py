@@ -21,7 +21,7 @@ def take_response(
             observe_stream(response, _metered(meter, sending, endpoint, hide, owns))
         elif not whole and (http_response := _http_response(response)) is not None:
             metered = _metered(meter, sending, endpoint, hide, owns)
-            raw = RawMeter(sending, endpoint, http_response, metered)
+            raw = RawMeter(sending, endpoint, http_response, metered, hide=hide)
             if not http_response.is_closed:  # what is read already may be copied and pickled
                 response._aden_raw = raw
         else:

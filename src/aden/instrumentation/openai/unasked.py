@@ -1,0 +1,49 @@
+"""The usage that only Aden asked for, taken out of a stream that is read as bytes."""
+
+import re
+from collections.abc import Iterable
+
+from aden.instrumentation.openai.events import Events, values
+from aden.instrumentation.openai.parameters import items
+from aden.instrumentation.told import get
+
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_NULL = re.compile(rb',\s*"usage"\s*:\s*null')
+"""What each other chunk says of it. Within a text its quotes would be escaped."""
+
+
+class Unasked:
+    """Passes a body on as it comes, an event at a time, without what the caller did not ask for."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def shown(self, data: bytes) -> bytes:
+        """What *data* completes, as the caller is to see it."""
+        self._rest += data
+        ends = [end.end() for end in _END.finditer(self._rest)]
+        starts = [0, *ends]
+        events = [self._rest[begin:end] for begin, end in zip(starts, ends, strict=False)]
+        self._rest = self._rest[starts[-1] :]
+        return b"".join(_without(event) for event in events)
+
+    def rest(self) -> bytes:
+        """What the body's end leaves: no whole event."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def _without(event: bytes) -> bytes:
+    if b'"usage"' not in event:
+        return event
+    try:
+        chunks = [chunk for data in Events().feed(event) for chunk in values(data)]
+    except (ValueError, RecursionError):
+        return event
+    return b"" if _is_usage(chunks) else _NULL.sub(b"", event)
+
+
+def _is_usage(chunks: Iterable[object]) -> bool:
+    return any(
+        get(chunk, "usage") is not None and not items(get(chunk, "choices")) for chunk in chunks
+    )
