@@ -2,7 +2,7 @@
 
 import pytest
 
-from aden.core.abilities import keeps_no_schema, reads_text_only, takes_effort
+from aden.core.abilities import keeps_no_schema, knows_no_sound, reads_text_only, takes_effort
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,25 @@ def test_who_reads_text_only_is_told_from_who_sees(text_only: str, sees: str) ->
     """Within one family too."""
     assert reads_text_only(text_only)
     assert not reads_text_only(sees)
+
+
+@pytest.mark.parametrize(
+    ("deaf", "hears"),
+    [
+        ("gpt-4o-mini", "gpt-4o-mini-audio-preview"),
+        ("gpt-5-nano", "gpt-audio-mini"),
+        ("gpt-4.1", "gpt-realtime-mini"),
+        ("o4-mini", "gemini-2.5-flash"),
+        ("claude-haiku-4-5", "google/gemini-3-pro-preview"),
+        ("gpt-3.5-turbo", "mistralai/Voxtral-Small-24B-2507"),
+        ("meta-llama/llama-4-scout-17b-16e-instruct", "qwen3-omni-flash"),
+        ("grok-4", "microsoft/Phi-4-multimodal-instruct"),
+    ],
+)
+def test_who_neither_hears_nor_speaks_is_known(deaf: str, hears: str) -> None:
+    """Whether it sees or not."""
+    assert knows_no_sound(deaf)
+    assert not knows_no_sound(hears)
 
 
 @pytest.mark.parametrize(

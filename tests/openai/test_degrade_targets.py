@@ -98,6 +98,7 @@ def test_a_deployment_in_the_client_s_url_is_none_of_the_responses_api(
     assert record.cost == server.bill.total_nano_usd
 
 
+SOUND = "AAAA" * 4_000
 SCHEMA = {"name": "room", "schema": {"type": "object"}}
 TOLD = {"type": "text", "text": "What is it?"}
 DEMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -123,6 +124,30 @@ DEMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
                     "content": [{"type": "input_image", "image_url": "https://a.b/c"}],
                 }
             ]
+        },
+    ),
+    "sound": (
+        "gpt-4o-mini",
+        "chat.completions",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        TOLD,
+                        {"type": "input_audio", "input_audio": {"data": SOUND, "format": "wav"}},
+                    ],
+                }
+            ]
+        },
+    ),
+    "a spoken answer": (
+        "gpt-4o-mini",
+        "chat.completions",
+        {
+            "messages": HELLO,
+            "modalities": ["text", "audio"],
+            "audio": {"voice": "alloy", "format": "wav"},
         },
     ),
     "a schema": (

@@ -7,7 +7,7 @@ from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
 from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
-from aden.core.abilities import keeps_no_schema, reads_text_only, takes_effort
+from aden.core.abilities import keeps_no_schema, knows_no_sound, reads_text_only, takes_effort
 from aden.core.attribution import Attribution
 from aden.core.decision import Decision
 from aden.core.limit import Amounts
@@ -181,9 +181,11 @@ def takes(target: Quote, request: Request) -> bool:
         return True
     if request.pinned or (request.effort and not takes_effort(target.model)):
         return False
-    if request.media and reads_text_only(target.model):
-        return False
-    if request.schema and keeps_no_schema(target.model):
+    if (
+        (request.media and reads_text_only(target.model))
+        or (request.sound and knows_no_sound(target.model))
+        or (request.schema and keeps_no_schema(target.model))
+    ):
         return False
     if task_of(target.model) != request.task and target.price.source != "floor":
         return False

@@ -14,6 +14,13 @@ def reads_text_only(model: str) -> bool:
     return _READS_TEXT.match(model) is not None and _SEES.search(model) is None
 
 
+def knows_no_sound(model: str) -> bool:
+    """Whether a model is known neither to hear nor to speak."""
+    return reads_text_only(model) or (
+        _NO_SOUND.match(model) is not None and _SOUND.search(model) is None
+    )
+
+
 def keeps_no_schema(model: str) -> bool:
     """Whether a model is known to take no JSON schema for its answer."""
     return _NO_SCHEMA.match(model) is not None
@@ -68,6 +75,22 @@ _READS_TEXT = _named(
 )
 _SEES = re.compile(r"vision|multimodal|omni|ocr|[-_]vl|vl[-_\d]", re.IGNORECASE)
 """How models are called that see or hear, of families that do not."""
+
+_NO_SOUND = _named(
+    (
+        # https://platform.openai.com/docs/guides/audio: models of their own do
+        r"(chat)?gpt-([345]|oss)",
+        r"o[134]($|-)",
+        # https://docs.anthropic.com/en/docs/about-claude/models
+        r"claude-(3|(opus|sonnet|haiku)-4)",
+        # https://docs.x.ai/docs/models
+        r"grok-[234]",
+        # https://www.llama.com/docs/model-cards-and-prompt-formats
+        r"(meta-)?llama-?[234]",
+    )
+)
+_SOUND = re.compile(r"audio|realtime|omni|voice|speech", re.IGNORECASE)
+"""How models are called that hear or speak, of families that do neither."""
 
 _NO_SCHEMA = _named(
     (

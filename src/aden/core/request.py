@@ -54,6 +54,8 @@ class Request:
     """True where the request sets a reasoning effort, which only reasoning models take."""
     media: bool = False
     """True where it shows images or sound, which not every model takes."""
+    sound: bool = False
+    """True where it plays sound to the model or asks it to speak, which few chat models do."""
     schema: bool = False
     """True where the answer is to keep to a JSON schema, which not every model does."""
     preview_search: bool = False

@@ -8,7 +8,12 @@ from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.hosts import server_of
-from aden.instrumentation.openai.measuring import json_size, measure_messages, speech_tokens
+from aden.instrumentation.openai.measuring import (
+    json_size,
+    measure_messages,
+    plays_sound,
+    speech_tokens,
+)
 from aden.instrumentation.openai.parameters import (
     OUTPUT_TYPES,
     failure,
@@ -65,6 +70,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
         effort=effort is not None,
         media=media,
+        sound=asked.get("audio") is not None or (media and plays_sound(asked.get("messages"))),
         schema=form == "json_schema",
         service_tier=text(asked.get("service_tier")),
         server_address=host,

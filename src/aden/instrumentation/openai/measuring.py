@@ -57,6 +57,16 @@ def measure_messages(messages: Any) -> tuple[int, int, bool]:
     return size, 3 + MESSAGE_FRAMING_TOKENS * len(listed) + shown, shown > 0
 
 
+def plays_sound(messages: Any) -> bool:
+    """Whether a message has a part to be heard."""
+    return any(
+        get(part, "type") == "input_audio"
+        for message in (messages if isinstance(messages, LISTS) else ())
+        if isinstance(parts := get(message, "content"), LISTS)
+        for part in parts
+    )
+
+
 def json_size(value: Any) -> int:
     """Bytes of a schema or of tools, as they go over the wire."""
     try:
