@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aden.instrumentation.streams import Ending
+from aden.instrumentation.stream_meter import Ending
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 

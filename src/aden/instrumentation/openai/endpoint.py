@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from aden.core.request import Request
 from aden.instrumentation.openai.attempts import Sending
-from aden.instrumentation.streams import Ending
+from aden.instrumentation.stream_meter import Ending
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.telemetry.content import Content

@@ -7,7 +7,7 @@ from typing import Any
 
 from aden.core.estimate import output_tokens
 from aden.instrumentation.arrivals import ON_THE_WAY_S, SHORTEST_S
-from aden.instrumentation.streams import StreamMeter
+from aden.instrumentation.stream_meter import StreamMeter
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 

@@ -9,8 +9,9 @@ import wrapt
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.events import Events, values
-from aden.instrumentation.openai.unasked import Unasked
-from aden.instrumentation.streams import StreamMeter, leave, observe_stream
+from aden.instrumentation.openai.usage_hidden import HiddenUsage
+from aden.instrumentation.stream_meter import StreamMeter
+from aden.instrumentation.streams import leave, observe_stream
 from aden.instrumentation.unpacking import unpacking
 
 _READABLE = ("json", "text/")
@@ -43,10 +44,11 @@ class RawMeter:
         self._events = Events()
         self._read = 0
         self._unpack = unpacking(http_response)
-        # What is packed is passed on as it is: to pack it anew would be another body.
-        self._unasked = Unasked() if hide and self._unpack is None else None
         self._kind = http_response.headers.get("content-type") or "application/json"
         self._kept = any(kind in self._kind for kind in _READABLE)
+        # What is packed is passed on as it is: to pack it anew would be another body.
+        hide = hide and self._unpack is None and "event-stream" in self._kind
+        self._hidden = HiddenUsage() if hide else None
         if http_response.is_closed:  # read in whole before we saw it
             if self._kept:
                 self._body += http_response.content
@@ -80,13 +82,13 @@ class RawMeter:
 
     def shown(self, data: bytes) -> bytes:
         """What the caller is to see of a piece."""
-        if self._unasked is None or self._handed_over:
+        if self._hidden is None or self._handed_over:
             return data
-        return self._unasked.shown(data)
+        return self._hidden.shown(data)
 
     def rest(self) -> bytes:
         """What of the body he has not been shown at its end."""
-        return b"" if self._unasked is None else self._unasked.rest()
+        return b"" if self._hidden is None else self._hidden.rest()
 
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""

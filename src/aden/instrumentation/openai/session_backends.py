@@ -9,7 +9,7 @@ from aden.core.failure import ReportedFailure
 from aden.core.request import Request
 from aden.instrumentation.openai import responses
 from aden.instrumentation.openai.sessions import delegated
-from aden.instrumentation.streams import StreamMeter
+from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call, Lane

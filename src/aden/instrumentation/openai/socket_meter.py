@@ -16,7 +16,7 @@ from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.open_response import OpenResponse
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.socket_message import event_of
-from aden.instrumentation.streams import StreamMeter
+from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter

@@ -6,7 +6,8 @@ from typing import Any
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.raw import RawMeter, is_stream
-from aden.instrumentation.streams import StreamMeter, leave, observe_stream
+from aden.instrumentation.stream_meter import StreamMeter
+from aden.instrumentation.streams import leave, observe_stream
 from aden.instrumentation.told import is_model
 from aden.metering.meter import Meter
 

@@ -10,9 +10,11 @@ from aden.instrumentation.told import get
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _NULL = re.compile(rb',\s*"usage"\s*:\s*null')
 """What each other chunk says of it. Within a text its quotes would be escaped."""
+MAX_HELD_BYTES = 64 * 1024
+"""An event that says only the usage is far shorter."""
 
 
-class Unasked:
+class HiddenUsage:
     """Passes a body on as it comes, an event at a time, without what the caller did not ask for."""
 
     def __init__(self) -> None:
@@ -25,6 +27,8 @@ class Unasked:
         starts = [0, *ends]
         events = [self._rest[begin:end] for begin, end in zip(starts, ends, strict=False)]
         self._rest = self._rest[starts[-1] :]
+        if len(self._rest) > MAX_HELD_BYTES:
+            events.append(self.rest())
         return b"".join(_without(event) for event in events)
 
     def rest(self) -> bytes:

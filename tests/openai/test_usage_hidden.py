@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aden.instrumentation.openai.unasked import Unasked
+from aden.instrumentation.openai.usage_hidden import MAX_HELD_BYTES, HiddenUsage
 
 WORDS = [{"index": 0, "delta": {"content": 'Say "usage": null, ,"usage":null'}}]
 CHUNK: dict[str, Any] = {"id": "a", "choices": WORDS}
@@ -33,10 +33,18 @@ def test_only_the_usage_goes_however_the_bytes_come(
 ) -> None:
     """What is left is what a server writes that is not asked for usage, byte by byte."""
     asked = body([{**CHUNK, "usage": None}, {**CHUNK, "usage": None}, USAGE], end, separators)
-    unasked, places = Unasked(), sorted({0, *(min(cut, len(asked)) for cut in cuts), len(asked)})
+    hidden, places = HiddenUsage(), sorted({0, *(min(cut, len(asked)) for cut in cuts), len(asked)})
     pieces = [asked[a:b] for a, b in itertools.pairwise(places)]
-    shown = b"".join(unasked.shown(piece) for piece in pieces) + unasked.rest()
+    shown = b"".join(hidden.shown(piece) for piece in pieces) + hidden.rest()
     assert shown == body([CHUNK, CHUNK], end, separators)
+
+
+def test_a_body_without_events_is_not_held_back() -> None:
+    """It is passed on once it is longer than an event of usage can be."""
+    hidden = HiddenUsage()
+    piece = b"x" * (MAX_HELD_BYTES // 2 + 1)
+    assert [hidden.shown(piece), hidden.shown(piece)] == [b"", 2 * piece]
+    assert hidden.rest() == b""
 
 
 @pytest.mark.parametrize(
@@ -51,5 +59,5 @@ def test_only_the_usage_goes_however_the_bytes_come(
 )
 def test_what_is_no_event_of_usage_alone_stays(data: bytes) -> None:
     """Usage beside words, what cannot be read, and what is no event."""
-    unasked = Unasked()
-    assert unasked.shown(data) + unasked.rest() == data
+    hidden = HiddenUsage()
+    assert hidden.shown(data) + hidden.rest() == data
