@@ -20,7 +20,7 @@ import openai
 import pytest
 from wire import EVENTS, Body, WireServer, events
 
-from aden.instrumentation import arrivals
+from aden.instrumentation import connection
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing import OpenAIServer
 
@@ -71,6 +71,29 @@ def test_what_waits_unread_is_made_and_so_it_is_booked(
         slow_server.stopping.wait(0.3)
         stream.close()
     assert slow_server.wait_idle()
+    record, _ = house.one_call()
+    (item,) = slow_server.bill.items
+    assert item.output_tokens > 10
+    assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
+
+
+async def test_what_waits_unread_in_aiohttp_is_booked_too(
+    slow_server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The SDK's other transport takes what comes in at once, and keeps it until it is asked for."""
+    house = instrumented()
+    async with (
+        openai.DefaultAioHttpClient() as http_client,
+        openai.AsyncOpenAI(
+            base_url=slow_server.base_url, api_key="k", http_client=http_client
+        ) as client,
+    ):
+        stream = await client.chat.completions.create(**LONG)
+        async for _ in stream:
+            break
+        await asyncio.sleep(0.3)
+        await stream.close()
+        assert await asyncio.to_thread(slow_server.wait_idle)
     record, _ = house.one_call()
     (item,) = slow_server.bill.items
     assert item.output_tokens > 10
@@ -241,8 +264,8 @@ def test_a_distant_provider_is_taken_to_go_on_for_a_round_trip() -> None:
     """What no system tells of, and what is far, is never taken to notice at once."""
     here, there = socket.socketpair()  # no TCP: nobody knows its round trip
     with here, there:
-        assert arrivals._on_the_way_s(_Connection(here)) == arrivals.ON_THE_WAY_S
-    assert arrivals._on_the_way_s(None) == arrivals.ON_THE_WAY_S
+        assert connection._on_the_way_s(_Connection(here)) == connection.ON_THE_WAY_S
+    assert connection._on_the_way_s(None) == connection.ON_THE_WAY_S
 
 
 def chunk_of(content: str) -> dict[str, Any]:

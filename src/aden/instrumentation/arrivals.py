@@ -4,20 +4,16 @@ import contextlib
 import math
 import os
 import socket
-import struct
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import wrapt
 
+from aden.instrumentation.connection import UNKNOWN, Connection, unread
 from aden.instrumentation.unpacking import unpacking
 
-ON_THE_WAY_S = 0.010
-"""For so long, at least, a distant provider generates on before it notices that nobody listens."""
-NEAR_S = 0.001
-"""A peer with a shorter round trip is on this machine or network, and notices at once."""
 SHORTEST_S = 0.020
 """A rate is not told from less: what was held up somewhere arrives at once."""
 CLOSING_S = 0.05
@@ -32,7 +28,6 @@ CHUNK_BYTES = 7
 """More of each event on the wire: its HTTP chunk's size."""
 TLS_EVENT_BYTES = CHUNK_BYTES + 22
 """The same under TLS: also the record around it (RFC 8446)."""
-LOOK_BYTES = 262_144
 PEER_AT_PIECE = 3
 """When to ask what the peer is: after the first token, which waits for nothing; when the stream is
 cut, its socket may be closed."""
@@ -40,18 +35,6 @@ FULL_BYTES = 16_384
 """From here on small packets may fill a receive buffer, and more waits at the provider's side."""
 
 _EVENT, _DONE = b"data:", b"data: [DONE]"
-
-
-class Peer(NamedTuple):
-    """Who sends a stream."""
-
-    is_secret: bool
-    """Whether what waits in the socket cannot be read there."""
-    goes_on_s: float
-    """For how long it goes on after this end was closed."""
-
-
-UNKNOWN = Peer(True, ON_THE_WAY_S)
 
 
 class Arrivals:
@@ -69,9 +52,8 @@ class Arrivals:
         self._looked_at: float | None = None
         self._kept: list[int] = []
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
-        self._connection = response.extensions.get("network_stream")
+        self._connection = Connection(response)
         self._peer = UNKNOWN
-        self._protocol = _protocol_under(response.stream)
         self._unpack = unpacking(response)
         if not response.is_closed:
             response.stream = counted = _Counted(response.stream, self)
@@ -92,7 +74,7 @@ class Arrivals:
             self._first_at = time.perf_counter()
             self._opening = self._events, self._bytes
         elif self._pieces == PEER_AT_PIECE:
-            self._peer = _peer_of(self._connection)
+            self._peer = self._connection.peer
 
     @property
     def made(self) -> int:
@@ -111,15 +93,15 @@ class Arrivals:
     @property
     def goes_on(self) -> bool:
         """Whether the provider, as far as is known, is still at it: nobody has hung up."""
-        return not self._done and _descriptor(self._connection) is not None
+        return not self._done and self._connection.descriptor is not None
 
     def look(self) -> None:
         """Note what waits in the socket now. Never waits."""
-        self._note(_descriptor(self._connection))
+        self._note(self._connection.descriptor)
 
     def hang_up(self) -> None:
         """End the connection, of which nobody reads any more. Never waits."""
-        descriptor = _descriptor(self._connection)
+        descriptor = self._connection.descriptor
         if descriptor is not None:
             with self.closing(), socket.socket(fileno=os.dup(descriptor)) as line:
                 line.shutdown(socket.SHUT_RDWR)
@@ -141,7 +123,7 @@ class Arrivals:
         """
         if self._done or self._kept:
             return
-        descriptor = _descriptor(self._connection)
+        descriptor = self._connection.descriptor
         self._note(descriptor)
         if descriptor is not None:
             with contextlib.suppress(OSError):  # as many files are open as there may be
@@ -175,12 +157,12 @@ class Arrivals:
             return  # closed: what waited there was counted before
         now = time.perf_counter()
         if self._peer is UNKNOWN:
-            self._peer = _peer_of(self._connection)
+            self._peer = self._connection.peer
         before, since = self._made, self._looked_at
         if since is None:
             before, since = 0, self._first_at or now
-        received = _undecoded(self._protocol)
-        held_up = _unread(descriptor)
+        received = self._connection.received
+        held_up = unread(descriptor)
         self._done = self._done or _DONE in received or _DONE in held_up
         self._made = self._events + self._waiting(received, held_up)
         if len(held_up) > FULL_BYTES:
@@ -250,77 +232,3 @@ class _CountedPieces:
         data = await self._pieces.__anext__()
         self._arrivals.saw(data)
         return data
-
-
-def _protocol_under(stream: Any) -> Any:
-    """The h11 connection that a response is read by, through httpx and httpcore; None without."""
-    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
-        stream = getattr(stream, name, None)
-    return stream
-
-
-def _undecoded(protocol: Any) -> bytes:
-    """What was received and nobody has asked the protocol for."""
-    try:
-        return bytes(protocol.trailing_data[0])
-    except Exception:
-        return b""
-
-
-def _descriptor(connection: Any) -> int | None:
-    """Of the socket under a connection; None where there is none any more."""
-    try:
-        descriptor = connection.get_extra_info("socket").fileno()
-    except Exception:
-        return None
-    return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
-
-
-def _peer_of(connection: Any) -> Peer:
-    return Peer(_is_tls(connection), _on_the_way_s(connection))
-
-
-_TCP_MIN_RTT = struct.Struct("148xI")
-"""``tcpi_min_rtt``, microseconds, in Linux' ``struct tcp_info`` (linux/tcp.h)."""
-
-
-def _on_the_way_s(connection: Any) -> float:
-    """For how long a peer goes on after this end was closed: a round trip, as the system knows it.
-
-    The shortest that was seen: others have the peer's own time in them. It may end at a proxy, so
-    of a distant peer it is never taken for shorter than `ON_THE_WAY_S`; so it is where no system
-    tells.
-    """
-    try:
-        told = connection.get_extra_info("socket").getsockopt(
-            socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_MIN_RTT.size
-        )
-        (round_trip_us,) = _TCP_MIN_RTT.unpack(told)
-    except Exception:  # another system, no socket, closed
-        return ON_THE_WAY_S
-    round_trip_s = round_trip_us / 1e6
-    if round_trip_s < NEAR_S:
-        return 0.0
-    return max(ON_THE_WAY_S, round_trip_s) if round_trip_us != _NEVER_SEEN else ON_THE_WAY_S
-
-
-_NEVER_SEEN = 0xFFFFFFFF
-
-
-def _is_tls(connection: Any) -> bool:
-    """Whether what waits in the socket cannot be read."""
-    try:
-        return connection.get_extra_info("ssl_object") is not None
-    except Exception:
-        return True
-
-
-def _unread(descriptor: int | None) -> bytes:
-    """What is in a socket's receive buffer, and stays there; nothing where that cannot be told."""
-    if descriptor is None:
-        return b""
-    try:
-        with socket.socket(fileno=os.dup(descriptor)) as looking:
-            return looking.recv(LOOK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (AttributeError, OSError):  # Windows; nothing there, closed
-        return b""

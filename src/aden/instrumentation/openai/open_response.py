@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aden.core.estimate import output_tokens
-from aden.instrumentation.arrivals import ON_THE_WAY_S, SHORTEST_S
+from aden.instrumentation.arrivals import SHORTEST_S
+from aden.instrumentation.connection import ON_THE_WAY_S
 from aden.instrumentation.stream_meter import StreamMeter
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
