@@ -75,12 +75,11 @@ class Dispatcher:
         if emitter is None:
             return
         self.ready()
-        theirs = self._alerts if isinstance(event, AlertEvent) else self._emits
-        worker = self._ours if ours else theirs
+        worker = self._ours if ours else self._theirs(event)
         loop = home or running_loop()
         if loop is not None and home is None and is_async(emitter):
-            again = partial(worker.put, partial(self._call, emitter, event))
-            self._begun(loop.create_task(self._await(emitter, event)), again)
+            task = loop.create_task(self._await(emitter, event))
+            self._begun(task, self._anew(emitter, event))
         elif worker.waiting < QUEUE_EVENTS:
             worker.put(partial(self._call, emitter, event, owner, loop))
         else:
@@ -159,14 +158,21 @@ class Dispatcher:
 
         It may be closed at any step of this: whoever takes it out of what is sent answers for it.
         """
-        worker = self._alerts if isinstance(event, AlertEvent) else self._emits
-        again = partial(worker.put, partial(self._call, emitter, event, owner))
-        self._sent[result] = loop, again
+        self._sent[result] = loop, self._anew(emitter, event, owner)
         if loop.is_running():
             with contextlib.suppress(RuntimeError):  # closed since
                 loop.call_soon_threadsafe(self._take_home, result, owner or emitter)
                 return True
         return self._sent.pop(result, None) is None
+
+    def _theirs(self, event: object) -> Worker:
+        return self._alerts if isinstance(event, AlertEvent) else self._emits
+
+    def _anew(
+        self, emitter: Callable[[Event], object], event: Event, owner: object = None
+    ) -> Again:
+        """Has the thread begin with *event*, whose loop has ended."""
+        return partial(self._theirs(event).put, partial(self._call, emitter, event, owner))
 
     def _take_home(self, result: Awaitable[object], owner: object) -> None:
         """Await on the running loop what the thread was given for an event that was put there."""
