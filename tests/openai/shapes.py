@@ -22,8 +22,9 @@ TOOL: dict[str, Any] = {
     },
 }
 RAW = "with_raw_response"
-_VARYING = re.compile(r'"(id|created|system_fingerprint)": ?("[^"]*"|[0-9]+)')
 STREAMING = "with_streaming_response"
+_VARYING = re.compile(r'"(id|created|system_fingerprint)": ?("[^"]*"|[0-9]+)')
+"""What a server says anew each time."""
 
 
 def seen(value: Any) -> Any:

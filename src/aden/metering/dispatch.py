@@ -212,7 +212,8 @@ class Dispatcher:
             if loop.is_closed() and (sent := self._sent.pop(result, None)):
                 if inspect.iscoroutine(result):
                     result.close()
-                sent[1]()
+                _, again = sent
+                again()
 
     def _blame(self, emitter: object, error: BaseException) -> None:
         if id(emitter) not in self._blamed:
