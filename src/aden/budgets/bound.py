@@ -45,6 +45,8 @@ class Cut:
 
 
 AS_ASKED = Cut()
+UNANSWERED = Cut(0)
+"""Nothing: what a request costs by being read."""
 
 
 @dataclass(frozen=True, slots=True)

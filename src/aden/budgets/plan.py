@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from aden.budgets.bound import AS_ASKED, Bound, Cut, bound, cuts
+from aden.budgets.bound import AS_ASKED, UNANSWERED, Bound, Cut, bound, cuts
 from aden.budgets.budget import Budget, Match
 from aden.budgets.ladder import Degrade
 from aden.budgets.policy import NOTHING_STANDING, Policy, Standing
@@ -203,19 +203,23 @@ def quote(
     strict: bool = False,
 ) -> Quote:
     """Price one way to send the request; *strict*: also what it can cost at most."""
-    usage = estimate.usage(request, cut)
-    if (carried := request.carries).counted:
-        in_tokens = prices.price(request, model).in_tokens
-        usage = usage.filled(carried) if in_tokens else carried
+    usage = _likely(request, model, prices, estimate, cut)
     price = prices.price(request, model, usage)
     sent = Amounts(price.cost(usage), usage)
     at_risk = sent
     if request.stream:
-        prompt = replace(usage, output_tokens=0)
+        prompt = _likely(request, model, prices, estimate, UNANSWERED)
         at_risk = Amounts(price.cost(prompt), prompt)
     most = bound(request, model, price, cut) if strict else None
     output = usage.output_tokens or 0
     return Quote(model, price, estimate.input_tokens, output, sent, at_risk, cut, most)
+
+
+def _likely(request: Request, model: str, prices: Prices, estimate: Estimate, cut: Cut) -> Usage:
+    usage = estimate.usage(request, cut)
+    if (carried := request.carries).counted:
+        return usage.filled(carried) if prices.price(request, model).in_tokens else carried
+    return usage
 
 
 def unpriced(matched: tuple[Match, ...], policy: Policy, chosen: Quote) -> Decision | None:

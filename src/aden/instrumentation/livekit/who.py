@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from aden.core.attribution import NOBODY
-from aden.core.place import NOWHERE
+from aden.core.place import NOWHERE, Place
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
@@ -101,8 +101,10 @@ def who_asks() -> Asking:
     agent = getattr(activity, "agent", None) or getattr(session, "_agent", None)
     whole = None if context is None else session_of(context)
     participant = participant_of(session)
-    place = replace(
-        NOWHERE if whole is None else whole.place,
+    job = NOWHERE if whole is None else whole.place
+    place = Place(
+        job_id=job.job_id,
+        room_id=job.room_id,
         participant_id=text(participant, "sid"),
         agent=text(agent, "label"),
         turn_id=text(speech, "_generation_id"),

@@ -46,7 +46,11 @@ def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The keyword arguments that say something."""
     if _SAYING.issuperset(map(type, kwargs.values())):  # which nearly always all do
         return kwargs
-    return {name: value for name, value in kwargs.items() if is_given(value)}
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if type(value) in _SAYING or is_given(value)  # LiveKit names what it does not give
+    }
 
 
 _SAYING = frozenset((str, int, float, bool, list, dict))
