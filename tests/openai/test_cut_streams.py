@@ -59,6 +59,32 @@ def test_the_output_of_an_interrupted_answer_is_the_bills(
     assert len(exact) >= CUTS - 5, (booked, billed)  # a token may be made in the very moment
 
 
+async def test_what_comes_in_while_its_reader_is_cancelled_is_booked(
+    instrumented: Callable[..., House],
+) -> None:
+    """The transport closes the connection below us, before we hear of the cancellation."""
+    house = instrumented()
+    words = tuple(events([chunk_of(f" {word}")], done=False) for word in range(400))
+    with WireServer() as server:
+        server.body = Body(words, EVENTS, every_s=0.01)
+        async with openai.AsyncOpenAI(
+            base_url=server.base_url, api_key="k", max_retries=0
+        ) as client:
+            stream = await client.chat.completions.create(**LONG)
+            for _ in range(5):
+                await anext(stream)
+            reader = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0)
+            reader.cancel()
+            made = server.sent + 20
+            while server.sent < made:
+                time.sleep(0.001)  # noqa: ASYNC251 - a loop that does other work
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+    record, _ = house.one_call()
+    assert (record.usage.output_tokens or 0) >= made
+
+
 def test_what_waits_unread_is_made_and_so_it_is_booked(
     slow_server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:

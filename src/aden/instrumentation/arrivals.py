@@ -75,6 +75,7 @@ class Arrivals:
             self._opening = self._events, self._bytes
         elif self._pieces == PEER_AT_PIECE:
             self._peer = self._connection.peer
+            self._keep(self._connection.descriptor)
 
     @property
     def made(self) -> int:
@@ -121,11 +122,19 @@ class Arrivals:
         The provider goes on until both are closed. Called by the garbage collector too, ahead of
         all finalizers: one of them closes the connection, and which comes first is not known.
         """
-        if self._done or self._kept:
+        if self._done:
             return
         descriptor = self._connection.descriptor
         self._note(descriptor)
-        if descriptor is not None:
+        self._keep(descriptor)
+
+    def _keep(self, descriptor: int | None) -> None:
+        """Keep one of our own, to look after the other was closed.
+
+        From early on, for a task that is cancelled while it reads has its connection closed below
+        us: what came in between, and until we hear of it, is seen all the same.
+        """
+        if descriptor is not None and not self._kept:
             with contextlib.suppress(OSError):  # as many files are open as there may be
                 self._kept.append(os.dup(descriptor))
 
@@ -143,7 +152,8 @@ class Arrivals:
 
     def _look_at_what_was_kept(self) -> None:
         for descriptor in self._taken_back():
-            self._note(descriptor)
+            if not self._done:  # else the connection may be another answer's by now
+                self._note(descriptor)
             os.close(descriptor)
 
     def _taken_back(self) -> Iterator[int]:
