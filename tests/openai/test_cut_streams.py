@@ -78,7 +78,7 @@ async def test_what_comes_in_while_its_reader_is_cancelled_is_booked(
             reader.cancel()
             made = server.sent + 20
             while server.sent < made:
-                time.sleep(0.001)  # noqa: ASYNC251 - a loop that does other work
+                time.sleep(0.001)
             with pytest.raises(asyncio.CancelledError):
                 await reader
     record, _ = house.one_call()
