@@ -9,6 +9,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 import wrapt
 from lanes import Lane, make_client
@@ -28,7 +29,7 @@ from aden import Budget
 from otel_kit import Sdk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from aden.testing import OpenAIServer
     from house import House
@@ -230,6 +231,54 @@ def test_a_closure_around_ours_keeps_it_and_it_lets_calls_through(
         assert both.scopes() == ["aden"]
     finally:
         Completions.create = original  # type: ignore[method-assign]
+
+
+class ReadInEitherWay(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """Around a stream of either kind, as OpenInference and Traceloop put it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return self.__wrapped__.__next__()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.__wrapped__.__anext__()
+
+
+def proxied(wrapped: Any, _client: Any, args: Any, kwargs: Any) -> Any:
+    """``OpenAI.request``, whose streams get the proxy."""
+    return ReadInEitherWay(wrapped(*args, **kwargs))
+
+
+async def aproxied(wrapped: Any, _client: Any, args: Any, kwargs: Any) -> Any:
+    """``AsyncOpenAI.request``."""
+    return ReadInEitherWay(await wrapped(*args, **kwargs))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_proxy_around_a_stream_is_read_as_the_stream_within(
+    kind: str,
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That it has the methods of the other kind as well says nothing."""
+    owner = openai.AsyncOpenAI if kind == "async" else openai.OpenAI
+    below = aproxied if kind == "async" else proxied
+    monkeypatch.setattr(owner, "request", wrapt.FunctionWrapper(owner.request, below))
+    house = instrumented()
+    lane = Lane(kind, server)
+    stream = await lane.create(**STREAM)
+    assert type(stream) is ReadInEitherWay
+    assert await lane.all(stream)
+    await lane.close()
+    record, _ = house.one_call()
+    assert record.stream_end == "complete"
+    assert record.cost == server.bill.total_nano_usd
 
 
 def test_no_place_is_lost_when_the_official_one_comes(both: Both) -> None:

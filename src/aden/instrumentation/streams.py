@@ -110,8 +110,10 @@ def _is_being_read(error: BaseException) -> bool:
 def observe_stream(stream: Any, metered: StreamMeter) -> None:
     """Meter an SDK stream in place; it stays the same object of the same class."""
     metered.watch(stream.response)
-    iterator = AsyncMeteredIterator if hasattr(stream, "__anext__") else MeteredIterator
-    stream._iterator = iterator(stream._iterator, metered)
+    # By what is read: another instrumentor's proxy around the stream can be read in both ways.
+    inner = stream._iterator
+    iterator = AsyncMeteredIterator if hasattr(inner, "__anext__") else MeteredIterator
+    stream._iterator = iterator(inner, metered)
     stream._aden_stream = metered
 
 
