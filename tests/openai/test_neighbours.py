@@ -13,6 +13,7 @@ import openai
 import pytest
 import wrapt
 from lanes import Lane, make_client
+from openai._base_client import SyncAPIClient
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from openai.resources.embeddings import Embeddings
 from openai.resources.responses import Responses
@@ -279,6 +280,66 @@ async def test_a_proxy_around_a_stream_is_read_as_the_stream_within(
     record, _ = house.one_call()
     assert record.stream_end == "complete"
     assert record.cost == server.bill.total_nano_usd
+
+
+class AboveTheClient(BaseInstrumentor):  # type: ignore[misc]
+    """Wraps ``OpenAI.request``, which the class inherits, and leaves what it found in the class.
+
+    So does OpenInference's instrumentor; Logfire's comes in the same way.
+    """
+
+    def instrumentation_dependencies(self) -> tuple[str, ...]:
+        return ()
+
+    def _instrument(self, **_options: Any) -> None:
+        self.seen: list[str] = []
+        self.found = openai.OpenAI.request
+        wrapper = wrapt.FunctionWrapper(vars(openai.OpenAI).get("request", self.found), self.note)
+        openai.OpenAI.request = wrapper  # type: ignore[method-assign]
+
+    def _uninstrument(self, **_options: Any) -> None:
+        openai.OpenAI.request = self.found  # type: ignore[method-assign]
+
+    def note(self, wrapped: Any, _client: Any, args: Any, kwargs: Any) -> Any:
+        """See a request pass."""
+        self.seen.append(args[1].url)
+        return wrapped(*args, **kwargs)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_what_the_client_inherits_is_not_hidden_by_a_neighbour_of_it(
+    first: str, stays: bool, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Embeddings have no wrapper of ours above the client's own method."""
+    inherited = vars(SyncAPIClient)["request"]
+    neighbour = AboveTheClient()
+    try:
+        if first == "theirs":
+            neighbour.instrument()
+        house = instrumented()
+        if first == "ours":
+            neighbour.instrument()
+        if not stays:
+            neighbour.uninstrument()
+        with make_client("sync", server) as client:
+            client.embeddings.create(model="text-embedding-3-small", input="hello")
+        record, _ = house.one_call()
+        assert record.cost == server.bill.total_nano_usd > 0
+        assert neighbour.seen == (["/embeddings"] if stays else [])
+        instrumented(budgets=[Budget("all", 0)])
+        with make_client("sync", server) as client, pytest.raises(aden.RequestCancelledError):
+            client.embeddings.create(model="text-embedding-3-small", input="hello")
+        aden.uninstrument()
+        with make_client("sync", server) as client:
+            client.embeddings.create(model="text-embedding-3-small", input="hello")
+        assert len(neighbour.seen) == (2 if stays else 0)
+    finally:
+        aden.uninstrument()
+        if stays:
+            neighbour.uninstrument()
+        del openai.OpenAI.request
+    assert vars(SyncAPIClient)["request"] is inherited
 
 
 def test_no_place_is_lost_when_the_official_one_comes(both: Both) -> None:

@@ -53,7 +53,8 @@ def test_nothing_is_missing_in_this_version_of_the_sdk(
     instrumented()
     for patch in OPENAI.table:
         importlib.import_module(patch.module)
-    asked = {f"{patch.module}.{patch.name}" for patch in OPENAI.table if patch.until is None}
+    current = [patch for patch in OPENAI.table if patch.until is None and not patch.inherited]
+    asked = {f"{patch.module}.{patch.name}" for patch in current}
     assert OPENAI.in_force.keys() == asked
     assert [name for name, stands in OPENAI.in_force.items() if not stands] == []
 

@@ -33,10 +33,15 @@ class Patch:
     """A name of the module that some versions are known not to have: nothing is wrapped in them."""
     until: str | None = None
     """A module of later versions: where it can be imported, nothing is wrapped here."""
+    inherited: bool = False
+    """The class inherits it, and ours with it. Others may wrap what they find there in the class
+    itself, where ours would be hidden: only then it is wrapped here as well."""
 
     @property
     def applies(self) -> bool:
         """Whether this version of the library is one that it is for."""
+        if self.inherited and _locate(self) is None:
+            return False
         if self.part is not None and not has(self.module, self.part):
             return False
         return self.until is None or not _exists(self.until)
@@ -80,8 +85,12 @@ class Patches:
             place.take_out()
 
     def rise(self) -> None:
-        """Stand above what others have wrapped around ours meanwhile."""
-        for place in self._places() if self._wanted else ():
+        """Stand above what others have wrapped around ours, or hidden ours by, meanwhile."""
+        if not self._wanted:
+            return
+        for module in {patch.module for patch in self._imported if patch.inherited}:
+            self._patch(module)
+        for place in self._places():
             place.rise()
 
     def sink(self) -> None:

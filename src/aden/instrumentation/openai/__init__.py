@@ -20,6 +20,8 @@ _BETA_RESPONSES = "openai.resources.beta.responses.responses"
 _BETA_REALTIME = "openai.resources.beta.realtime.realtime"
 _CERTIFICATES = "openai.auth._x509"
 _LANES = "openai.lib.responses_websocket._session"
+_CLIENT = "openai._client"
+_AZURE = "openai.lib.azure"
 
 
 _Ways = Mapping[str, Wrapper]
@@ -71,6 +73,10 @@ OPENAI = Patches(
         Patch(_CHAT, "AsyncCompletions.parse", async_create(chat.ENDPOINT)),
         Patch("openai._base_client", "SyncAPIClient.request", backstop.request),
         Patch("openai._base_client", "AsyncAPIClient.request", backstop.arequest),
+        Patch(_CLIENT, "OpenAI.request", backstop.request, inherited=True),
+        Patch(_CLIENT, "AsyncOpenAI.request", backstop.arequest, inherited=True),
+        Patch(_AZURE, "AzureOpenAI.request", backstop.request, inherited=True),
+        Patch(_AZURE, "AsyncAzureOpenAI.request", backstop.arequest, inherited=True),
         Patch(_RESPONSES, "Responses.create", create(responses.ENDPOINT)),
         Patch(_RESPONSES, "AsyncResponses.create", async_create(responses.ENDPOINT)),
         Patch(_RESPONSES, "Responses.parse", create(responses.ENDPOINT)),
