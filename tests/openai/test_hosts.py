@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from aden.core.request import Request
+from aden.instrumentation.openai import chat
 from aden.instrumentation.openai.hosts import server_of
 from aden.pricing import PriceBook
 
@@ -87,3 +88,29 @@ def test_the_port_is_told_where_it_is_not_the_schemes_own() -> None:
     local = openai.OpenAI(api_key="k", base_url="http://127.0.0.1:8123/v1")
     assert server_of(local) == ("openai", "127.0.0.1", 8123)
     assert server_of(openai.OpenAI(api_key="k")) == ("openai", "api.openai.com", None)
+
+
+ROOT = "https://mine.openai.azure.com"
+IN_ITS_URL = f"{ROOT}/openai/deployments/gpt-4o"
+AZURE: dict[str, Any] = {"api_key": "k", "api_version": "2024-10-21"}
+DEPLOYED = {
+    "azure_deployment": openai.AzureOpenAI(azure_endpoint=ROOT, azure_deployment="gpt-4o", **AZURE),
+    "base_url": openai.AzureOpenAI(base_url=IN_ITS_URL, **AZURE),
+    "another client": openai.AsyncOpenAI(base_url=IN_ITS_URL, api_key="k"),
+}
+
+
+@pytest.mark.parametrize("client", DEPLOYED.values(), ids=DEPLOYED)
+def test_a_deployment_in_the_url_answers_whatever_model_is_named(client: Any) -> None:
+    """No cheaper one can be sent there, and none need be named: LangChain names none."""
+    for asked, model in (("gpt-4.1", "gpt-4.1"), ("", "gpt-4o"), (None, "gpt-4o")):
+        kwargs: dict[str, Any] = {"model": asked, "messages": []}
+        request = chat.describe(kwargs, client)
+        assert (request.model, request.pinned) == (model, True)
+        assert chat.rewrite(kwargs, request.model, False) == (kwargs, False)
+
+
+def test_a_deployment_that_the_model_names_can_be_exchanged() -> None:
+    """The SDK puts it into the URL of each request."""
+    client = openai.AzureOpenAI(azure_endpoint=ROOT, **AZURE)
+    assert not chat.describe({"model": "gpt-4o", "messages": []}, client).pinned

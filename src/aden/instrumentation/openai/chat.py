@@ -7,7 +7,7 @@ from aden.core.request import Request, Scalar, hides_output
 from aden.core.usage import token_count
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
-from aden.instrumentation.openai.hosts import server_of
+from aden.instrumentation.openai.hosts import model_of, server_of
 from aden.instrumentation.openai.measuring import (
     json_size,
     measure_messages,
@@ -55,7 +55,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
     """What is asked, as far as deciding, pricing and showing need it."""
     asked = given(kwargs)
     provider, host, port = server_of(client)
-    model = text(asked.get("model")) or ""
+    model, pinned = model_of(asked, client)
     size, extra, media = _measure_input(asked)
     form, effort = _form(asked), asked.get("reasoning_effort")
     return Request(
@@ -68,7 +68,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
         or token_count(asked.get("max_tokens")),
         choices=token_count(asked.get("n")) or 1,
         hidden_output=hides_output(model, effort),
-        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
+        pinned=pinned,
         effort=effort is not None,
         media=media,
         sound=asked.get("audio") is not None or (media and plays_sound(asked.get("messages"))),

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from aden.core.request import Request, Scalar
-from aden.instrumentation.openai.hosts import server_of
-from aden.instrumentation.openai.parameters import given, metadata_of, text, wire_copy
+from aden.instrumentation.openai.hosts import model_of, server_of
+from aden.instrumentation.openai.parameters import given, metadata_of, wire_copy
 from aden.metering.attempt import Attempt
 
 Attributes = Mapping[str, Scalar | tuple[str, ...]]
@@ -17,12 +17,12 @@ def described(
     """A request with what all endpoints share: provider, model, server, metadata."""
     asked = given(kwargs)
     provider, host, port = server_of(client)
-    model = text(asked.get("model")) or ""
+    model, pinned = model_of(asked, client)
     return Request(
         provider=provider,
         model=model,
         operation=operation,
-        pinned=bool(getattr(client, "_azure_deployment", None)) or not model,
+        pinned=pinned,
         server_address=host,
         server_port=port,
         metadata=metadata_of(asked),

@@ -4,9 +4,12 @@ Hosts are known by name in `aden.core.providers`; here is what the client itself
 """
 
 import functools
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from aden.core.providers import provider_at
+from aden.instrumentation.openai.parameters import text
 
 OLLAMA_PORT = 11434
 """No other server has this one by default; vLLM's and LM Studio's are anybody's."""
@@ -33,8 +36,26 @@ def provider_of(azure: bool, host: str | None, port: int | None) -> str:
 
 def server_of(client: Any) -> tuple[str, str | None, int | None]:
     """Provider, host and port behind a client; the port only where it is not the scheme's own."""
-    # Asked for it by its public name, an OpenAI client imports something first.
-    url = getattr(client, "_base_url", None) or getattr(client, "base_url", None)
+    url = _url_of(client)
     host, port = getattr(url, "host", None), getattr(url, "port", None)
     azure = hasattr(client, "_azure_deployment")
     return provider_of(azure, host, port), host, port
+
+
+def model_of(asked: Mapping[str, Any], client: Any) -> tuple[str, bool]:
+    """The model, and whether no other can be sent in its place.
+
+    So it is where the client's URL names an Azure deployment, by ``azure_deployment=`` or in its
+    ``base_url=``: Azure reads no model in the body then, and a request need not name one.
+    """
+    model = text(asked.get("model")) or ""
+    found = _DEPLOYMENT.search(getattr(_url_of(client), "path", None) or "")
+    return model or (found[1] if found else ""), found is not None or not model
+
+
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)")
+
+
+def _url_of(client: Any) -> Any:
+    # Asked for it by its public name, an OpenAI client imports something first.
+    return getattr(client, "_base_url", None) or getattr(client, "base_url", None)

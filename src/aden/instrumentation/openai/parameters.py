@@ -109,7 +109,8 @@ def wire_copy(kwargs: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _is_another(asked: Any, model: str) -> bool:
-    return asked != model and is_given(asked) and (text(asked) or "") != model
+    """Where none is asked, the URL names it, and the body is left as it is."""
+    return asked != model and is_given(asked) and text(asked) not in (None, model)
 
 
 def _with_short_metadata(body: Mapping[str, Any]) -> dict[str, Any]:
