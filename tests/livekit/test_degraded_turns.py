@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from lane_kit import Lane, held, spent
 from livekit.agents import llm
+from livekit.plugins import openai
 from pydantic import BaseModel
 
 from aden import BeforeRequestResult, Budget, Degrade, requests
@@ -69,3 +70,27 @@ async def test_a_target_that_a_model_behind_an_adapter_cannot_ask_is_skipped(
     assert seen.body is not None
     assert record.model == seen.body["model"] == sent
     assert record.decision.model == (None if sent == "gpt-4o" else sent)
+
+
+@pytest.mark.parametrize("by", ["azure_deployment", "base_url"])
+async def test_a_deployment_in_the_url_of_azures_plugin_is_not_exchanged(
+    by: str, lane: Lane
+) -> None:
+    """Azure reads no model in the body there: it would be the dear one, booked as the cheap one."""
+    root = lane.provider.azure_endpoint
+    where: dict[str, Any] = {"azure_endpoint": root, "azure_deployment": "gpt-4o"}
+    if by == "base_url":
+        where = {"base_url": f"{root}/openai/deployments/gpt-4o"}
+    budget = Budget("calls", "1", ladder=[Degrade(0, "gpt-4o-mini")])
+    with lane.instrumented(budgets=[budget]):
+        asked = openai.LLM.with_azure(
+            model="gpt-4o", api_key="sk-test", api_version="2024-10-21", **where
+        )
+        async with asked.chat(chat_ctx=question()) as stream:
+            async for _ in stream:
+                pass
+        (record,) = lane.records
+    (seen,) = (each for each in lane.provider.requests if "/completions" in each.path)
+    assert seen.body is not None
+    assert record.model == seen.body["model"] == "gpt-4o"
+    assert record.cost == lane.provider.bill.total_nano_usd

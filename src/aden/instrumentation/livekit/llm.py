@@ -22,6 +22,7 @@ from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.sendings import Sendings, send_model
 from aden.instrumentation.livekit.turn import meant, told
 from aden.instrumentation.openai import chat
+from aden.instrumentation.openai.hosts import deployment_of
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.told import get
 from aden.metering.above import hand_down, release
@@ -207,6 +208,7 @@ def _describe(meter: Meter, llm: Any, chat_ctx: Any, tools: list[Any]) -> Reques
         input_chars=size,
         input_extra_tokens=extra,
         media=media,
+        pinned=deployment_of(getattr(llm, "_client", None)) is not None,
         service_tier=tier if isinstance(tier, str) else None,
         server_address=host,
         server_port=port,

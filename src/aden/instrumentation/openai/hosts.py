@@ -43,14 +43,19 @@ def server_of(client: Any) -> tuple[str, str | None, int | None]:
 
 
 def model_of(asked: Mapping[str, Any], client: Any) -> tuple[str, bool]:
-    """The model, and whether no other can be sent in its place.
+    """The model, and whether no other can be sent in its place; none need be named to Azure."""
+    model, deployment = text(asked.get("model")), deployment_of(client)
+    return model or deployment or "", deployment is not None or model is None
 
-    So it is where the client's URL names an Azure deployment, by ``azure_deployment=`` or in its
-    ``base_url=``: Azure reads no model in the body then, and a request need not name one.
+
+def deployment_of(client: Any) -> str | None:
+    """The Azure deployment that a client's URL names, which answers whatever model is asked.
+
+    It stands there by the client's ``azure_deployment=`` or in its ``base_url=``.
     """
-    model = text(asked.get("model")) or ""
-    found = _DEPLOYMENT.search(getattr(_url_of(client), "path", None) or "")
-    return model or (found[1] if found else ""), found is not None or not model
+    path = getattr(_url_of(client), "path", None)
+    found = _DEPLOYMENT.search(path) if isinstance(path, str) else None
+    return found[1] if found else None
 
 
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)")
