@@ -32,6 +32,7 @@ def provider(client: Any) -> str:
         ("https://agent-gateway.livekit.cloud/v1", "livekit"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "gcp.gemini"),
         ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai"),
+        ("https://aiplatform.eu.rep.googleapis.com/v1", "gcp.vertex_ai"),
         ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "aws.bedrock"),
         ("https://mine.openai.azure.com/openai/v1/", "azure.ai.openai"),
         ("https://mine.services.ai.azure.com/models", "azure.ai.inference"),
