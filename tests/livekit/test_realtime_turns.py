@@ -90,6 +90,38 @@ async def test_a_reply_that_begins_before_it_is_decided_is_stopped_as_soon_as_it
     assert {record.decision.action for record in lane.records} == {"block", "allow"}
 
 
+@pytest.mark.parametrize("decided", ["while it runs", "when it is over"])
+async def test_a_reply_that_is_let_through_late_is_held_no_longer_than_it_lasts(
+    lane: Lane, decided: str
+) -> None:
+    """Nothing is kept of it until the caller speaks again, which may never be."""
+    lane.provider.interval_s = 0.02
+    decide, begun = asyncio.Event(), asyncio.Event()
+
+    async def hook(*_: object) -> BeforeRequestResult:
+        await decide.wait()
+        return BeforeRequestResult.proceed()
+
+    with lane.instrumented(budgets=[WIDE], before_request=hook):
+        async with talking(lane, **DETECTS) as session:
+            session.on("generation_created", lambda _: begun.set())
+            speak(session)
+            await begun.wait()
+            await until(lambda: held(lane, WIDE))
+            if decided == "while it runs":
+                decide.set()
+                await asyncio.sleep(0.1)
+                assert (held(lane, WIDE) > 0, lane.records) == (True, [])
+            lane.provider.interval_s = 0
+            await until(lambda: lane.records)
+            decide.set()
+            await until(lambda: held(lane, WIDE) == 0)
+            assert spent(lane, WIDE) == lane.provider.bill.total_nano_usd > 0
+            speak(session, stop=False)
+            await until(lambda: held(lane, WIDE))
+        assert [record.decision.action for record in lane.records] == ["allow"]
+
+
 async def test_after_a_refused_reply_the_next_caller_is_decided_anew(lane: Lane) -> None:
     """The budget may have room again."""
     shut = [True]

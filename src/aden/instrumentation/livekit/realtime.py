@@ -218,7 +218,13 @@ class Talk:
         self._on_wire = True
         self._socket.hear(event)
         if event.get("type") == "response.done":
+            self._over(get(event.get("response"), "id"))
             asyncio.get_running_loop().call_soon(self._tell, event.get("response"))
+
+    def _over(self, response_id: Any) -> None:
+        """A reply has ended, and is settled."""
+        if response_id == self._unasked:
+            self._ahead.over()
 
     def _tell(self, response: Any) -> None:
         """LiveKit counts no reply that it discards; the provider has."""
@@ -241,8 +247,7 @@ class Talk:
         if call is None:
             self._stop = self._ahead.refusal
             if self._stop is None:  # nobody was heard before it: it is refused late
-                self._ahead.ask()
-                self._ahead.due()
+                self._ahead.late()
         return call
 
     def _generated(self, event: Any) -> None:
@@ -273,6 +278,7 @@ class Talk:
     def _due(self, response_id: str) -> None:
         """The reply after it has begun, so its metrics should be here."""
         if self._socket.untold(response_id):
+            self._over(response_id)
             self._untold.append(response_id)
             self._shown.pop(response_id, None)
 
@@ -302,6 +308,7 @@ class Talk:
             asked = self._socket.oldest_asked
             self._socket.hear(realtime_metrics.created(response_id, asked))
         self._socket.hear(realtime_metrics.done(metrics))
+        self._over(response_id)
 
     def _open_for(self, session_ms: int | None) -> None:
         """The provider tells for how long it bills the session."""
@@ -330,8 +337,12 @@ class Talk:
         self._caller.refused(refusal)
 
     def _reconnected(self, _event: Any) -> None:
-        self._socket.broke(ConnectionError("the realtime session reconnected"))
+        self._broke(ConnectionError("the realtime session reconnected"))
 
     def _failed(self, error: Any) -> None:
         if not error.recoverable:
-            self._socket.broke(error.error)
+            self._broke(error.error)
+
+    def _broke(self, error: BaseException) -> None:
+        self._socket.broke(error)
+        self._ahead.over()

@@ -38,10 +38,15 @@ class Ahead:
         self._call: Call | None = None
         self._asking: asyncio.Task[None] | None = None
         self._due = False
+        self._late = False
+        """What is asked or kept is about a reply that has begun undecided."""
+        self._missed = False
+        """That one ended first: nothing waits for the answer."""
         self.refusal: RequestCancelledError | None = None
 
     def ask(self) -> None:
         """Ask for the next reply, unless that is done."""
+        self._late = self._missed = False
         if self._call is not None:
             set_aside(self._meter, self._call)  # nothing has come of it
         elif self._asking is None:
@@ -54,9 +59,21 @@ class Ahead:
         if self._call is not None:
             due(self._meter, self._call)
 
+    def late(self) -> None:
+        """The server has begun one undecided: it is decided now, and held until it is `over`."""
+        self.ask()
+        self.due()
+        self._late = True
+
+    def over(self) -> None:
+        """The reply that was begun undecided has ended; its hold is kept for no other."""
+        if self._late:
+            self._late, self._missed = False, self._asking is not None
+            self._drop()
+
     def take(self) -> Call | None:
         """The call for a reply that the server has begun; None where there is none yet."""
-        call, self._call = self._call, None
+        call, self._call, self._late = self._call, None, False
         if call is not None:
             begun(self._meter, call)
         return call
@@ -69,6 +86,9 @@ class Ahead:
         """The session is over."""
         if self._asking is not None:
             self._asking.cancel()
+        self._drop()
+
+    def _drop(self) -> None:
         call, self._call = self._call, None
         if call is not None:
             let_drop(self._meter, call)
@@ -92,6 +112,9 @@ class Ahead:
             let_drop(self._meter, call)
             raise
         else:
+            if self._missed:
+                let_drop(self._meter, call)
+                return
             self._call = call
             set_aside(self._meter, call)
             if self._due:
