@@ -47,12 +47,19 @@ def stream_above() -> Above | None:
 @contextmanager
 def running(stream: Any, call: Call) -> Iterator[None]:
     """The code of *stream* runs, by its *call*."""
+    with below(call) as above:
+        if is_adapter(stream):
+            _guard(stream, above)
+        yield
+
+
+@contextmanager
+def below(call: Call) -> Iterator[Above]:
+    """What is asked in this block is a part of *call*, and settles in its place."""
     above = Above(call)
-    if is_adapter(stream):
-        _guard(stream, above)
     token = _above.set(above)
     try:
-        yield
+        yield above
     finally:
         above.open = False
         _above.reset(token)

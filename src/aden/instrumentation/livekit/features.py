@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aden.instrumentation.livekit import (
     above,
+    decisions,
     job,
     live,
     llm,
@@ -148,6 +149,18 @@ FEATURES = (
                 ),
             ),
             Patch(_FALLBACK, "FallbackLLMStream._metrics_monitor_task", llm.monitor),
+        ),
+    ),
+    Feature(
+        "decision models",
+        "gated where a plugin uses the openai SDK",
+        (
+            Patch(
+                "livekit.agents.llm.decisions",
+                "DecisionModel.evaluate",
+                decisions.evaluate,
+                ("DecisionModel._evaluate_impl",),
+            ),
         ),
     ),
     Feature(
