@@ -75,3 +75,16 @@ def test_a_refusal_can_be_named() -> None:
 
     assert OpenAIRequestCancelledError is openai_refusal()
     assert OpenAIRequestCancelledError.__qualname__ == "OpenAIRequestCancelledError"
+
+
+def test_the_body_of_a_refusal_says_what_the_sdks_errors_say() -> None:
+    """Frameworks above the SDK show that, and nothing else, of an error."""
+    error = openai_refusal()(DETAILS)
+    assert isinstance(error, openai.APIStatusError)
+    assert error.body == {
+        "message": "budget 'all' is exhausted",
+        "type": "aden_refusal",
+        "code": "exhausted",
+        "param": None,
+        "aden": True,
+    }

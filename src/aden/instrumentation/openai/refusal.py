@@ -26,7 +26,8 @@ def refusal_class() -> type[RequestCancelledError]:
             RequestCancelledError.__init__(self, details)
             self.message = self.details.message
             self.code = self.details.reason
-            self.body = {"code": self.code, "type": self.type, "aden": True}
+            said = {"message": self.message, "type": self.type, "code": self.code}
+            self.body = {**said, "param": self.param, "aden": True}
 
         @functools.cached_property
         def response(self) -> httpx2.Response:  # type: ignore[override]  # made where it is read
