@@ -217,6 +217,52 @@ def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
     assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
 
 
+def test_a_collector_that_is_held_up_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, instrumented: Callable[..., House]
+) -> None:
+    """A busy machine may halt it before it comes to the connection; the provider goes on."""
+    house = instrumented()
+    with (
+        OpenAIServer(ttft_ms=5, token_interval_ms=25) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+        _collected_on_demand(),
+    ):
+        stream = client.chat.completions.create(**LONG)
+        line = type(_line_of(stream))
+        left = [iter(stream)]
+        next(left[0])
+        del stream
+        close = line.close
+
+        def close_late(connection: Any) -> None:
+            time.sleep(0.25)
+            close(connection)
+
+        monkeypatch.setattr(line, "close", close_late)
+        gc.collect()
+        left.clear()
+        gc.collect()
+        assert server.wait_idle()
+    record, _ = house.one_call()
+    (item,) = server.bill.items
+    assert item.output_tokens > 5
+    assert abs((record.usage.output_tokens or 0) - item.output_tokens) <= 1  # made in that moment
+
+
+@contextlib.contextmanager
+def _collected_on_demand() -> Iterator[None]:
+    """No thread that happens to make something sets the collector off."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _line_of(stream: Any) -> Any:
+    return stream.response.extensions["network_stream"]
+
+
 def _generators_of(package: str) -> list[object]:
     generators = [each for each in gc.get_objects() if isinstance(each, types.GeneratorType)]
     return [each for each in generators if f"/{package}/" in each.gi_code.co_filename]

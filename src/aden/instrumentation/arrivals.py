@@ -16,8 +16,9 @@ from aden.instrumentation.unpacking import unpacking
 
 SHORTEST_S = 0.020
 """A rate is not told from less: what was held up somewhere arrives at once."""
-CLOSING_S = 0.05
-"""For so long what was let go may wait for its closing."""
+CLOSING_S = 0.5
+"""For so long what was let go may wait for its closing: whoever is at it may be held up, by a busy
+machine or event loop, while the provider goes on. Only what nobody closes is booked as late."""
 LOOK_S = 0.002
 
 LIKELY_EVENT_BYTES = 250
