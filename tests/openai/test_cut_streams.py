@@ -200,15 +200,19 @@ def test_what_the_garbage_collector_closes_is_booked_as_what_its_caller_does(
     with (
         OpenAIServer(ttft_ms=5, token_interval_ms=25) as server,
         openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+        _collected_on_demand(),
     ):
-        left = [iter(client.chat.completions.create(**LONG))]
+        stream = client.chat.completions.create(**LONG)
+        descriptor = _line_of(stream).get_extra_info("socket").fileno()
+        left = [iter(stream)]
         next(left[0])
+        del stream
         if first == "the connection":
             met_first += _generators_of("httpcore2")
         gc.collect()
         met_first.clear()
         left.clear()
-        server.stopping.wait(0.5)
+        _await_unread(descriptor, 12)
         gc.collect()
         assert server.wait_idle()
     record, _ = house.one_call()
@@ -261,6 +265,14 @@ def _collected_on_demand() -> Iterator[None]:
 
 def _line_of(stream: Any) -> Any:
     return stream.response.extensions["network_stream"]
+
+
+def _await_unread(descriptor: int, pieces: int) -> None:
+    """Until so many wait in a socket, however long a provider takes for them."""
+    until = time.monotonic() + 20
+    while connection.unread(descriptor).count(b"data:") < pieces:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def _generators_of(package: str) -> list[object]:
