@@ -45,8 +45,10 @@ _SAID = {
     "system_fingerprint": "openai.response.system_fingerprint",
 }
 _SCALARS = (str, int, float)
-_CONTENT_ALONE = {"content", "role"}
-_MORE = {""}
+_TEXT_ALONE = {"content", "role"}
+"""Fields of a delta that says a text and nothing else."""
+_NO_DELTA = {""}
+"""Those of what is no object of the SDK."""
 _UNSAID = {"service_tier": "auto"}
 """What a parameter says that says nothing."""
 
@@ -144,7 +146,7 @@ def _said(told: Mapping[str, Any]) -> dict[str, str]:
 def _feed_choice(attempt: Attempt, choice: Mapping[str, Any]) -> None:
     delta: Any = choice.get("delta")
     if (
-        getattr(delta, "__pydantic_fields_set__", _MORE) <= _CONTENT_ALONE  # as nearly always
+        getattr(delta, "__pydantic_fields_set__", _NO_DELTA) <= _TEXT_ALONE  # as nearly always
         and not delta.__pydantic_extra__  # where thoughts are, which the SDK does not know
     ):
         if said := text(delta.content):
