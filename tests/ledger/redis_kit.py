@@ -125,11 +125,15 @@ class RedisServer:
 
 
 class SlowProxy:
-    """A way to the server on which the server's answers arrive *delay_s* later, all alike."""
+    """A way to the server on which the server's answers arrive *delay_s* later, all alike.
 
-    def __init__(self, port: int, delay_s: float) -> None:
+    With *piece_bytes* they arrive in pieces of this size, each *delay_s* after the one before.
+    """
+
+    def __init__(self, port: int, delay_s: float, piece_bytes: int = 1 << 20) -> None:
         self._port = port
         self._delay_s = delay_s
+        self._piece_bytes = piece_bytes
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -141,28 +145,28 @@ class SlowProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server = socket.create_connection(("127.0.0.1", self._port))
-                for source, target, delay_s in (
-                    (client, server, 0.0),
-                    (server, client, self._delay_s),
+                for ways in (
+                    (client, server, 0.0, 1 << 20),
+                    (server, client, self._delay_s, self._piece_bytes),
                 ):
-                    pipe = threading.Thread(
-                        target=_copy, args=(source, target, delay_s), daemon=True
-                    )
-                    pipe.start()
+                    threading.Thread(target=_copy, args=ways, daemon=True).start()
 
     def close(self) -> None:
         """Take no more connections."""
         self._listener.close()
 
 
-def _copy(source: socket.socket, target: socket.socket, delay_s: float) -> None:
-    """Each piece counts its delay from its own arrival: an answer in many pieces is no slower."""
+def _copy(source: socket.socket, target: socket.socket, delay_s: float, size: int) -> None:
+    """What the sender sent in many pieces is no slower: each counts from its own arrival."""
     pieces: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_deliver, args=(pieces, target), daemon=True).start()
     with contextlib.suppress(OSError):
         while heard := source.recv(1 << 20):
-            pieces.put((time.monotonic() + delay_s, heard))
+            now = time.monotonic()
+            for at in range(0, len(heard), size):
+                pieces.put((now + delay_s * (1 + at // size), heard[at : at + size]))
     pieces.put((0.0, b""))
 
 

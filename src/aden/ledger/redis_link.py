@@ -4,7 +4,9 @@ The only place that knows redis-py. Nothing here is shared between threads.
 """
 
 import hashlib
+import os
 import re
+import socket
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -21,6 +23,8 @@ from aden.ledger.redis_url import Address
 DEADLINE_S = 0.25
 """How long a caller waits, from asking to the answer."""
 CONNECT_S = 1.0
+AT_ONCE_BYTES = 16_384
+"""What a socket takes and gives without waiting."""
 
 ORDERS = ("confirm", "freeze", "raise", "reset")
 VERBS = (
@@ -62,6 +66,7 @@ class _Connection(Protocol):
 
     host: str
     port: int
+    _sock: Any
 
     def connect(self) -> None: ...
 
@@ -90,8 +95,8 @@ class Link:
         self._is_open = False
         self._was_sent = False
 
-    def carry_out(self, calls: Sequence[Call]) -> list[Reply]:
-        """Send all calls at once, then read their answers, in order.
+    def carry_out(self, calls: Sequence[Call], *, was_sent: bool = False) -> list[Reply]:
+        """Send all calls at once, unless `send` did, then read their answers, in order.
 
         Every script may be carried out twice, so a connection that turns out to be closed is
         opened again and everything sent once more.
@@ -105,7 +110,7 @@ class Link:
             was_open = self._is_open
             tries -= 1
             try:
-                return self._trip(calls)
+                return self._trip(calls, was_sent and was_open)
             except _MovedError as moved:
                 error: Exception = moved
                 again = True
@@ -113,23 +118,64 @@ class Link:
                 error = caught
                 again = was_open and _is_broken(caught)
             self.disconnect()
+            was_sent = False
             if not again or not tries:
                 self._connection.host, self._connection.port = self._home
                 failure = _link_error(error)
                 failure.was_sent = self._was_sent
                 raise failure from error
 
+    def send(self, calls: Sequence[Call]) -> int | None:
+        """Send all calls, if that can be done at once.
+
+        Returns:
+            A descriptor, for the caller to close, that can be read when there is an answer; None
+            where `carry_out` has to do it.
+        """
+        connected = getattr(self._connection, "_sock", None)  # private to the client
+        if not self._is_open or type(connected) is not socket.socket:  # TLS reads ahead
+            return None
+        commands = b"".join(map(self._command, calls))
+        if len(commands) > AT_ONCE_BYTES:
+            return None
+        try:
+            descriptor = os.dup(connected.fileno())
+        except OSError:
+            return None
+        try:
+            if os.write(descriptor, commands) == len(commands):
+                return descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+        self.disconnect()
+        return None
+
+    def read(self, count: int) -> list[Reply] | None:
+        """The answers to what was sent, if all are there and none is a refusal; never waits.
+
+        None where `carry_out` has to find out.
+        """
+        try:
+            if not _are_whole(self._connection._sock.recv(AT_ONCE_BYTES, socket.MSG_PEEK), count):
+                return None
+            return [self._connection.read_response() for _ in range(count)]
+        except Exception:
+            self.disconnect()
+            return None
+
     def disconnect(self) -> None:
         """Close the connection; the next call opens it again."""
         self._is_open = False
         self._connection.disconnect()
 
-    def _trip(self, calls: Sequence[Call]) -> list[Reply]:
+    def _trip(self, calls: Sequence[Call], was_sent: bool) -> list[Reply]:
         if not self._is_open:
             self._connection.connect()
             self._is_open = True
         self._was_sent = True
-        replies = self._exchange([self._command(call) for call in calls])
+        commands = [self._command(call) for call in calls]
+        replies = self._receive(len(calls)) if was_sent else self._exchange(commands)
         unknown = [isinstance(reply, redis.exceptions.NoScriptError) for reply in replies]
         if any(unknown):
             # What ran behind a call that did not is sent again as well: the order counts.
@@ -145,12 +191,14 @@ class Link:
         return _packed((b"EVALSHA", script(call.verb)[1], b"1", self._base, *call.words))
 
     def _exchange(self, commands: list[bytes]) -> list[Any]:
-        connection = self._connection
-        connection.send_packed_command([b"".join(commands)], check_health=False)
+        self._connection.send_packed_command([b"".join(commands)], check_health=False)
+        return self._receive(len(commands))
+
+    def _receive(self, count: int) -> list[Any]:
         replies: list[Any] = []
-        for _ in commands:
+        for _ in range(count):
             try:
-                replies.append(connection.read_response())
+                replies.append(self._connection.read_response())
             except redis.ResponseError as error:
                 replies.append(error)
         return replies
@@ -196,6 +244,25 @@ def script(verb: str) -> tuple[bytes, bytes]:
     names = ("ledger", "order", verb) if verb in ORDERS else ("ledger", verb)
     text = b"\n".join(folder.joinpath(f"{name}.lua").read_bytes() for name in names)
     return text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+
+
+def _are_whole(received: bytes, count: int) -> bool:
+    """Whether these are *count* answers to the last byte, none of them a refusal.
+
+    Source: the protocol, version 2 (redis.io/docs/latest/develop/reference/protocol-spec).
+    """
+    at, missing = 0, count
+    while missing:
+        end = received.find(b"\r\n", at)
+        if end < 0 or received[at : at + 1] == b"-":
+            return False
+        if received[at : at + 1] == b"*":
+            missing += max(0, int(received[at + 1 : end]))
+        elif received[at : at + 1] == b"$":
+            end += 2 + int(received[at + 1 : end]) if received[at + 1 : at + 2] != b"-" else 0
+        at = end + 2
+        missing -= 1
+    return at <= len(received)
 
 
 def _is_broken(error: Exception) -> bool:

@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 5.0
 class Outage:
     """Counts failures in a row; from the third on, calls are answered at once and probes go out.
 
-    Only the thread that talks to the server changes it; any thread may look.
+    Only who talks to the server, one at a time, changes it; any thread may look.
     """
 
     def __init__(self, shown: str) -> None:

@@ -1,11 +1,16 @@
 """Carries out what is in a Redis ledger's queue, batch by batch, in order.
 
-Runs on one thread at a time; only `inbox` is fed by others. A batch is one trip to the server.
+A batch is one trip to the server. Whoever has the seat carries it out: the ledger's thread, or the
+event loop of one who asks while nothing else is asked. The loop sends and, when the answer is
+there, reads it, which saves the two ways to the thread and back; all that is not so simple (a
+connection that broke, half an answer, a loop that stands still) it leaves to the thread.
 """
 
+import contextlib
 import itertools
 import logging
 import queue
+import threading
 import time
 from collections import deque
 from typing import Any
@@ -21,6 +26,10 @@ logger = logging.getLogger("aden.ledger")
 
 BATCH = 128
 """Calls a trip: few enough that the caller of the last one need not wait long."""
+FEW = 8
+"""Calls that an event loop sends itself."""
+GRACE_S = 0.002
+"""How long the thread leaves an answer to the loop that asked for it."""
 GIVE_UP_S = 3_600.0
 """How long a booking is tried."""
 
@@ -33,16 +42,31 @@ class Pump:
     def __init__(self, link: Link, shown: str) -> None:
         self._link = link
         self._shown = shown
-        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._inbox: deque[Item] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._seat = threading.Lock()
         self._todo: deque[Item] = deque()
+        """Taken out of the inbox; for the one in the seat, as the connection is."""
+        self._on_its_way: list[list[Work]] = []
+        """The batch that a loop has sent, for the first who takes it out to read its answers."""
         self.outage = Outage(shown)
         self._sent_at: float | None = None
         self.offset_s = 0.0
         """How far the server's clock is ahead of ours; learned where it matters."""
 
+    def put(self, item: Item) -> None:
+        """Have it carried out by the thread. Never blocks, and is safe in a destructor."""
+        self._inbox.append(item)
+        self._bell.put(None)
+
     def waiting(self) -> int:
         """How much there is to do."""
-        return self.inbox.qsize() + len(self._todo)
+        return len(self._inbox) + len(self._todo)
+
+    def is_on_its_way(self, question: Question[Any] | None = None) -> bool:
+        """Whether a loop has sent it, or anything, and nobody has read the answer yet."""
+        batches = tuple(self._on_its_way)
+        return any(question is None or question in batch for batch in batches)
 
     def is_stuck(self, for_s: float) -> bool:
         """Whether the server has failed, or has not answered for so long; else it does answer."""
@@ -52,37 +76,109 @@ class Pump:
 
     def step(self) -> bool:
         """Wait for something to do and carry out a batch of it; False where it was to stop."""
-        self._gather()
-        if not self._may_try():
-            return self._sit_out()
-        batch = self._take_batch()
-        if batch:
-            self._carry_out(batch)
-        elif self.outage.pause_s() is not None:
-            self._probe()
-        elif self._todo and isinstance(self._todo[0], Stop):
-            return self._stop()
+        if not self._wait():
+            return True
+        late = self._sit_down()
+        try:
+            if late:
+                self._carry_out(late, was_sent=True)
+            self._gather()
+            if not self._may_try():
+                return self._sit_out()
+            batch = self._take_batch()
+            if batch:
+                self._carry_out(batch)
+            elif self.outage.pause_s() is not None:
+                self._probe()
+            elif self._todo and isinstance(self._todo[0], Stop):
+                return self._stop()
+            return True
+        finally:
+            self._seat.release()
+
+    def send(self, question: Question[Any]) -> int | None:
+        """Carry out a question from an event loop.
+
+        Returns:
+            The descriptor, for the caller to close, that can be read when `read` is to be called;
+            None where the thread carries it out.
+        """
+        self._inbox.append(question)
+        descriptor = None
+        if self._seat.acquire(blocking=False):
+            try:
+                descriptor = self._send_few(question)
+            finally:
+                if descriptor is None:
+                    self._seat.release()
+        if descriptor is None:
+            self._bell.put(None)
+        return descriptor
+
+    def read(self) -> bool:
+        """Read the answers to what `send` has sent; False where the thread has to."""
+        try:
+            batch = self._on_its_way.pop()
+        except IndexError:  # it has
+            return True
+        replies = self._link.read(len(batch))
+        if replies is None:
+            self._on_its_way.append(batch)
+            return False
+        self._sent_at = None
+        try:
+            self._answer_all(batch, replies)
+        finally:
+            self._seat.release()
+            if self._todo:
+                self._bell.put(None)
         return True
+
+    def _send_few(self, question: Question[Any]) -> int | None:
+        if self._todo or self.outage.pause_s() is not None:
+            return None
+        self._gather()
+        others = (item for item in self._todo if item is not question)
+        # Whoever else waits for something must not depend on this loop.
+        if len(self._todo) > FEW or not all(isinstance(item, Booking) for item in others):
+            return None
+        batch = self._take_batch()
+        descriptor = self._link.send([item.call for item in batch if item.call is not None])
+        if descriptor is None:
+            self._todo.extendleft(reversed(batch))
+            return None
+        self._sent_at = time.monotonic()
+        self._on_its_way.append(batch)
+        return descriptor
 
     def _stop(self) -> bool:
         self._todo = deque(item for item in self._todo if not isinstance(item, Stop))
         self._link.disconnect()
         return False
 
-    def _gather(self) -> None:
-        """Take over what is in the inbox; where there is nothing to do, wait for it."""
+    def _wait(self) -> bool:
+        """Until there is something to do; False where somebody else has done it meanwhile."""
         pause_s = self.outage.pause_s()
-        if self._todo and (pause_s is None or self._may_try()):
+        if self._inbox or (self._todo and (pause_s is None or self._may_try())):
             pause_s = 0.0
-        try:
-            if pause_s == 0.0:
-                self._todo.append(self.inbox.get_nowait())
-            else:
-                self._todo.append(self.inbox.get(timeout=pause_s))
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=pause_s)
             while True:
-                self._todo.append(self.inbox.get_nowait())
-        except queue.Empty:
-            return
+                self._bell.get_nowait()
+        return bool(self._inbox or self._todo) or self.outage.pause_s() is not None
+
+    def _sit_down(self) -> list[Work] | None:
+        """Take the seat, and what a loop has sent and is late with reading."""
+        while not self._seat.acquire(timeout=GRACE_S):
+            with contextlib.suppress(IndexError):
+                return self._on_its_way.pop()
+        return None
+
+    def _gather(self) -> None:
+        """Take over what is in the inbox."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._todo.append(self._inbox.popleft())
 
     def _may_try(self) -> bool:
         """Nothing failed lately, the next probe is due, or a caller hopes for a better moment."""
@@ -125,15 +221,19 @@ class Pump:
             self._todo.popleft()
         return batch
 
-    def _carry_out(self, batch: list[Work]) -> None:
+    def _carry_out(self, batch: list[Work], *, was_sent: bool = False) -> None:
         self._sent_at = time.monotonic()
+        calls = [item.call for item in batch if item.call is not None]
         try:
-            replies = self._link.carry_out([item.call for item in batch if item.call is not None])
+            replies = self._link.carry_out(calls, was_sent=was_sent)
         except LinkError as error:
             self._failed(batch, error)
             return
         finally:
             self._sent_at = None
+        self._answer_all(batch, replies)
+
+    def _answer_all(self, batch: list[Work], replies: list[Reply]) -> None:
         waiting = self._count_bookings(batch)
         refused: list[Booking] = []
         passing = None

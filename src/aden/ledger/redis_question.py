@@ -27,7 +27,7 @@ class Booking:
 class Question(Generic[T]):
     """A call that somebody waits for.
 
-    The first word counts: either the thread's answer or the waiting side's "too late".
+    The first word counts: either the answer or the waiting side's "too late".
     """
 
     __slots__ = ("_box", "call", "ring", "tries", "undo", "verb")
@@ -37,7 +37,7 @@ class Question(Generic[T]):
         self.undo = undo
         """Takes back what the answer granted to nobody."""
         self.call: Call | None = None
-        self.ring: Callable[[], object] = _nobody
+        self.ring: Callable[[], object] = nobody
         """Wakes the one who waits."""
         self.tries = TRIES
         self._box: dict[str, tuple[T] | LedgerError] = {}
@@ -85,5 +85,5 @@ class Stop:
 Item = Booking | Question[Any] | Barrier | Stop
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """Nobody waits for the answer."""

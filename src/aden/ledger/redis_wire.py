@@ -2,7 +2,8 @@
 
 Whoever wants something puts it into a queue, which never blocks and is safe in a destructor; the
 thread sends all that waits in one go and reads the answers. So a burst takes a few trips, each
-caller sees what it booked before, and a caller that is cancelled breaks nobody's connection.
+caller sees what it booked before, and a caller that is cancelled breaks nobody's connection. An
+event loop that asks while nothing else is asked does both itself.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
 from aden.ledger.redis_call import Call
 from aden.ledger.redis_link import Link
 from aden.ledger.redis_pump import Pump
-from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
+from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop, nobody
 
 logger = logging.getLogger("aden.ledger")
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Wire:
         self._in_line = False
         self._lost = 0
         # Whoever forgets to close leaves no thread behind.
-        weakref.finalize(self, self.pump.inbox.put, Stop()).atexit = False
+        weakref.finalize(self, self.pump.put, Stop()).atexit = False
 
     def ask(self, question: Question[T], at: float, wait_s: float = 0.0) -> T:
         """Wait for the answer; *at* is the server's time, as far as we know it.
@@ -72,26 +73,29 @@ class Wire:
         """`ask`, while the loop runs. Cancelled, it holds nothing."""
         loop = asyncio.get_running_loop()
         bell = loop.create_future()
-        question.ring = partial(_ring, loop, bell)
+        question.ring = partial(_ring, loop, threading.get_ident(), bell)
         timer = loop.call_later(self._deadline_s, _wake, bell)
+        descriptor = None
         try:
-            self.put_question(question, at)
+            if self._is_answerable(question, at):
+                descriptor = self._send(question, loop)
             await bell
         except BaseException:
             self._forsake(question)
             raise
         finally:
             timer.cancel()
+            if descriptor is not None:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+                if self.pump.is_on_its_way(question):
+                    self._leave_to_thread()
         return self._result(question)
 
     def put_question(self, question: Question[Any], at: float) -> None:
         """Ask, without waiting for the answer."""
-        pump = self.pump
-        if pump.outage.is_on:
-            question.finish(LedgerUnavailable(f"{self._shown} is down: {pump.outage.why}"))
-            return
-        question.call = question.verb.call(at)
-        self._put(question)
+        if self._is_answerable(question, at):
+            self._put(question)
 
     def soon(self, call: Call) -> None:
         """Have *call* booked, whatever it takes. Never blocks."""
@@ -104,7 +108,7 @@ class Wire:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that waits now is booked; False where *timeout_s* was not enough."""
-        if not self.pump.waiting() and not self._runs():
+        if not (self.pump.waiting() or self.pump.is_on_its_way() or self._runs()):
             return True
         bell = threading.Lock()
         bell.acquire()
@@ -123,6 +127,35 @@ class Wire:
         if not thread.is_alive() and self.pump.waiting():
             self._start()
 
+    def _is_answerable(self, question: Question[Any], at: float) -> bool:
+        """Word the question; while the server is down it is answered at once."""
+        outage = self.pump.outage
+        if outage.is_on:
+            question.finish(LedgerUnavailable(f"{self._shown} is down: {outage.why}"))
+            return False
+        question.call = question.verb.call(at)
+        return True
+
+    def _send(self, question: Question[Any], loop: asyncio.AbstractEventLoop) -> int | None:
+        """Ask from *loop*, or have the thread ask."""
+        descriptor = self.pump.send(question)
+        if descriptor is None:
+            self._see_to_it()
+            return None
+        try:
+            loop.add_reader(descriptor, self._read, loop, descriptor)
+        except NotImplementedError:
+            self._leave_to_thread()
+        return descriptor
+
+    def _read(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+        if not self.pump.read():
+            loop.remove_reader(descriptor)
+            self._leave_to_thread()
+
+    def _leave_to_thread(self) -> None:
+        self._put(Barrier(nobody))
+
     def _result(self, question: Question[T]) -> T:
         if not question.is_finished:
             question.finish(self._too_late())
@@ -139,7 +172,10 @@ class Wire:
         return LedgerSaturated(f"{self._shown} answers, but is asked more from here than it can")
 
     def _put(self, item: Item) -> None:
-        self.pump.inbox.put(item)
+        self.pump.put(item)
+        self._see_to_it()
+
+    def _see_to_it(self) -> None:
         if not self._runs():
             self._start()
 
@@ -196,7 +232,10 @@ def _run(pump: Pump, shown: str) -> None:
             time.sleep(0.1)
 
 
-def _ring(loop: asyncio.AbstractEventLoop, bell: "asyncio.Future[None]") -> None:
+def _ring(loop: asyncio.AbstractEventLoop, thread: int, bell: "asyncio.Future[None]") -> None:
+    if threading.get_ident() == thread:
+        _wake(bell)
+        return
     with contextlib.suppress(RuntimeError):  # the loop is closed, and with it whoever waited
         loop.call_soon_threadsafe(_wake, bell)
 
