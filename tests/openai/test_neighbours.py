@@ -6,6 +6,7 @@ It is opentelemetry-instrumentation-genai-openai itself.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -311,7 +312,7 @@ class AboveTheClient(BaseInstrumentor):  # type: ignore[misc]
 def test_what_the_client_inherits_is_not_hidden_by_a_neighbour_of_it(
     first: str, stays: bool, server: OpenAIServer, instrumented: Callable[..., House]
 ) -> None:
-    """Embeddings have no wrapper of ours above the client's own method."""
+    """Embeddings have no wrapper of ours above the client's own method; his sees what we refuse."""
     inherited = vars(SyncAPIClient)["request"]
     neighbour = AboveTheClient()
     try:
@@ -333,7 +334,7 @@ def test_what_the_client_inherits_is_not_hidden_by_a_neighbour_of_it(
         aden.uninstrument()
         with make_client("sync", server) as client:
             client.embeddings.create(model="text-embedding-3-small", input="hello")
-        assert len(neighbour.seen) == (2 if stays else 0)
+        assert len(neighbour.seen) == (3 if stays else 0)
     finally:
         aden.uninstrument()
         if stays:
@@ -343,7 +344,7 @@ def test_what_the_client_inherits_is_not_hidden_by_a_neighbour_of_it(
 
 
 def test_no_place_is_lost_when_the_official_one_comes(both: Both) -> None:
-    """Each of our patches is still on top."""
+    """Each of our patches is still on top; what is wrapped in place runs our code."""
     both.come_both("ours")
-    modules = {name: link._self_wrapper.__module__ for name, link in patched()}
-    assert [name for name, module in modules.items() if not module.startswith("aden.")] == []
+    tops = [(name, getattr(top, "_self_wrapper", top)) for name, top in patched()]
+    assert [name for name, top in tops if "'aden." not in str(inspect.getmodule(top))] == []

@@ -8,16 +8,18 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import FunctionType
 from typing import Any
 
 import wrapt
 
-logger = logging.getLogger("aden.instrumentation")
+from aden.instrumentation import in_place
+from aden.instrumentation.in_place import Wrapper
 
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+logger = logging.getLogger("aden.instrumentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,12 @@ class Patch:
     """A name of the module that some versions are known not to have: nothing is wrapped in them."""
     until: str | None = None
     """A module of later versions: where it can be imported, nothing is wrapped here."""
-    inherited: bool = False
-    """The class inherits it, and ours with it. Others may wrap what they find there in the class
-    itself, where ours would be hidden: only then it is wrapped here as well."""
+    in_place: bool = False
+    """Whether ours is to be called also by who has taken the function out of its class before."""
 
     @property
     def applies(self) -> bool:
         """Whether this version of the library is one that it is for."""
-        if self.inherited and _locate(self) is None:
-            return False
         if self.part is not None and not has(self.module, self.part):
             return False
         return self.until is None or not _exists(self.until)
@@ -85,12 +84,8 @@ class Patches:
             place.take_out()
 
     def rise(self) -> None:
-        """Stand above what others have wrapped around ours, or hidden ours by, meanwhile."""
-        if not self._wanted:
-            return
-        for module in {patch.module for patch in self._imported if patch.inherited}:
-            self._patch(module)
-        for place in self._places():
+        """Stand above what others have wrapped around ours meanwhile."""
+        for place in self._places() if self._wanted else ():
             place.rise()
 
     def sink(self) -> None:
@@ -102,7 +97,7 @@ class Patches:
     def in_force(self) -> Mapping[str, bool]:
         """Of what is imported by now, whether our wrapper stands there."""
         places = {f"{each.module}.{each.name}": _locate(each) for each in self._imported}
-        return {name: bool(place and place.ours is not None) for name, place in places.items()}
+        return {name: bool(place and place.stands) for name, place in places.items()}
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -125,8 +120,8 @@ class Patches:
             place = _locate(patch)
             if place is None or patch.lacks:
                 lacking |= dict.fromkeys(patch.lacks)
-            elif place.ours is None:
-                place.put_on_top()
+            elif not place.stands:
+                place.put()
         if lacking:
             logger.warning(
                 "aden: this version's %s has no %s; what asks through it is not gated, or not"
@@ -135,9 +130,9 @@ class Patches:
                 ", ".join(lacking),
             )
 
-    def _places(self) -> list["_Place"]:
+    def _places(self) -> list["_Place | _InPlace"]:
         places = (_locate(patch) for patch in self._imported)
-        return [place for place in places if place is not None and place.ours is not None]
+        return [place for place in places if place is not None and place.stands]
 
 
 class _Place:
@@ -165,7 +160,11 @@ class _Place:
                 return index
         return None
 
-    def put_on_top(self) -> None:
+    @property
+    def stands(self) -> bool:
+        return self.ours is not None
+
+    def put(self) -> None:
         setattr(self._parent, self._attribute, wrapt.FunctionWrapper(self.chain[0], self._wrapper))
 
     def take_out(self) -> None:
@@ -177,7 +176,7 @@ class _Place:
     def rise(self) -> None:
         chain, index = self.chain, self.ours
         if index and self._can_join(index):
-            self.put_on_top()
+            self.put()
             # For a moment we stand there twice: one call inside another is one call.
             chain[index - 1].__wrapped__ = chain[index + 1]
 
@@ -200,6 +199,30 @@ class _Place:
             setattr(self._parent, self._attribute, below)
         else:
             self.chain[index - 1].__wrapped__ = below
+
+
+class _InPlace:
+    """A function that is wrapped in itself: others are above it, whoever comes or goes."""
+
+    def __init__(self, function: FunctionType, wrapper: Wrapper) -> None:
+        self._function = function
+        self._wrapper = wrapper
+
+    @property
+    def stands(self) -> bool:
+        return in_place.wrapper_of(self._function) is self._wrapper
+
+    def put(self) -> None:
+        in_place.wrap(self._function, self._wrapper)
+
+    def take_out(self) -> None:
+        in_place.unwrap(self._function)
+
+    def rise(self) -> None:
+        """Nothing moves it."""
+
+    def sink(self) -> None:
+        """It is below all others."""
 
 
 _PROXY = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # the base class, since wrapt 2
@@ -240,7 +263,7 @@ def _used_in(cls: type) -> set[str]:
     return {name for code in codes if code is not None for name in code.co_names}
 
 
-def _locate(patch: Patch) -> _Place | None:
+def _locate(patch: Patch) -> _Place | _InPlace | None:
     *path, attribute = patch.name.split(".")
     try:
         parent: Any = importlib.import_module(patch.module)
@@ -249,4 +272,16 @@ def _locate(patch: Patch) -> _Place | None:
         vars(parent)[attribute]
     except (ImportError, AttributeError, KeyError):
         return None
-    return _Place(parent, attribute, patch.wrapper)
+    place = _Place(parent, attribute, patch.wrapper)
+    if patch.in_place and (function := _in_itself(place.chain)) is not None:
+        return _InPlace(function, patch.wrapper)
+    return place
+
+
+def _in_itself(chain: list[Any]) -> FunctionType | None:
+    """What of a chain can be wrapped in place: the one that is, else the original.
+
+    None where that is a closure of somebody who does not tell what it is around.
+    """
+    function = next((link for link in chain if in_place.wrapper_of(link)), chain[-1])
+    return function if in_place.can_wrap(function) else None

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from aden.instrumentation.in_place import Wrapper
 from aden.instrumentation.openai import attempts, background, backstop, chat, responses, sockets
 from aden.instrumentation.openai.create import async_create, create
 from aden.instrumentation.openai.taking import closing_raw, parsing
-from aden.instrumentation.patches import Patch, Patches, Wrapper
+from aden.instrumentation.patches import Patch, Patches
 from aden.instrumentation.streams import closing, closing_helper
 
 _CHAT = "openai.resources.chat.completions.completions"
@@ -20,8 +21,7 @@ _BETA_RESPONSES = "openai.resources.beta.responses.responses"
 _BETA_REALTIME = "openai.resources.beta.realtime.realtime"
 _CERTIFICATES = "openai.auth._x509"
 _LANES = "openai.lib.responses_websocket._session"
-_CLIENT = "openai._client"
-_AZURE = "openai.lib.azure"
+_BASE = "openai._base_client"
 
 
 _Ways = Mapping[str, Wrapper]
@@ -71,12 +71,8 @@ OPENAI = Patches(
         Patch(_CHAT, "AsyncCompletions.create", async_create(chat.ENDPOINT)),
         Patch(_CHAT, "Completions.parse", create(chat.ENDPOINT)),
         Patch(_CHAT, "AsyncCompletions.parse", async_create(chat.ENDPOINT)),
-        Patch("openai._base_client", "SyncAPIClient.request", backstop.request),
-        Patch("openai._base_client", "AsyncAPIClient.request", backstop.arequest),
-        Patch(_CLIENT, "OpenAI.request", backstop.request, inherited=True),
-        Patch(_CLIENT, "AsyncOpenAI.request", backstop.arequest, inherited=True),
-        Patch(_AZURE, "AzureOpenAI.request", backstop.request, inherited=True),
-        Patch(_AZURE, "AsyncAzureOpenAI.request", backstop.arequest, inherited=True),
+        Patch(_BASE, "SyncAPIClient.request", backstop.request, in_place=True),
+        Patch(_BASE, "AsyncAPIClient.request", backstop.arequest, in_place=True),
         Patch(_RESPONSES, "Responses.create", create(responses.ENDPOINT)),
         Patch(_RESPONSES, "AsyncResponses.create", async_create(responses.ENDPOINT)),
         Patch(_RESPONSES, "Responses.parse", create(responses.ENDPOINT)),
@@ -85,8 +81,8 @@ OPENAI = Patches(
         Patch(_RESPONSES, "AsyncResponses.retrieve", background.afetch),
         Patch(_RESPONSES, "Responses.cancel", background.fetch),
         Patch(_RESPONSES, "AsyncResponses.cancel", background.afetch),
-        Patch("openai._base_client", "SyncAPIClient._send_request", attempts.observe),
-        Patch("openai._base_client", "AsyncAPIClient._send_request", attempts.aobserve),
+        Patch(_BASE, "SyncAPIClient._send_request", attempts.observe),
+        Patch(_BASE, "AsyncAPIClient._send_request", attempts.aobserve),
         Patch(_CERTIFICATES, "SyncX509WorkloadIdentityAuth.send_api_request", attempts.observe),
         Patch(_CERTIFICATES, "AsyncX509WorkloadIdentityAuth.send_api_request", attempts.aobserve),
         Patch("openai._streaming", "Stream.close", closing),

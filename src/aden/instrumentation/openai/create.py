@@ -6,6 +6,7 @@ from typing import Any
 
 from aden.core.request import Request
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.in_place import Wrapper
 from aden.instrumentation.measured import measured_here
 from aden.instrumentation.openai.attempts import Sending, current_sending, no_longer_current
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
@@ -16,7 +17,6 @@ from aden.instrumentation.openai.parameters import as_sent, text
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.taking import take_response
 from aden.instrumentation.openai.usage_asked import refuses_usage, tells_usage
-from aden.instrumentation.patches import Wrapper
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit, abear, admit, afall_back, bear, fall_back
