@@ -30,6 +30,10 @@ def provider(client: Any) -> str:
         ("https://openrouter.ai/api/v1", "openrouter"),
         ("https://api.fireworks.ai/inference/v1", "fireworks"),
         ("https://agent-gateway.livekit.cloud/v1", "livekit"),
+        ("https://api.cometapi.com/v1/", "cometapi"),
+        ("https://api.telnyx.com/v2/ai", "telnyx"),
+        ("https://api.letta.com/v1/chat/completions", "letta"),
+        ("https://text.octoai.run/v1", "octoai"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "gcp.gemini"),
         ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai"),
         ("https://aiplatform.eu.rep.googleapis.com/v1", "gcp.vertex_ai"),
@@ -82,6 +86,15 @@ def test_a_model_is_priced_by_the_host_that_serves_it(base_url: str, model: str)
     """The name of the host is one that the price tables know."""
     client = openai.OpenAI(api_key="k", base_url=base_url)
     assert PriceBook().price(Request(provider(client), model), model).source != "floor"
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://api.cometapi.com/v1/", "https://api.telnyx.com/v2/ai"]
+)
+def test_a_reseller_is_not_priced_at_openais_rates(base_url: str) -> None:
+    """It serves OpenAI's models at prices of its own, which no list here has."""
+    client = openai.OpenAI(api_key="k", base_url=base_url)
+    assert PriceBook().find(provider(client), "gpt-4o") is None
 
 
 def test_the_port_is_told_where_it_is_not_the_schemes_own() -> None:
