@@ -110,3 +110,13 @@ async def test_a_plugin_s_provider_has_the_conventions_name_and_its_models_have_
     record = await _call(lane, plugin, [Budget("b", "100")])
     assert record.provider == provider
     assert record.price_source == ("overlay" if provider == "livekit" else "genai-prices")
+
+
+def test_a_plugin_that_names_no_provider_has_the_one_of_its_package() -> None:
+    """A class that a program derives from it too; one of no plugin's package stays unknown."""
+    stt: Any = type("STT", (Plugin,), {"__module__": "livekit.plugins.xai.stt"})
+    derived: Any = type("OwnSTT", (stt,), {})
+    for plugin in (stt, derived):
+        assert provider_name(plugin(changes_model=False, owner="unknown")) == "x_ai"
+        assert provider_name(plugin(changes_model=False, owner="Groq")) == "groq"
+    assert provider_name(Plugin(changes_model=False, owner="unknown")) == "unknown"

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from aden.instrumentation.openai.hosts import provider_of
 
+UNKNOWN = "unknown"
+"""LiveKit's own word for a plugin that names no model or no provider."""
+_PLUGINS = "livekit.plugins."
 _SPEAKS = {"livekit.plugins.anthropic.llm": "anthropic"}
 """Whose API a plugin speaks to a host that nobody knows, where it is not OpenAI's."""
 
@@ -46,10 +49,19 @@ def provider_name(plugin: Any) -> str:
     if host is not None:
         found = provider_of("Azure" in type(plugin).__name__, host, port)
         return _SPEAKS.get(type(plugin).__module__, found) if found == "openai" else found
-    label = str(plugin.provider or "unknown")
+    label = str(plugin.provider or UNKNOWN)
+    if label == UNKNOWN:
+        label = _package_of(plugin)
     trace_types = sys.modules.get("livekit.agents.telemetry.trace_types")
     normalise = getattr(trace_types, "gen_ai_provider_name", None)
     return str((normalise(label) if normalise else None) or label).lower()
+
+
+def _package_of(plugin: Any) -> str:
+    """The vendor whose name a package of LiveKit's has; xAI's STT tells of none otherwise."""
+    names = (each.__module__ for each in type(plugin).__mro__)
+    own = (name.removeprefix(_PLUGINS) for name in names if name.startswith(_PLUGINS))
+    return next((name.split(".")[0] for name in own), UNKNOWN)
 
 
 def shows_wire(session: Any) -> bool:

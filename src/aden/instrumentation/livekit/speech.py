@@ -4,14 +4,12 @@ from typing import Any
 
 from aden.core.request import Request, Task
 from aden.core.usage import Usage
-from aden.instrumentation.livekit.plugin import address_of, provider_name
+from aden.instrumentation.livekit.plugin import UNKNOWN, address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, causes, refusal_class
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 
 OPERATION = "generate_content"
-_UNKNOWN = "unknown"
-"""LiveKit's own word for a plugin that names no model or no provider."""
 _NEVER_SENT = (
     "ClientConnectorError",
     "ClientConnectorDNSError",
@@ -45,7 +43,7 @@ def describe(
     host, port = address_of(plugin)
     return Request(
         provider=provider_name(plugin),
-        model=str(plugin.model or _UNKNOWN),
+        model=str(plugin.model or UNKNOWN),
         operation=OPERATION,
         task=task,
         stream=stream,
