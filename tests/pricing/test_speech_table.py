@@ -147,3 +147,26 @@ def test_a_recording_costs_no_more_than_the_same_heard_live() -> None:
         assert row.rates is not None
         assert streamed.rates is not None
         assert row.rates["speech"].nano <= streamed.rates["speech"].nano, row.model
+
+
+@pytest.mark.parametrize(
+    ("model", "nano"),
+    [
+        ("westeurope:en-US-JennyNeural", 15_000_000),
+        ("chinaeast2:en-US-JennyNeural", None),
+        ("usgovvirginia:en-US-JennyNeural", None),
+        ("eastus:zh-CN-liaoning-XiaobeiNeural", 15_000_000),
+        ("mine.cognitiveservices.azure.com:en-US-JennyNeural", 15_000_000),
+        ("mine.cognitiveservices.azure.us:en-US-JennyNeural", None),
+        ("westeurope:en-US-Ava:DragonHDLatestNeural", 22_000_000),
+        ("westeurope:en-US-Ava:DragonHDFlashLatestNeural", 15_000_000),
+        ("westeurope:en-US-Ava:DragonHDOmniLatestNeural", None),
+        ("westeurope:OurOwnNeural:4d1c4b6e", None),
+        ("westeurope:en-US-OurOwnNeural:4d1c4b6e", None),
+        ("unknown", None),
+    ],
+)
+def test_azures_voices_are_priced_by_their_kind(model: str, nano: int | None) -> None:
+    """Its plugin names a region and a voice; a voice of one's own has a price of its own."""
+    price = BOOK.find("azure tts", model)
+    assert (price and price.cost(Usage(characters=1000))) == nano

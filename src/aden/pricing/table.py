@@ -15,8 +15,18 @@ from aden.pricing.names import Spelling
 from aden.pricing.price import Origin, Price, Rate, Unit
 from aden.pricing.rows import Row, read_row
 
-_VOICE = r"-[a-z0-9]+-[a-z]{2}"
-"""What Deepgram appends to a model's name: voice and language."""
+_VOICE = ("", r"-[a-z0-9]+-[a-z]{2}")
+"""What stands before and after a model's name where it has voices: Deepgram's voice, language."""
+_VOICES_OF = {
+    "azure tts": (
+        r"((?!usgov|usdod|china)[a-z0-9]+|[a-z0-9.-]+\.(azure|microsoft)\.com)"
+        r":[a-z]{2,3}(-[a-z0-9]+){2,}",
+        "",
+    ),
+}
+"""Where a plugin names them otherwise. Azure's says region (or host), language and voice, as in
+``westeurope:en-US-JennyNeural``. Not in the clouds of governments and of China, which have other
+prices, nor for a voice of one's own, which has its deployment behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,9 @@ class Table:
             if (found := self.rows.get((owner, model, wanted))) is not None:
                 return found
         for row in self.voices:
-            if row.provider == owner and re.fullmatch(re.escape(row.model) + _VOICE, model):
+            before, after = _VOICES_OF.get(owner, _VOICE)
+            pattern = before + re.escape(row.model) + after
+            if row.provider == owner and re.fullmatch(pattern, model):
                 return row
         return None
 
