@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+import pytest
 from lane_kit import Lane
+from livekit.agents import llm
 from opentelemetry.sdk.trace import ReadableSpan
+from test_heard import until
 
 from aden import Budget, Degrade, attribution
 from aden.testing import OpenAIServer
@@ -43,6 +46,35 @@ async def test_the_span_of_a_turn_carries_cost_usage_and_decision(
     assert _chosen(span, expected) == expected
     assert record.span_id == f"{_id(span):016x}"
     assert span.status.is_unset
+
+
+async def test_a_stream_that_nobody_closes_is_shown_as_long_as_it_took_and_with_its_cost(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """LiveKit ends its span in ``aclose()``, which its own judge of tests does not call either."""
+    with lane.instrumented(budgets=[Budget("calls", "1")]):
+        async with lane.session() as session:
+            answer = await session.run(user_input="When is breakfast?")
+        judge = lane.llm("gpt-4o-mini")
+        message = answer.expect.next_event(type="message")
+        await message.judge(judge, intent="Greets; call the tool.")
+        both = llm.FallbackAdapter([judge])
+        chat = llm.ChatContext([llm.ChatMessage(role="user", content=["Answer in detail."])])
+        async for _ in both.chat(chat_ctx=chat):
+            pass
+        await until(lambda: len(lane.spans("llm_request")) == 3)
+        await until(lambda: len(lane.spans("llm_fallback_adapter")) == 1)
+        records = {record.id: record for record in lane.records}
+    assert sum(record.cost for record in records.values()) == provider.bill.total_nano_usd
+    for span in lane.spans("llm_request"):
+        said = dict(span.attributes or {})
+        record = records.pop(str(said["aden.call.id"]))
+        assert said["aden.cost.usd"] == record.cost / 1e9
+        assert span.start_time
+        assert span.end_time
+        lasted_ms = (span.end_time - span.start_time) / 1e6
+        assert lasted_ms == pytest.approx(record.latency_ms, abs=100)
+    assert not records
 
 
 async def test_after_a_degrade_the_span_names_the_model_that_was_served(

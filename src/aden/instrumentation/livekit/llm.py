@@ -4,6 +4,9 @@ The SDK inside, where there is one, finds the Call in its context and feeds it t
 """
 
 import asyncio
+import contextlib
+import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -123,8 +126,21 @@ async def monitor(
         call: Call | None = vars(stream).get("_aden_call")
         if call is not None and isinstance(call.span, FrameworkSpan):
             call.span.write()
+        if call is not None and (span := stream._llm_request_span) is not None:
+            loop = asyncio.get_running_loop()
+            weakref.finalize(stream, _left, span, time.time_ns(), loop).atexit = False
         if call is not None and (meter := active_meter()) is not None:
             tell_failed(meter, call, stream)
+
+
+def _left(span: trace.Span, ended_at_ns: int, loop: asyncio.AbstractEventLoop) -> None:
+    """A stream is gone: end its span where nobody has closed it, as LiveKit's own judges do not.
+
+    This may run in the middle of anything, exporters with their locks too; the loop does the rest.
+    """
+    if span.is_recording():
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(span.end, ended_at_ns)
 
 
 def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
