@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aden.instrumentation.livekit import (
     above,
+    console,
     decisions,
     job,
     live,
@@ -95,6 +96,19 @@ FEATURES = (
             (f"{_VOICE}.speech_handle", "SpeechHandle._wait_for_scheduled"),
             (f"{_VOICE}.speech_handle", "SpeechHandle._error"),
             ("livekit.agents.job", "JobContext._primary_agent_session"),
+        ),
+    ),
+    Feature(
+        "refusals in LiveKit's console",
+        "a refused turn ends `python agent.py console --text`",
+        (
+            Patch(
+                "livekit.agents.cli._legacy",
+                "AgentsConsole.acquire_io",
+                console.acquire_io,
+                ("AgentsConsole._io_context",),
+            ),
+            Patch(f"{_VOICE}.agent_session", "AgentSession.run", console.run),
         ),
     ),
     Feature(

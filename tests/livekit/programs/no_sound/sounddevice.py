@@ -1,0 +1,1 @@
+"""In place of the package, which needs the library PortAudio: typing needs no sound."""
