@@ -1,7 +1,7 @@
 """A caller who speaks: silence on the microphone, and a recogniser that knows what was said."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
@@ -73,12 +73,27 @@ class Caller(stt.STT[Any]):
         """A recognition that lasts as long as the call."""
         return _Recognition(self, conn_options, self._utterances)
 
-    async def speak(self, *drafts: str, final: str, pause_s: float = 0.15) -> None:
-        """Say something, word by word; LiveKit begins an answer to each draft."""
+    async def speak(
+        self,
+        *drafts: str,
+        final: str,
+        pause_s: float = 0.15,
+        until: Callable[[int], Awaitable[object]] | None = None,
+    ) -> None:
+        """Say something, word by word; LiveKit begins an answer to each draft.
+
+        Args:
+            drafts: What is recognised so far.
+            final: What was said.
+            pause_s: Seconds after each draft.
+            until: Waits for what is to happen after so many drafts.
+        """
         kind = stt.SpeechEventType
         self._utterances.put_nowait(stt.SpeechEvent(type=kind.START_OF_SPEECH))
-        for draft in drafts:
+        for count, draft in enumerate(drafts, 1):
             self._utterances.put_nowait(_event(kind.PREFLIGHT_TRANSCRIPT, draft))
+            if until is not None:
+                await until(count)
             await asyncio.sleep(pause_s)
         self._utterances.put_nowait(_event(kind.FINAL_TRANSCRIPT, final))
         self._utterances.put_nowait(stt.SpeechEvent(type=kind.END_OF_SPEECH))

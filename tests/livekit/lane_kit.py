@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from livekit.agents import Agent, AgentSession, telemetry
+from livekit.agents import Agent, AgentSession, FlushSentinel, llm, telemetry
 from livekit.plugins import openai
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -64,10 +64,12 @@ class Lane:
         )
 
     @asynccontextmanager
-    async def session(self, model: str = "gpt-4o", **options: Any) -> AsyncIterator[Any]:
+    async def session(
+        self, model: str = "gpt-4o", *, agent: Agent | None = None, **options: Any
+    ) -> AsyncIterator[Any]:
         """A running session without a room: text in, text out."""
         session: AgentSession[None] = AgentSession(**{"llm": self.llm(model), **options})
-        await session.start(Agent(instructions=INSTRUCTIONS))
+        await session.start(agent or Agent(instructions=INSTRUCTIONS))
         try:
             yield session
         finally:
@@ -83,6 +85,24 @@ class Lane:
         spans = self.exporter.get_finished_spans()
         chosen = [span for span in spans if name in (None, span.name)]
         return sorted(chosen, key=lambda span: span.start_time or 0)
+
+
+class Answering(Agent):
+    """An agent that knows how many of its answers have begun to arrive."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self.begun = 0
+
+    async def llm_node(
+        self, chat_ctx: Any, tools: Any, model_settings: Any
+    ) -> AsyncIterator[llm.ChatChunk | str | FlushSentinel]:
+        """Answer."""
+        has_begun = False
+        async for chunk in Agent.default.llm_node(self, chat_ctx, tools, model_settings):
+            self.begun += not has_begun
+            has_begun = True
+            yield chunk
 
 
 def held(lane: Lane, budget: aden.Budget) -> int:

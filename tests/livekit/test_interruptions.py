@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import Lane, held, spent
+from lane_kit import Answering, Lane, held, spent
 from livekit.agents import ChatContext, TurnHandlingOptions
 
 from aden import BeforeRequestContext, BeforeRequestResult, Budget
@@ -67,14 +67,21 @@ async def test_answers_that_livekit_began_too_early_are_settled_too(
     lane: Lane, provider: OpenAIServer
 ) -> None:
     """Each draft of what the caller says begins an answer; the discarded ones were paid as well."""
-    caller = Caller()
+    caller, agent = Caller(), Answering()
     listening = TurnHandlingOptions(
         turn_detection="stt", endpointing={"min_delay": 0.05, "max_delay": 0.1}
     )
     with lane.instrumented(budgets=[BUDGET]):
-        async with lane.session(stt=caller, turn_handling=listening) as session:
+        async with lane.session(agent=agent, stt=caller, turn_handling=listening) as session:
             session.input.audio = Microphone()
-            await caller.speak("Plan", "Plan a", "Plan a day", final="Plan a day for us, please")
+            await caller.speak(
+                "Say in 400 tokens",
+                "Say in 400 tokens how",
+                "Say in 400 tokens how to plan",
+                final="Plan a day for us, please",
+                pause_s=0.05,
+                until=lambda drafts: _until(lambda: agent.begun == drafts),
+            )
             await _until(lambda: any(item.completed for item in provider.bill.items))
             assert provider.wait_idle()
             await _until(lambda: len(lane.records) == 4)

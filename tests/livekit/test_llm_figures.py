@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Answering, Lane
 from livekit.agents import (
     Agent,
     AgentSession,
@@ -20,11 +20,14 @@ from livekit.agents import (
 )
 
 from aden import Budget, Degrade
-from aden.testing import BillItem, Drop, OpenAIServer, Status
+from aden.testing import BillItem, Drop, Hang, OpenAIServer, Status
 
 LONG = "Tell me in detail about the history of the house."
 UNHEARD = 5
 """So many tokens the provider may make while the line is being cut."""
+LISTENING = TurnHandlingOptions(
+    turn_detection="stt", endpointing={"min_delay": 0.05, "max_delay": 0.1}
+)
 
 
 @pytest.fixture
@@ -80,19 +83,23 @@ async def test_an_interrupted_answer_is_counted_as_it_is_billed(
 async def test_answers_that_livekit_began_too_early_are_counted(
     lane: Lane, provider: OpenAIServer
 ) -> None:
-    """Three are discarded and billed, some of them before a word was said."""
-    caller = Caller()
-    listening = TurnHandlingOptions(
-        turn_detection="stt", endpointing={"min_delay": 0.05, "max_delay": 0.1}
-    )
+    """Three are discarded and billed."""
+    caller, agent, emitted = Caller(), Answering(), list[Any]()
     with lane.instrumented():
-        async with lane.session(stt=caller, turn_handling=listening) as session:
+        async with lane.session(agent=agent, stt=caller, turn_handling=LISTENING) as session:
+            session.llm.on("metrics_collected", emitted.append)
             session.input.audio = Microphone()
-            await caller.speak("Plan", "Plan a", "Plan a day", final="Plan a day for us, please")
+            await caller.speak(
+                "Say in 400 tokens",
+                "Say in 400 tokens how",
+                "Say in 400 tokens how to plan",
+                final="Plan a day for us, please",
+                pause_s=0.05,
+                until=lambda drafts: until(lambda: agent.begun == drafts),
+            )
             await until(lambda: any(item.completed for item in provider.bill.items))
             assert provider.wait_idle()
-            await until(lambda: len(lane.records) == 4)
-            await asyncio.sleep(0.1)
+            await until(lambda: len(lane.records) == len(emitted) == 4)
             (tokens,) = counted(session).values()
         records = lane.records
     assert tokens == (
@@ -101,6 +108,33 @@ async def test_answers_that_livekit_began_too_early_are_counted(
     )
     output = sum(item.output_tokens for item in provider.bill.items)
     assert abs(output - tokens[1]) <= 3 * UNHEARD
+
+
+async def test_an_answer_that_is_discarded_before_a_word_is_counted_as_it_is_booked(
+    lane: Lane, provider: OpenAIServer
+) -> None:
+    """Nobody knows how much of it was made."""
+    caller, emitted = Caller(), list[Any]()
+    provider.script(Hang(20))
+    with lane.instrumented():
+        async with lane.session(stt=caller, turn_handling=LISTENING) as session:
+            session.llm.on("metrics_collected", emitted.append)
+            session.input.audio = Microphone()
+            await caller.speak(
+                "Plan",
+                final="Plan a day for us, please",
+                pause_s=0,
+                until=lambda drafts: until(lambda: lane.asked == drafts),
+            )
+            await until(lambda: len(lane.records) == len(emitted) == 2)
+            (tokens,) = counted(session).values()
+        discarded, used = lane.records
+    assert (discarded.stream_end, discarded.ttft_ms) == ("cancelled", None)
+    assert (discarded.usage.output_tokens or 0) > 0
+    assert tokens == (
+        sum(record.usage.input_tokens or 0 for record in (discarded, used)),
+        sum(record.usage.output_tokens or 0 for record in (discarded, used)),
+    )
 
 
 async def test_a_retried_request_is_counted_with_both_its_attempts(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import gc
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from wire import EVENTS, Body, WireServer, events
+from wire import EVENTS, Body, WireServer, chunk_of, events
 
 from aden.instrumentation import connection
 from aden.ledger.sqlite import SqliteLedger
@@ -57,32 +55,6 @@ def test_the_output_of_an_interrupted_answer_is_the_bills(
     billed = [item.output_tokens for item in slow_server.bill.items]
     exact = [ours for ours, its in zip(booked, billed, strict=True) if ours == its]
     assert len(exact) >= CUTS - 5, (booked, billed)  # a token may be made in the very moment
-
-
-async def test_what_comes_in_while_its_reader_is_cancelled_is_booked(
-    instrumented: Callable[..., House],
-) -> None:
-    """The transport closes the connection below us, before we hear of the cancellation."""
-    house = instrumented()
-    words = tuple(events([chunk_of(f" {word}")], done=False) for word in range(400))
-    with WireServer() as server:
-        server.body = Body(words, EVENTS, every_s=0.01)
-        async with openai.AsyncOpenAI(
-            base_url=server.base_url, api_key="k", max_retries=0
-        ) as client:
-            stream = await client.chat.completions.create(**LONG)
-            for _ in range(5):
-                await anext(stream)
-            reader = asyncio.create_task(anext(stream))
-            await asyncio.sleep(0)
-            reader.cancel()
-            made = server.sent + 20
-            while server.sent < made:
-                time.sleep(0.001)
-            with pytest.raises(asyncio.CancelledError):
-                await reader
-    record, _ = house.one_call()
-    assert (record.usage.output_tokens or 0) >= made
 
 
 def test_what_waits_unread_is_made_and_so_it_is_booked(
@@ -350,18 +322,6 @@ def test_a_distant_provider_is_taken_to_go_on_for_a_round_trip() -> None:
     with here, there:
         assert connection._on_the_way_s(_Connection(here)) == connection.ON_THE_WAY_S
     assert connection._on_the_way_s(None) == connection.ON_THE_WAY_S
-
-
-def chunk_of(content: str) -> dict[str, Any]:
-    """A piece of an answer, as OpenAI sends it."""
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "gpt-4o-2024-08-06",
-        "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}],
-        "obfuscation": base64.b64encode(os.urandom(6)).decode(),
-    }
 
 
 def packed(chunks: list[dict[str, Any]], encoding: str) -> list[bytes]:

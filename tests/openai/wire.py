@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -126,3 +128,15 @@ class _Handler(BaseHTTPRequestHandler):
                 framed = b"%x\r\n%s\r\n" % (len(piece), piece) if body.chunked else piece
                 self.wfile.write(framed)
                 wire.sent += 1
+
+
+def chunk_of(content: str) -> dict[str, Any]:
+    """A piece of an answer, as OpenAI sends it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}],
+        "obfuscation": base64.b64encode(os.urandom(6)).decode(),
+    }
