@@ -172,23 +172,24 @@ class Arrivals:
         before, since = self._made, self._looked_at
         if since is None:
             before, since = 0, self._first_at or now
-        received = self._connection.received
+        received, taken_in = self._connection.received, self._connection.taken_in
         held_up = unread(descriptor)
-        self._done = self._done or _DONE in received or _DONE in held_up
-        self._made = self._events + self._waiting(received, held_up)
+        on_the_wire = taken_in + held_up
+        self._done = self._done or _DONE in received or _DONE in on_the_wire
+        self._made = self._events + self._waiting(received, on_the_wire)
         if len(held_up) > FULL_BYTES:
             self._made = max(self._made, before + int(self._rate * (now - since)))
         self._rate = max(self._rate, (self._made - before) / max(SHORTEST_S, now - since))
         self._looked_at = now
 
-    def _waiting(self, received: bytes, held_up: bytes) -> int:
-        """Events in what was received and in what the socket holds, as far as it can be read."""
+    def _waiting(self, received: bytes, on_the_wire: bytes) -> int:
+        """Events in what was received and in what comes before that, as far as it can be read."""
         around = TLS_EVENT_BYTES if self._peer.is_secret else CHUNK_BYTES
         if self._unpack is not None:
-            return round(len(received + held_up) / (self._event_bytes + around))
+            return round(len(received + on_the_wire) / (self._event_bytes + around))
         if self._peer.is_secret:
-            return received.count(_EVENT) + round(len(held_up) / (self._event_bytes + around))
-        return received.count(_EVENT) + held_up.count(_EVENT)
+            return received.count(_EVENT) + round(len(on_the_wire) / (self._event_bytes + around))
+        return received.count(_EVENT) + on_the_wire.count(_EVENT)
 
     @property
     def _event_bytes(self) -> float:

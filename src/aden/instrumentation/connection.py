@@ -64,6 +64,18 @@ class Connection:
         except Exception:
             return b""
 
+    @property
+    def taken_in(self) -> bytes:
+        """What the event loop took out of the socket for a reader, as it came over the wire.
+
+        Under httpcore anyio keeps it, until its reader wakes; one that is cancelled before never
+        reads it.
+        """
+        try:
+            return b"".join(_anyio_under(self._line)._protocol.read_queue)
+        except Exception:
+            return b""
+
 
 def unread(descriptor: int | None) -> bytes:
     """What is in a socket's receive buffer, and stays there; nothing where that cannot be told."""
@@ -81,6 +93,12 @@ def _h11_under(stream: Any) -> Any:
     for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
         stream = getattr(stream, name, None)
     return stream
+
+
+def _anyio_under(line: Any) -> Any:
+    """The stream of anyio on a socket itself, through httpcore's and TLS; None without."""
+    stream = getattr(line, "_stream", None)
+    return getattr(stream, "transport_stream", stream)
 
 
 def _aiohttp_under(stream: Any) -> Any:
