@@ -174,8 +174,10 @@ class Link:
             self._connection.connect()
             self._is_open = True
         self._was_sent = True
-        commands = [self._command(call) for call in calls]
-        replies = self._receive(len(calls)) if was_sent else self._exchange(commands)
+        if was_sent:
+            replies = self._receive(len(calls))
+        else:
+            replies = self._exchange([self._command(call) for call in calls])
         unknown = [isinstance(reply, redis.exceptions.NoScriptError) for reply in replies]
         if any(unknown):
             # What ran behind a call that did not is sent again as well: the order counts.

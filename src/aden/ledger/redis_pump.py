@@ -16,7 +16,7 @@ from collections import deque
 from typing import Any
 
 from aden.errors import LedgerUnavailable
-from aden.ledger.redis_call import LinkError, Reply
+from aden.ledger.redis_call import Call, LinkError, Reply
 from aden.ledger.redis_link import Link
 from aden.ledger.redis_outage import Outage
 from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
@@ -143,7 +143,7 @@ class Pump:
         if len(self._todo) > FEW or not all(isinstance(item, Booking) for item in others):
             return None
         batch = self._take_batch()
-        descriptor = self._link.send([item.call for item in batch if item.call is not None])
+        descriptor = self._link.send(_calls(batch))
         if descriptor is None:
             self._todo.extendleft(reversed(batch))
             return None
@@ -223,9 +223,8 @@ class Pump:
 
     def _carry_out(self, batch: list[Work], *, was_sent: bool = False) -> None:
         self._sent_at = time.monotonic()
-        calls = [item.call for item in batch if item.call is not None]
         try:
-            replies = self._link.carry_out(calls, was_sent=was_sent)
+            replies = self._link.carry_out(_calls(batch), was_sent=was_sent)
         except LinkError as error:
             self._failed(batch, error)
             return
@@ -331,3 +330,7 @@ class Pump:
         error = LedgerUnavailable(f"{self._shown} {why}")
         error.__cause__ = cause
         return error
+
+
+def _calls(batch: list[Work]) -> list[Call]:
+    return [item.call for item in batch if item.call is not None]

@@ -77,7 +77,7 @@ class Wire:
         timer = loop.call_later(self._deadline_s, _wake, bell)
         descriptor = None
         try:
-            if self._is_answerable(question, at):
+            if self._word(question, at):
                 descriptor = self._send(question, loop)
             await bell
         except BaseException:
@@ -94,7 +94,7 @@ class Wire:
 
     def put_question(self, question: Question[Any], at: float) -> None:
         """Ask, without waiting for the answer."""
-        if self._is_answerable(question, at):
+        if self._word(question, at):
             self._put(question)
 
     def soon(self, call: Call) -> None:
@@ -127,8 +127,8 @@ class Wire:
         if not thread.is_alive() and self.pump.waiting():
             self._start()
 
-    def _is_answerable(self, question: Question[Any], at: float) -> bool:
-        """Word the question; while the server is down it is answered at once."""
+    def _word(self, question: Question[Any], at: float) -> bool:
+        """Word the question; False where the server is down, and it is answered by that."""
         outage = self.pump.outage
         if outage.is_on:
             question.finish(LedgerUnavailable(f"{self._shown} is down: {outage.why}"))

@@ -124,13 +124,18 @@ async def monitor(
         return await wrapped(*args, **kwargs)
     finally:
         call: Call | None = vars(stream).get("_aden_call")
-        if call is not None and isinstance(call.span, FrameworkSpan):
-            call.span.write()
-        if call is not None and (span := stream._llm_request_span) is not None:
-            loop = asyncio.get_running_loop()
-            weakref.finalize(stream, _left, span, time.time_ns(), loop).atexit = False
-        if call is not None and (meter := active_meter()) is not None:
-            tell_failed(meter, call, stream)
+        if call is not None:
+            _measured(call, stream)
+
+
+def _measured(call: Call, stream: Any) -> None:
+    if isinstance(call.span, FrameworkSpan):
+        call.span.write()
+    if (span := stream._llm_request_span) is not None:
+        loop = asyncio.get_running_loop()
+        weakref.finalize(stream, _left, span, time.time_ns(), loop).atexit = False
+    if (meter := active_meter()) is not None:
+        tell_failed(meter, call, stream)
 
 
 def _left(span: trace.Span, ended_at_ns: int, loop: asyncio.AbstractEventLoop) -> None:
