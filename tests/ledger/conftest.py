@@ -1,5 +1,6 @@
 """The stores under test, on a clock that the tests move."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,23 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis server that the test may kill; what it acknowledged it has on disk."""
     with RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as running:
         yield running
+
+
+@pytest.fixture
+def own_redis(own_server: RedisServer) -> Iterator[RedisLedger]:
+    """A ledger on a server that the test may kill."""
+    ledger = RedisLedger(own_server.url())
+    yield ledger
+    own_server.signal(signal.SIGCONT)
+    ledger._wire.close(0.1)
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisLedger]:
+    """A ledger on the shared server, by the server's own clock."""
+    ledger = RedisLedger(redis_server.url(), deadline_s=PATIENT_S)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,35 +20,27 @@ from aden.ledger import Grant
 from aden.ledger.redis import RedisLedger
 
 
-@pytest.fixture
-def redis(own_server: RedisServer) -> Iterator[RedisLedger]:
-    """A ledger on a server that the test may kill."""
-    ledger = RedisLedger(own_server.url())
-    yield ledger
-    own_server.signal(signal.SIGCONT)
-    ledger._wire.close(0.1)
+async def test_a_loop_that_asks_alone_does_not_wake_the_thread(own_redis: RedisLedger) -> None:
+    """The two ways there and back are what it saves."""
+    assert await asyncio.to_thread(own_redis.flush, 5)
+    thread = own_redis._wire._thread
+    assert thread is not None
+    granted(await own_redis.areserve(ask("first", line(amount=1))))  # may load the scripts
+    before = woken(thread)
+    for number in range(90):
+        granted(await own_redis.areserve(ask(f"{number}", line(amount=1))))
+    assert woken(thread) - before < 10
+    assert figures(own_redis) == (0, 0, 91)
 
 
-async def test_a_loop_reads_its_own_answer_while_the_threads_are_not_let_run(
-    redis: RedisLedger,
-) -> None:
-    """Nobody else is needed: that is what it is for."""
-    assert await asyncio.to_thread(redis.flush, 5)
-    before = redis._wire._thread
-    redis._wire._thread = threading.main_thread()  # it seems to run, and carries nothing out
-    redis._wire.pump._bell.put(None)
-    try:
-        for number in range(100):
-            granted(await redis.areserve(ask(f"{number}", line(amount=1))))
-            redis.settle(charged(f"{number}", 1))
-    finally:
-        redis._wire._thread = before
-    assert redis.flush(5)
-    assert figures(redis) == (100, 0, 0)
+def woken(thread: threading.Thread) -> int:
+    """How often it has gone to sleep, and so has been woken."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M)[1])  # type: ignore[index]
 
 
 async def test_a_loop_that_stands_still_after_it_asked_keeps_nobody_waiting(
-    redis: RedisLedger,
+    own_redis: RedisLedger,
 ) -> None:
     """Neither a thread that asks, nor a settlement, nor a process that ends."""
     waits: list[float] = []
@@ -56,10 +49,10 @@ async def test_a_loop_that_stands_still_after_it_asked_keeps_nobody_waiting(
         for number in range(5):
             time.sleep(0.01)
             started = time.monotonic()
-            granted(redis.reserve(ask(f"thread {number}", line(amount=1))))
+            granted(own_redis.reserve(ask(f"thread {number}", line(amount=1))))
             waits.append(time.monotonic() - started)
 
-    asking = asyncio.create_task(redis.areserve(ask("loop", line(amount=1))))
+    asking = asyncio.create_task(own_redis.areserve(ask("loop", line(amount=1))))
     await asyncio.sleep(0)
     thread = threading.Thread(target=ask_meanwhile)
     thread.start()
@@ -67,60 +60,60 @@ async def test_a_loop_that_stands_still_after_it_asked_keeps_nobody_waiting(
     assert not thread.is_alive()
     granted(await asking)
     assert max(waits) < 0.1
-    assert await asyncio.to_thread(figures, redis) == (0, 0, 6)
+    assert await asyncio.to_thread(figures, own_redis) == (0, 0, 6)
 
 
 async def test_an_answer_that_was_there_in_time_counts_however_late_the_loop_looks(
-    redis: RedisLedger,
+    own_redis: RedisLedger,
 ) -> None:
     """The deadline is for the server."""
-    asking = asyncio.create_task(redis.areserve(ask("loop", line(amount=1))))
+    asking = asyncio.create_task(own_redis.areserve(ask("loop", line(amount=1))))
     await asyncio.sleep(0)
     time.sleep(0.6)
     granted(await asking)
 
 
 async def test_who_is_cancelled_between_question_and_answer_holds_nothing(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """However soon it goes on: the next one is answered as if nobody had been there."""
     for pause_s in (0.0, 0.0001, 0.0003, 0.001) * 10:
-        asking = asyncio.create_task(redis.areserve(ask(f"gone {pause_s}", line(amount=100))))
+        asking = asyncio.create_task(own_redis.areserve(ask(f"gone {pause_s}", line(amount=100))))
         await asyncio.sleep(pause_s)
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             granted(await asking)
-            redis.settle(charged(f"gone {pause_s}", 0))
-        granted(await redis.areserve(ask("next", line(amount=100))))
-        redis.settle(charged("next", 0))
+            own_redis.settle(charged(f"gone {pause_s}", 0))
+        granted(await own_redis.areserve(ask("next", line(amount=100))))
+        own_redis.settle(charged("next", 0))
     own_server.signal(signal.SIGSTOP)
-    asking = asyncio.create_task(redis.areserve(ask("stopped", line(amount=100))))
+    asking = asyncio.create_task(own_redis.areserve(ask("stopped", line(amount=100))))
     await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     own_server.signal(signal.SIGCONT)
-    granted(await redis.areserve(ask("next", line(amount=100))))
+    granted(await own_redis.areserve(ask("next", line(amount=100))))
 
 
 def test_a_loop_that_is_gone_leaves_its_answer_to_others(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """Closed with the question open, as by a program that ends in mid-call: nothing stays held."""
     own_server.signal(signal.SIGSTOP)
     loop = asyncio.new_event_loop()
-    asking = loop.create_task(redis.areserve(ask("gone", line(amount=100))))
+    asking = loop.create_task(own_redis.areserve(ask("gone", line(amount=100))))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     del asking, loop
     own_server.signal(signal.SIGCONT)
     deadline = time.monotonic() + 5
-    while not isinstance(redis.reserve(ask("next", line(amount=100))), Grant):
+    while not isinstance(own_redis.reserve(ask("next", line(amount=100))), Grant):
         assert time.monotonic() < deadline
         gc.collect()
-    redis.settle(charged("next", 100))
-    assert redis.flush(5)
-    assert figures(redis) == (100, 0, 0)
+    own_redis.settle(charged("next", 100))
+    assert own_redis.flush(5)
+    assert figures(own_redis) == (100, 0, 0)
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 60])
@@ -146,25 +139,25 @@ async def test_an_answer_in_pieces_is_read_and_the_loop_runs_meanwhile(
 
 
 async def test_a_server_that_forgot_the_scripts_or_closed_the_connection_is_asked_again(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """By the thread; who asks does not notice."""
     operator = client.Redis(port=own_server.port)
     for number in range(10):
         operator.script_flush()
-        granted(await redis.areserve(ask(f"a {number}", line(amount=1))))
+        granted(await own_redis.areserve(ask(f"a {number}", line(amount=1))))
         operator.client_kill_filter(_type="normal", skipme=True)
-        granted(await redis.areserve(ask(f"b {number}", line(amount=1))))
+        granted(await own_redis.areserve(ask(f"b {number}", line(amount=1))))
     operator.close()
-    assert await asyncio.to_thread(figures, redis) == (0, 0, 20)
+    assert await asyncio.to_thread(figures, own_redis) == (0, 0, 20)
 
 
 async def test_a_server_that_dies_between_question_and_answer_is_an_outage(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """Said within the deadline."""
     own_server.signal(signal.SIGSTOP)
-    asking = asyncio.create_task(redis.areserve(ask("a", line(amount=1))))
+    asking = asyncio.create_task(own_redis.areserve(ask("a", line(amount=1))))
     await asyncio.sleep(0.01)
     own_server.kill()
     started = time.monotonic()
@@ -173,23 +166,23 @@ async def test_a_server_that_dies_between_question_and_answer_is_an_outage(
     assert time.monotonic() - started < 0.5
 
 
-def test_loops_and_threads_that_ask_at_once_are_all_answered(redis: RedisLedger) -> None:
+def test_loops_and_threads_that_ask_at_once_are_all_answered(own_redis: RedisLedger) -> None:
     """Four loops and two threads on one connection; what is booked is what was asked."""
     troubles: list[BaseException] = []
 
     async def calls(name: str) -> None:
         async def one(number: int) -> None:
             operation = f"{name} {number}"
-            granted(await redis.areserve(ask(operation, line(limit=10**9, amount=5))))
-            redis.settle(charged(operation, 2))
+            granted(await own_redis.areserve(ask(operation, line(limit=10**9, amount=5))))
+            own_redis.settle(charged(operation, 2))
 
         for number in range(0, 200, 2):
             await asyncio.gather(one(number), one(number + 1))
 
     def wait(name: str) -> None:
         for number in range(200):
-            granted(redis.reserve(ask(f"{name} {number}", line(limit=10**9, amount=5))))
-            redis.settle(charged(f"{name} {number}", 2))
+            granted(own_redis.reserve(ask(f"{name} {number}", line(limit=10**9, amount=5))))
+            own_redis.settle(charged(f"{name} {number}", 2))
 
     def guarded(work: Any, *arguments: Any) -> None:
         try:
@@ -207,5 +200,5 @@ def test_loops_and_threads_that_ask_at_once_are_all_answered(redis: RedisLedger)
     for thread in threads:
         thread.join(60)
     assert not troubles
-    assert redis.flush(5)
-    assert figures(redis) == (2 * 200 * 6, 0, 0)
+    assert own_redis.flush(5)
+    assert figures(own_redis) == (2 * 200 * 6, 0, 0)

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,15 +18,6 @@ from aden.ledger import Grant, Settlement
 from aden.ledger.redis import RedisLedger
 
 
-@pytest.fixture
-def redis(own_server: RedisServer) -> Iterator[RedisLedger]:
-    """A ledger on a server that the test may kill."""
-    ledger = RedisLedger(own_server.url())
-    yield ledger
-    own_server.signal(signal.SIGCONT)
-    ledger._wire.close(0.1)
-
-
 def until(true: Callable[[], bool], timeout_s: float = 10) -> None:
     """Wait until it is."""
     deadline = time.monotonic() + timeout_s
@@ -36,24 +27,24 @@ def until(true: Callable[[], bool], timeout_s: float = 10) -> None:
 
 
 def test_a_server_that_is_killed_and_restarted_loses_nothing(
-    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+    own_redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Holds and spend stand; what was settled meanwhile is booked later; two lines are logged."""
-    granted(redis.reserve(ask("a", line(amount=30))))
-    granted(redis.reserve(ask("open", line(amount=5))))
-    assert redis.flush(2)
+    granted(own_redis.reserve(ask("a", line(amount=30))))
+    granted(own_redis.reserve(ask("open", line(amount=5))))
+    assert own_redis.flush(2)
     own_server.kill()
 
     for number in range(10):
         with pytest.raises(LedgerUnavailable):
-            redis.reserve(ask(f"{number}", line()))
-    redis.settle(charged("a", 7))
-    redis.settle(charged("kept locally", 4))
-    assert not redis.flush(0.2)
+            own_redis.reserve(ask(f"{number}", line()))
+    own_redis.settle(charged("a", 7))
+    own_redis.settle(charged("kept locally", 4))
+    assert not own_redis.flush(0.2)
     own_server.start()
 
-    assert redis.flush(10)
-    assert figures(redis) == (11, 0, 5)
+    assert own_redis.flush(10)
+    assert figures(own_redis) == (11, 0, 5)
     said = [record.message for record in caplog.records if record.name == "aden.ledger"]
     assert [message.split(" is ")[-1][:4] for message in said if " is down" in message] == ["down"]
     assert len([message for message in said if "answers again after" in message]) == 1
@@ -61,42 +52,42 @@ def test_a_server_that_is_killed_and_restarted_loses_nothing(
 
 
 def test_a_restart_between_two_calls_is_not_noticed(
-    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+    own_redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A connection that broke while idle is opened again within the same call."""
-    granted(redis.reserve(ask("a", line(amount=30))))
+    granted(own_redis.reserve(ask("a", line(amount=30))))
     own_server.kill()
     own_server.start()
 
-    granted(redis.reserve(ask("c", line(amount=30))))
-    assert figures(redis) == (0, 0, 60)
+    granted(own_redis.reserve(ask("c", line(amount=30))))
+    assert figures(own_redis) == (0, 0, 60)
     assert not caplog.records
 
 
 def test_a_server_that_never_answers_costs_one_deadline_and_then_nothing(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """After three time-outs in a row, callers are refused at once until a probe gets through."""
-    granted(redis.reserve(ask("a", line(amount=30))))
+    granted(own_redis.reserve(ask("a", line(amount=30))))
     own_server.signal(signal.SIGSTOP)
 
     started = time.monotonic()
     with pytest.raises(LedgerUnavailable, match=r"did not answer|not available"):
-        redis.reserve(ask("c", line()))
+        own_redis.reserve(ask("c", line()))
     assert 0.2 < time.monotonic() - started < 1
-    until(lambda: redis._wire.pump.outage.is_on or _refused(redis))
+    until(lambda: own_redis._wire.pump.outage.is_on or _refused(own_redis))
 
     started = time.monotonic()
     with pytest.raises(LedgerUnavailable, match="is down"):
-        redis.reserve(ask("d", line()))
-    redis.settle(charged("a", 7))
-    assert redis.typical_output("m") is None
+        own_redis.reserve(ask("d", line()))
+    own_redis.settle(charged("a", 7))
+    assert own_redis.typical_output("m") is None
     assert time.monotonic() - started < 0.1
 
     own_server.signal(signal.SIGCONT)
-    assert redis.flush(10)
-    until(lambda: figures(redis) == (7, 0, 0))
-    granted(redis.reserve(ask("e", line(amount=93))))
+    assert own_redis.flush(10)
+    until(lambda: figures(own_redis) == (7, 0, 0))
+    granted(own_redis.reserve(ask("e", line(amount=93))))
 
 
 def _refused(ledger: RedisLedger) -> bool:
@@ -106,46 +97,46 @@ def _refused(ledger: RedisLedger) -> bool:
 
 
 def test_a_reserve_that_timed_out_holds_nothing_however_late_it_arrives(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """The server gets it after the caller has gone: it is taken back, whichever comes first."""
-    granted(redis.reserve(ask("first", line(amount=1))))
+    granted(own_redis.reserve(ask("first", line(amount=1))))
     own_server.signal(signal.SIGSTOP)
     for number in range(3):
         with pytest.raises(LedgerUnavailable):
-            redis.reserve(ask(f"late {number}", line(amount=20)))
+            own_redis.reserve(ask(f"late {number}", line(amount=20)))
     own_server.signal(signal.SIGCONT)
 
-    assert redis.flush(10)
+    assert own_redis.flush(10)
     time.sleep(0.3)
-    assert figures(redis) == (0, 0, 1)
+    assert figures(own_redis) == (0, 0, 1)
 
 
 def test_an_allowance_that_was_spent_meanwhile_is_booked_once(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """The request left without a hold; its settlement, twice, is one charge."""
     own_server.signal(signal.SIGSTOP)
     with pytest.raises(LedgerUnavailable):
-        redis.reserve(ask("a", line(amount=20)))
-    redis.mark_sent("a", sent=True)
-    redis.settle(charged("a", 9))
-    redis.settle(charged("a", 9))
+        own_redis.reserve(ask("a", line(amount=20)))
+    own_redis.mark_sent("a", sent=True)
+    own_redis.settle(charged("a", 9))
+    own_redis.settle(charged("a", 9))
     own_server.signal(signal.SIGCONT)
 
-    assert redis.flush(10)
+    assert own_redis.flush(10)
     time.sleep(0.2)
-    assert figures(redis) == (9, 0, 0)
-    granted(redis.reserve(ask("c", line(amount=91))))
+    assert figures(own_redis) == (9, 0, 0)
+    granted(own_redis.reserve(ask("c", line(amount=91))))
 
 
 async def test_callers_of_a_loop_wait_no_longer_than_the_deadline(
-    redis: RedisLedger, own_server: RedisServer
+    own_redis: RedisLedger, own_server: RedisServer
 ) -> None:
     """And the loop runs meanwhile."""
     own_server.signal(signal.SIGSTOP)
     started = time.monotonic()
-    asked = [redis.areserve(ask(f"{number}", line())) for number in range(50)]
+    asked = [own_redis.areserve(ask(f"{number}", line())) for number in range(50)]
     answers = asyncio.gather(*asked, return_exceptions=True)
     longest = 0.0
     while not answers.done():
@@ -157,9 +148,9 @@ async def test_callers_of_a_loop_wait_no_longer_than_the_deadline(
     assert longest < 0.2
     assert {type(answer) for answer in await answers} == {LedgerUnavailable}
     own_server.signal(signal.SIGCONT)
-    assert redis.flush(10)
+    assert own_redis.flush(10)
     time.sleep(0.2)
-    assert await asyncio.to_thread(figures, redis) == (0, 0, 0)
+    assert await asyncio.to_thread(figures, own_redis) == (0, 0, 0)
 
 
 def test_a_port_that_accepts_and_says_nothing_is_an_outage(
@@ -284,21 +275,21 @@ def test_what_a_user_may_not_book_now_is_booked_later(own_server: RedisServer) -
 
 
 def test_the_backlog_is_bounded(
-    redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
+    own_redis: RedisLedger, own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An outage of hours does not eat the process's memory; what is lost is said."""
     own_server.kill()
     with pytest.raises(LedgerUnavailable):
-        redis.reserve(ask("a", line()))
+        own_redis.reserve(ask("a", line()))
     started = time.monotonic()
     for number in range(11_000):
-        redis.settle(charged(f"{number}", 1))
+        own_redis.settle(charged(f"{number}", 1))
     assert time.monotonic() - started < 5
     assert "bookings lost" in caplog.text
     own_server.start()
 
-    assert redis.flush(20)
-    settled, _, _ = figures(redis)
+    assert own_redis.flush(20)
+    settled, _, _ = figures(own_redis)
     assert 9_900 <= settled <= 10_500
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -62,14 +61,6 @@ asyncio.run(main())
 assert ledger.flush(10)
 print(sum(spent))
 """
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[RedisLedger]:
-    """A ledger on the shared server."""
-    ledger = RedisLedger(redis_server.url(), deadline_s=PATIENT_S)
-    yield ledger
-    ledger.close()
 
 
 def test_four_processes_of_25_callers_spend_one_limit_to_the_last_unit(

@@ -1,7 +1,6 @@
 """Calendar windows in a Redis ledger: the server's clock picks among those that we send along."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from ledger_kit import PATIENT_S, EventfulClock, ask, balance, charged, granted, line
@@ -22,14 +21,6 @@ TURNS = [
     1_793_509_800,  # 2026-11-01: it ends in St. John's
     1_772_362_800,  # 2026-03-01 11:00 UTC: midnight in Apia
 ]
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[RedisLedger]:
-    """A ledger on the server's own clock."""
-    ledger = RedisLedger(redis_server.url(), deadline_s=PATIENT_S)
-    yield ledger
-    ledger.close()
 
 
 @pytest.mark.parametrize("turn", TURNS)
