@@ -54,7 +54,9 @@ class Shop:
 
     def answers(self, requests: int) -> None:
         """Wait until the provider has been asked so often."""
-        wait_until(lambda: self._asked >= requests, LONG_S, "no answer is under way", self.worker)
+        wait_until(
+            lambda: self.home.asked >= requests, LONG_S, "no answer is under way", self.worker
+        )
 
     def shows(self, *jobs: str) -> None:
         """Wait until all that jobs have settled is at the collector, spans and cost."""
@@ -130,10 +132,6 @@ class Shop:
         assert (now.held > 0, now.unconfirmed, now.settled) == (True, 0, settled)
         later = self.balance(in_s=LEASE_S + 1)
         assert (later.held, later.unconfirmed > 0, later.settled) == (0, True, settled)
-
-    @property
-    def _asked(self) -> int:
-        return sum(seen.path.endswith("/completions") for seen in self.home.provider.requests)
 
 
 @contextmanager

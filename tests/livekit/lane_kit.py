@@ -1,10 +1,12 @@
 """LiveKit sessions in this process, over a real socket to a local provider, gated and traced."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from caller import Caller
 from livekit.agents import Agent, AgentSession, FlushSentinel, llm, telemetry
 from livekit.plugins import openai
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -103,6 +105,24 @@ class Answering(Agent):
             self.begun += not has_begun
             has_begun = True
             yield chunk
+
+    async def hears_drafts(self, caller: Caller) -> None:
+        """Three drafts, each after the answer to the one before has begun, then what was said."""
+        await caller.speak(
+            "Say in 400 tokens",
+            "Say in 400 tokens how",
+            "Say in 400 tokens how to plan",
+            final="Plan a day for us, please",
+            pause_s=0.05,
+            until=lambda drafts: until(lambda: self.begun == drafts),
+        )
+
+
+async def until(condition: Any) -> None:
+    """Wait for it, at most 20 s."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def held(lane: Lane, budget: aden.Budget) -> int:

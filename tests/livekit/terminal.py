@@ -1,6 +1,5 @@
 """A terminal with somebody at it: a program that believes so, and what it shows."""
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -14,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
+
+from workers import kill_group
 
 PROMPT = "Type to talk to your agent"
 LINES, COLUMNS = 50, 160
@@ -43,9 +44,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         """Whatever is left of the program ends here."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        kill_group(self.process)
         os.close(self._screen)
 
     @property

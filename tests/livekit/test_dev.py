@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +13,12 @@ from typing import Any, Self
 import pytest
 from control_plane import ControlPlane
 from livekit.protocol.agent_pb import agent_dev
-from workers import PROGRAMS, Home, Worker, wait_until
+from workers import DISTRO, LAUNCH, PROGRAMS, Home, Worker, wait_until
 
-from aden.core.window import Window
-from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
 from otlp_sink import OTLPSink
 
 AGENT = PROGRAMS / "talking_agent.py"
-LAUNCH = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
 LENGTH = struct.Struct("!I")
 
 
@@ -86,8 +82,7 @@ class Shop:
             **plane.environment,
             "ADEN_API_URL": sink.url,
             "ADEN_API_KEY": "sk-aden-test",
-            "OTEL_PYTHON_DISTRO": "aden",
-            "OTEL_PYTHON_CONFIGURATOR": "aden",
+            **DISTRO,
         }
 
     def worker(self, *command: str, action: tuple[str, ...]) -> Worker:
@@ -98,7 +93,7 @@ class Shop:
 
     def talks(self, worker: Worker, answers: int) -> None:
         """Wait until the agent is in the middle of an answer."""
-        wait_until(lambda: self._asked == answers, 60, "nobody talks", worker)
+        wait_until(lambda: self.home.asked == answers, 60, "nobody talks", worker)
 
     def assert_all_is_booked_and_shown(self, calls: int) -> None:
         """The answers that were cut by an estimate, nothing is held, each call has its span."""
@@ -108,18 +103,9 @@ class Shop:
         assert [each.cost for each in records[::2]] == bill[::2]
         assert [each.usage.estimated for each in records] == [False, True] * (calls // 2)
         assert {each.attribution.session_id for each in records} == {"AJ_call"}
-        ledger = open_ledger(self.home.ledger_url)
-        (balance,) = ledger.balances([("calls", Window())])
-        ledger.close()
-        assert (balance.held, balance.unconfirmed) == (0, 0)
-        assert balance.settled == sum(each.cost for each in records)
+        self.home.assert_nothing_is_held()
         jobs = [span for span in self.sink.spans if span.name == "job_entrypoint"]
         assert len(jobs) == calls // 2
-
-    @property
-    def _asked(self) -> int:
-        requests = self.home.provider.requests
-        return sum(seen.path.endswith("/completions") for seen in requests)
 
     @property
     def _shown(self) -> int:

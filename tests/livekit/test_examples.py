@@ -2,20 +2,17 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 from control_plane import SUCCESS, ControlPlane
-from workers import ROOT, Home, Worker
+from workers import DISTRO, LAUNCH, ROOT, Home, Worker
 
 from aden import Budget
 from aden.core.money import format_usd
 from aden.core.window import Window
-from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
 
 EXAMPLES = ROOT / "examples"
-LAUNCH = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
 
 
 def test_an_agent_that_never_heard_of_aden_has_the_budgets_of_a_file(tmp_path: Path) -> None:
@@ -30,8 +27,7 @@ def test_an_agent_that_never_heard_of_aden_has_the_budgets_of_a_file(tmp_path: P
             **plane.environment,
             "AGENT_TEXT_ONLY": "1",
             "OTEL_TRACES_EXPORTER": "aden_console",
-            "OTEL_PYTHON_DISTRO": "aden",
-            "OTEL_PYTHON_CONFIGURATOR": "aden",
+            **DISTRO,
             "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai",
         }
         with Worker(example / "agent.py", tmp_path, variables, command=LAUNCH) as worker:
@@ -45,7 +41,7 @@ def test_an_agent_that_never_heard_of_aden_has_the_budgets_of_a_file(tmp_path: P
         assert {record.attribution.session_id for record in records} == {"AJ_one", "AJ_two"}
         assert sum(record.cost for record in records) == provider.bill.total_nano_usd > 0
         budget = Budget("calls", 10, window="day", timezone="Europe/Berlin")
-        assert _spent(home, budget.id, budget.span) == provider.bill.total_nano_usd
+        assert home.balance(budget.id, budget.span).spent == provider.bill.total_nano_usd
         shown = (
             r"^\[aden\] .*(AJ_one|AJ_two)/\d+ +gpt-4o-mini .* % of (?:each call|calls) +proceed$"
         )
@@ -101,7 +97,7 @@ def test_a_realtime_agent_books_its_replies_on_the_budgets_of_call_and_day(tmp_p
         told = [(each.model, each.decision.action, each.cost) for each in home.journal()]
         total = provider.bill.total_nano_usd
         assert told == [("gpt-realtime", "allow", total), ("gpt-realtime", "block", 0)]
-        assert _spent(home, "day", Window("day")) == total > 0
+        assert home.balance("day", Window("day")).spent == total > 0
 
 
 def test_a_call_has_its_cents_the_caller_hears_the_end_and_the_log_the_bill(tmp_path: Path) -> None:
@@ -128,18 +124,9 @@ def test_a_call_has_its_cents_the_caller_hears_the_end_and_the_log_the_bill(tmp_
             (line,) = re.findall(f"aden: session {job}: (.*)", worker.output)
             assert f"{format_usd(cost)} for {calls} calls in" in line
             assert "1 refused" in line
-            assert _spent(home, f"session|session={job}", Window("session")) == cost > 0
+            assert home.balance(f"session|session={job}", Window("session")).spent == cost > 0
         assert sum(each.cost for each in records) == provider.bill.total_nano_usd
         assert worker.output.count("assistant: Your free minutes are used up. Thank you") == 2
         assert worker.output.count("no more: budget 'session' is exhausted") == 2
         assert "Traceback" not in worker.output
         assert "left" in worker.output
-
-
-def _spent(home: Home, key: str, window: Window) -> int:
-    ledger = open_ledger(home.ledger_url)
-    try:
-        (balance,) = ledger.balances([(key, window)])
-        return balance.spent
-    finally:
-        ledger.close()

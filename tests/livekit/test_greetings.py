@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, AgentTask, llm
 from openai import AsyncOpenAI
 from realtime_kit import agent as realtime_agent
-from test_heard import NOTHING_LEFT, SORRY, call, until
+from test_heard import NOTHING_LEFT, SORRY, call
 
 from aden import RequestCancelledError
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from caller import Caller, Microphone
 from jobs import in_a_job
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, AgentSession, JobContext, TurnHandlingOptions, llm
 from openai import AsyncOpenAI
 from telephone import Earpiece, Voice, sound_file
@@ -100,13 +100,6 @@ async def call(
         yield line
     finally:
         await session.aclose()
-
-
-async def until(condition: Any) -> None:
-    """Wait for it, at most 20 s."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_refused_caller_hears_a_sentence_as_the_agent_s_answer(lane: Lane) -> None:

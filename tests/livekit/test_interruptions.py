@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import Answering, Lane, held, spent
+from lane_kit import Answering, Lane, held, spent, until
 from livekit.agents import ChatContext, TurnHandlingOptions
 
 from aden import BeforeRequestContext, BeforeRequestResult, Budget
@@ -33,7 +33,7 @@ async def test_an_interrupted_answer_is_settled_as_the_provider_bills_it(
         async with lane.session() as session:
             await session.run(user_input="When is breakfast?")
             answer = session.generate_reply(user_input=LONG)
-            await _until(lambda: lane.asked == 2)
+            await until(lambda: lane.asked == 2)
             await asyncio.sleep(0.3)
             answer.interrupt()
             await answer
@@ -74,17 +74,10 @@ async def test_answers_that_livekit_began_too_early_are_settled_too(
     with lane.instrumented(budgets=[BUDGET]):
         async with lane.session(agent=agent, stt=caller, turn_handling=listening) as session:
             session.input.audio = Microphone()
-            await caller.speak(
-                "Say in 400 tokens",
-                "Say in 400 tokens how",
-                "Say in 400 tokens how to plan",
-                final="Plan a day for us, please",
-                pause_s=0.05,
-                until=lambda drafts: _until(lambda: agent.begun == drafts),
-            )
-            await _until(lambda: any(item.completed for item in provider.bill.items))
+            await agent.hears_drafts(caller)
+            await until(lambda: any(item.completed for item in provider.bill.items))
             assert provider.wait_idle()
-            await _until(lambda: len(lane.records) == 4)
+            await until(lambda: len(lane.records) == 4)
         records = lane.records
         *discarded, used = provider.bill.items
         assert len(discarded) == 3
@@ -122,7 +115,7 @@ async def test_a_turn_that_is_interrupted_while_the_hook_thinks_costs_nothing(la
             assert held(lane, BUDGET) > 0
             answer.interrupt()
             await answer
-            await _until(lambda: held(lane, BUDGET) == 0)
+            await until(lambda: held(lane, BUDGET) == 0)
         (record,) = lane.records
         assert spent(lane, BUDGET) == 0
     assert (record.cost, record.attempts, record.stream_end) == (0, 0, "cancelled")
@@ -138,10 +131,10 @@ async def test_a_turn_that_is_interrupted_while_it_is_throttled_costs_nothing(la
     with lane.instrumented(budgets=[BUDGET], before_request=slow_down):
         async with lane.session() as session:
             answer = session.generate_reply(user_input=LONG)
-            await _until(lambda: held(lane, BUDGET) > 0)
+            await until(lambda: held(lane, BUDGET) > 0)
             answer.interrupt()
             await answer
-            await _until(lambda: held(lane, BUDGET) == 0)
+            await until(lambda: held(lane, BUDGET) == 0)
         (record,) = lane.records
         assert spent(lane, BUDGET) == 0
     assert (record.cost, record.decision.action, record.decision.delay_ms) == (
@@ -182,9 +175,3 @@ async def test_a_stream_that_its_reader_leaves_is_settled(
         assert item.output_tokens - (record.usage.output_tokens or 0) in UNHEARD
         assert held(lane, BUDGET) == 0
     assert (record.stream_end, record.error_type) == ("cancelled", None)
-
-
-async def _until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 from terminal import PROMPT, Terminal
-from workers import PROGRAMS, ROOT, Home, clean_environment, wait_until
+from workers import DISTRO, LAUNCH, PROGRAMS, ROOT, Home, clean_environment, wait_until
 
 from aden.budgets.heard import DEFAULT_MESSAGE
-from aden.core.window import Window
-from aden.ledger import open_ledger
 from aden.testing import OpenAIServer
 
 EXAMPLES = ROOT / "examples"
-LAUNCH = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
 WORDS_OF_THE_END = "shutting down worker"
 
 
@@ -35,7 +32,7 @@ def test_what_is_typed_is_answered_shown_and_booked_to_the_last_word(tmp_path: P
             terminal.ask("When is breakfast?")
             terminal.ask("And on Sundays?")
             terminal.say("Tell me in 60000 tokens.")
-            wait_until(lambda: _asked(provider) == 4, 20, terminal.text)
+            wait_until(lambda: home.asked == 4, 20, terminal.text)
             terminal.interrupt()
             assert terminal.exit_code() == 0
         assert "Traceback" not in terminal.text
@@ -47,7 +44,7 @@ def test_what_is_typed_is_answered_shown_and_booked_to_the_last_word(tmp_path: P
         lines = re.findall(r"\[aden\] .*?gpt-4o-mini", terminal.text)
         assert len(lines) == 4
         assert "for 4 calls in" in terminal.text
-        _assert_nothing_is_held(home)
+        home.assert_nothing_is_held()
 
 
 def test_a_refused_turn_is_an_answer_in_the_console_and_does_not_end_it(tmp_path: Path) -> None:
@@ -55,8 +52,7 @@ def test_a_refused_turn_is_an_answer_in_the_console_and_does_not_end_it(tmp_path
     with OpenAIServer() as provider:
         home = Home(tmp_path, provider, '[[budget]]\nid = "calls"\nlimit_usd = 0\n')
         agent = EXAMPLES / "livekit_zero_code" / "agent.py"
-        names = {"OTEL_PYTHON_DISTRO": "aden", "OTEL_PYTHON_CONFIGURATOR": "aden"}
-        with console(agent, home, *LAUNCH, **names) as terminal:
+        with console(agent, home, *LAUNCH, **DISTRO) as terminal:
             terminal.shows(PROMPT)
             for question in ("When is breakfast?", "And on Sundays?"):
                 terminal.ask(question)
@@ -64,18 +60,4 @@ def test_a_refused_turn_is_an_answer_in_the_console_and_does_not_end_it(tmp_path
             terminal.interrupt()
             assert terminal.exit_code() == 0
         assert terminal.text.count(f"● Agent\n    {DEFAULT_MESSAGE}") == 2
-        assert _asked(provider) == 0
-
-
-def _asked(provider: OpenAIServer) -> int:
-    return sum(seen.path.endswith("/completions") for seen in provider.requests)
-
-
-def _assert_nothing_is_held(home: Home) -> None:
-    ledger = open_ledger(home.ledger_url)
-    try:
-        (balance,) = ledger.balances([("calls", Window())])
-    finally:
-        ledger.close()
-    assert (balance.held, balance.unconfirmed) == (0, 0)
-    assert balance.settled == sum(record.cost for record in home.journal())
+        assert home.asked == 0

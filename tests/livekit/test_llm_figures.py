@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import INSTRUCTIONS, Answering, Lane
+from lane_kit import INSTRUCTIONS, Answering, Lane, until
 from livekit.agents import (
     Agent,
     AgentSession,
@@ -89,14 +89,7 @@ async def test_answers_that_livekit_began_too_early_are_counted(
         async with lane.session(agent=agent, stt=caller, turn_handling=LISTENING) as session:
             session.llm.on("metrics_collected", emitted.append)
             session.input.audio = Microphone()
-            await caller.speak(
-                "Say in 400 tokens",
-                "Say in 400 tokens how",
-                "Say in 400 tokens how to plan",
-                final="Plan a day for us, please",
-                pause_s=0.05,
-                until=lambda drafts: until(lambda: agent.begun == drafts),
-            )
+            await agent.hears_drafts(caller)
             await until(lambda: any(item.completed for item in provider.bill.items))
             assert provider.wait_idle()
             await until(lambda: len(lane.records) == len(emitted) == 4)
@@ -229,10 +222,3 @@ async def test_a_probe_is_counted_as_the_provider_bills_it(
             assert provider.wait_idle()
             await until(lambda: counted(session) == billed(provider.bill.items))
         assert {record.model for record in lane.records} == {"gpt-4o", "gpt-4.1"}
-
-
-async def until(condition: Any) -> None:
-    """Wait for it, at most 20 s."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)

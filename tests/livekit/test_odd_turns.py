@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from jobs import in_a_job
-from lane_kit import INSTRUCTIONS, Lane, held, spent
+from lane_kit import INSTRUCTIONS, Lane, held, spent, until
 from livekit.agents import Agent, AgentSession, JobContext, llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
-from test_heard import SORRY, call, until
+from test_heard import SORRY, call
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
 from aden.testing import OpenAIServer

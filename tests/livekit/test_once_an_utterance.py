@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from caller import Speaker
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, function_tool
 from telephone import sound_file
-from test_heard import NOTHING_LEFT, SORRY, OpenLine, call, until
+from test_heard import NOTHING_LEFT, SORRY, OpenLine, call
 
 from aden import Budget, RequestCancelledError, requests
 from aden.instrumentation.livekit import heard

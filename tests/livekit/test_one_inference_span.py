@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import pytest
-from lane_kit import Lane
+from lane_kit import Lane, until
 from livekit.agents import llm
 from opentelemetry.sdk.trace import ReadableSpan
-from test_heard import until
 
 from aden import Budget, Degrade, attribution
 from aden.testing import OpenAIServer

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from control_plane import ControlPlane
 from jobs import in_a_job
-from lane_kit import Lane
+from lane_kit import Lane, until
 from livekit.agents import JobContext
-from test_heard import call, until
+from test_heard import call
 from workers import OURS, PROGRAMS, Home, Worker, wait_until
 
 import aden

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, llm, stt
 from openai import AsyncOpenAI
-from test_heard import SORRY, OpenLine, call, until
+from test_heard import SORRY, OpenLine, call
 
 from aden import Budget
 

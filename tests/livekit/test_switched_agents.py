@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from caller import Caller, Microphone
 from jobs import in_a_job
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, AgentSession, JobContext, function_tool
 from livekit.agents.testing import fake_job_context
 from realtime_kit import agent, model
 from speech_provider import Ear, SpeechProvider
-from test_heard import SORRY, call, until
+from test_heard import SORRY, call
 
 from aden import Budget, RequestCancelledError
 from aden.livekit import session_bill

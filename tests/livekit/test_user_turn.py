@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from caller import Caller, Microphone
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, AgentSession, StopResponse, llm
 from openai import AsyncOpenAI
 from realtime_kit import model
 from telephone import Earpiece, Voice
-from test_heard import LISTENING, SORRY, OpenLine, call, until
+from test_heard import LISTENING, SORRY, OpenLine, call
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
 

@@ -12,11 +12,15 @@ from typing import Self
 
 import aden
 from aden.core.record import CallRecord
-from aden.ledger import open_ledger
+from aden.core.window import Window
+from aden.ledger import Balance, open_ledger
 from aden.testing import OpenAIServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
+LAUNCH = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
+DISTRO = {"OTEL_PYTHON_DISTRO": "aden", "OTEL_PYTHON_CONFIGURATOR": "aden"}
+"""Which distro `LAUNCH` sets up."""
 OURS = ("ADEN_", "OTEL_", "LIVEKIT_", "OPENAI_", "AGENT_")
 
 ONE_BUDGET = """\
@@ -53,6 +57,26 @@ class Home:
             "ADEN_BUDGETS": str(self.budgets),
             "ADEN_LEDGER": self.ledger_url,
         }
+
+    @property
+    def asked(self) -> int:
+        """Chat requests that reached the provider."""
+        return sum(seen.path.endswith("/completions") for seen in self.provider.requests)
+
+    def balance(self, key: str = "calls", window: Window | None = None) -> Balance:
+        """What stands in a budget's window."""
+        ledger = open_ledger(self.ledger_url)
+        try:
+            (balance,) = ledger.balances([(key, window or Window())])
+        finally:
+            ledger.close()
+        return balance
+
+    def assert_nothing_is_held(self) -> None:
+        """The budget's spend is that of the settled calls."""
+        balance = self.balance()
+        assert (balance.held, balance.unconfirmed) == (0, 0)
+        assert balance.settled == sum(record.cost for record in self.journal())
 
     def journal(self) -> tuple[CallRecord, ...]:
         """The settled calls of all processes."""
@@ -95,9 +119,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         """Whatever is left of the worker and its job processes ends here."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        kill_group(self.process)
 
     @property
     def output(self) -> str:
@@ -112,6 +134,13 @@ class Worker:
     def says(self, text: str, timeout_s: float = 60) -> None:
         """Wait until something was printed."""
         wait_until(lambda: text in self.output, timeout_s, f"{text!r} was not printed", self)
+
+
+def kill_group(leader: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.wait(10)
 
 
 def wait_until(

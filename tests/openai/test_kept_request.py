@@ -56,27 +56,34 @@ def kept_of_the_class(client: Any) -> None:
 TAKEN = (wrapped, kept, kept_of_the_class)
 
 
-def taken_from(
-    take: Callable[[Any], None], kind: str, server: OpenAIServer, **options: Any
-) -> Lane:
-    """A client that was made before, and its ``request`` taken."""
-    lane = Lane(kind, server, **options)
-    take(lane.client)
-    return lane
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """A client's."""
+    return str(request.param)
+
+
+@pytest.fixture(params=TAKEN)
+def make(request: pytest.FixtureRequest, kind: str, server: OpenAIServer) -> Callable[..., Lane]:
+    """Makes a client, and takes its ``request`` in each way."""
+
+    def make(**options: Any) -> Lane:
+        lane = Lane(kind, server, **options)
+        request.param(lane.client)
+        return lane
+
+    return make
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("take", TAKEN)
 @pytest.mark.parametrize("row", UNTYPED, ids=lambda row: row.name)
 async def test_its_requests_are_refused_where_nothing_is_left(
     row: Row,
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
     """Nothing is sent, and the refusal is the SDK's own kind of error."""
-    lane = taken_from(take, kind, server)
+    lane = make()
     house = instrumented(budgets=NONE_LEFT)
     with pytest.raises(aden.RequestCancelledError) as refused:
         await row.use(lane, "create")
@@ -89,17 +96,15 @@ async def test_its_requests_are_refused_where_nothing_is_left(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("take", TAKEN)
 @pytest.mark.parametrize("row", [*UNTYPED, None], ids=lambda row: row.name if row else "chat")
 async def test_its_requests_are_one_call_and_one_span_each(
     row: Row | None,
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
     """Booked to the nano-dollar, a stream at its end; chat has its wrapper above and no second."""
-    lane = taken_from(take, kind, server)
+    lane = make()
     house = instrumented()
     await (row.use(lane, "create") if row else lane.create(**REQUEST))
     await lane.close()
@@ -108,11 +113,8 @@ async def test_its_requests_are_one_call_and_one_span_each(
     assert record.cost == house.balance().spent == server.bill.total_nano_usd > 0
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("take", TAKEN)
 async def test_its_retries_pass_the_gate_once_and_are_priced(
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
@@ -123,7 +125,7 @@ async def test_its_retries_pass_the_gate_once_and_are_priced(
         asked.append(params["model"])
         return BeforeRequestResult.proceed()
 
-    lane = taken_from(take, kind, server, max_retries=2, timeout=0.2)
+    lane = make(max_retries=2, timeout=0.2)
     house = instrumented(before_request=ask)
     server.script(Status(503, retry_after_s=0.01), Hang(2))
     await ROW["embeddings"].use(lane, "create")
@@ -136,16 +138,13 @@ async def test_its_retries_pass_the_gate_once_and_are_priced(
     assert asked == [record.model]
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("take", TAKEN)
 async def test_what_it_posts_itself_can_be_degraded(
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
     """As by any other client."""
-    lane = taken_from(take, kind, server)
+    lane = make()
     house = instrumented(
         before_request=lambda _params, _context: BeforeRequestResult.degrade("gpt-4o-mini")
     )
@@ -155,17 +154,14 @@ async def test_what_it_posts_itself_can_be_degraded(
     assert (record.model, record.asked_model) == ("gpt-4o-mini", "gpt-4o")
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("take", TAKEN)
 async def test_what_is_free_passes_as_it_is(
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
     """No call, no span."""
     server.serve("/v1/moderations", {"id": "m", "model": "omni", "results": []})
-    lane = taken_from(take, kind, server)
+    lane = make()
     house = instrumented(budgets=NONE_LEFT)
     await lane.get(lane.client.moderations.create(input="hello"))
     await lane.all(lane.client.models.list())
@@ -174,17 +170,14 @@ async def test_what_is_free_passes_as_it_is(
     assert (house.settled(0), house.spans) == ((), ())
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("take", TAKEN)
 async def test_what_was_taken_while_we_are_there_passes_when_we_have_left(
-    take: Callable[[Any], None],
-    kind: str,
+    make: Callable[..., Lane],
     server: OpenAIServer,
     instrumented: Callable[..., House],
 ) -> None:
     """And is gated again when we come back."""
     instrumented(budgets=NONE_LEFT)
-    lane = taken_from(take, kind, server)
+    lane = make()
     with pytest.raises(aden.RequestCancelledError):
         await ROW["embeddings"].use(lane, "create")
     aden.uninstrument()
