@@ -277,6 +277,18 @@ def test_a_lock_that_never_ends_is_an_outage(sqlite: SqliteLedger, path: Path) -
     assert figures(sqlite) == (7, 0, 0)
 
 
+def test_a_thread_that_has_its_turn_and_waits_for_the_interpreter_is_no_outage(
+    sqlite: SqliteLedger,
+) -> None:
+    """Among fifty busy threads, whoever is about to begin may stand still for so long."""
+    turn = sqlite._store._turn
+    turn.acquire()
+    waking = threading.Timer(0.8, turn.release)
+    waking.start()
+    granted(sqlite.reserve(ask("a", line(amount=30))))
+    waking.join()
+
+
 def test_a_queue_that_moves_is_waited_for_longer_than_an_outage(
     sqlite: SqliteLedger, path: Path
 ) -> None:

@@ -95,10 +95,15 @@ def is_busy(error: BaseException) -> bool:
 
 
 def busy(message: str) -> sqlite3.OperationalError:
-    """An error that `is_busy`."""
+    """An error that `is_busy`, by this process's own threads."""
     error = sqlite3.OperationalError(message)
-    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    error.sqlite_errorcode = sqlite3.SQLITE_LOCKED
     return error
+
+
+def is_busy_here(error: BaseException) -> bool:
+    """It is `busy`: it says nothing of whether the file is free."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_LOCKED
 
 
 def identity(path: Path) -> tuple[int, int]:

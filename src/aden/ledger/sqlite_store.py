@@ -74,7 +74,6 @@ class Store:
 
     def _renew_locks(self) -> None:
         self._turn = threading.Lock()
-        self.is_at_work = False  # some thread of this process is inside a transaction
         self._checkpoints = Checkpoints(self._path, self._turn)
         self._insisting = threading.Lock()  # held while the store's own thread runs
         self._backlog: deque[Work[None]] = deque()
@@ -167,7 +166,6 @@ class Store:
         db, carry_out = (connection, book) if plain else (lenient(connection), book_apart)
         try:
             begin(connection, reads=reads and not self._backlog, waits=waits)
-            self.is_at_work = True
             now = self._clock()
             # What comes meanwhile might have no end. By place: others append at any time.
             due = [self._backlog[at] for at in range(min(len(self._backlog), TOGETHER))]
@@ -178,8 +176,6 @@ class Store:
         except BaseException:
             self._roll_back(connection)
             raise
-        finally:
-            self.is_at_work = False
         self._commits += 1
         for _ in due:
             self._backlog.popleft()

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
 from aden.ledger.protocol import Ask, Grant, Refusal
-from aden.ledger.sqlite_file import is_busy
+from aden.ledger.sqlite_file import is_busy, is_busy_here
 from aden.ledger.sqlite_reserve import reserve_together
 from aden.ledger.sqlite_store import Store
 
@@ -57,7 +57,7 @@ class Patience:
         waited_s = time.monotonic() - self._began
         if waited_s <= BUSY_DEADLINE_S:
             return
-        if self._store.is_at_work or self._store.progress() != self._progress:
+        if is_busy_here(error) or self._store.progress() != self._progress:
             if waited_s <= QUEUE_DEADLINE_S:
                 return
             why = f"{self._url}: no turn within {QUEUE_DEADLINE_S:g} s, others are at work"
