@@ -124,7 +124,8 @@ def closing_helper(wrapped: Callable[..., Any], helper: Any, args: Any, kwargs: 
 
 def closing(wrapped: Callable[..., Any], stream: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of a stream's ``close``: the caller leaves it. Async ones return their coroutine."""
-    metered: StreamMeter | None = vars(stream).get("_aden_stream")
+    # Another's proxy around it has no ``__dict__`` of the stream's, but all that is in it.
+    metered: StreamMeter | None = getattr(stream, "_aden_stream", None)
     return wrapped(*args, **kwargs) if metered is None else leave(metered, wrapped, args, kwargs)
 
 

@@ -37,6 +37,8 @@ class Sending:
     """The latest."""
     whole: Any = None
     """The HTTP response to it, where the SDK has read its body by itself."""
+    answer: Any = None
+    """What the SDK made of it; somebody between us and the SDK may put something around that."""
     _tokens: Any = None
 
     def __enter__(self) -> None:
@@ -54,6 +56,11 @@ class Sending:
         """A request goes out."""
         self.attempt = self.call.attempt(self.request)
         return self.attempt
+
+    def answers(self, answer: Any) -> Any:
+        """The SDK gives *answer* to whoever called it."""
+        self.answer = answer
+        return answer
 
     def latest(self) -> Attempt:
         """The attempt that answered; one is made up where the SDK showed none."""

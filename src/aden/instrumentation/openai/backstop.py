@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aden.instrumentation.active import active_meter
-from aden.instrumentation.openai.attempts import current_sending
+from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.create import aperform, perform
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.paths import BILLING_VERBS, path_of
@@ -23,24 +23,26 @@ _BODY, _HEADERS = "extra_body", "extra_headers"
 
 def request(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     """``SyncAPIClient.request``."""
-    if (
-        current_sending.get() is not None  # a wrapper above has it in hand
-        or (meter := active_meter()) is None
-        or (held := _hold(meter, wrapped, client, args, kwargs)) is None
-    ):
+    if (sending := current_sending.get()) is not None:  # a wrapper above has it in hand
+        return sending.answers(wrapped(*args, **kwargs))
+    meter = active_meter()
+    if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
         return wrapped(*args, **kwargs)
     return perform(meter, held.endpoint, client, held.send, held.body)
 
 
 def arequest(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
     """``AsyncAPIClient.request``; gives a coroutine, as that does."""
-    if (
-        current_sending.get() is not None  # a wrapper above has it in hand
-        or (meter := active_meter()) is None
-        or (held := _hold(meter, wrapped, client, args, kwargs)) is None
-    ):
+    if (sending := current_sending.get()) is not None:  # a wrapper above has it in hand
+        return _answers(sending, wrapped(*args, **kwargs))
+    meter = active_meter()
+    if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
         return wrapped(*args, **kwargs)
     return aperform(meter, held.endpoint, client, held.send, held.body)
+
+
+async def _answers(sending: Sending, answer: Awaitable[Any]) -> Any:
+    return sending.answers(await answer)
 
 
 @dataclass(frozen=True, slots=True)

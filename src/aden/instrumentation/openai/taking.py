@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aden.instrumentation.openai.attempts import Sending
+from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.raw import RawMeter, is_stream
 from aden.instrumentation.stream_meter import StreamMeter
@@ -17,16 +17,17 @@ def take_response(
 ) -> Any:
     """Meter what the SDK returned; the caller gets the same object, whatever happens here."""
     try:
-        whole = is_model(response)
-        if not whole and is_stream(response):
-            observe_stream(response, _metered(meter, sending, endpoint, hide, owns))
-        elif not whole and (http_response := _http_response(response)) is not None:
+        answer = _answer(sending, response)
+        whole = is_model(answer)
+        if not whole and is_stream(answer):
+            observe_stream(answer, _metered(meter, sending, endpoint, hide, owns))
+        elif not whole and (http_response := _http_response(answer)) is not None:
             metered = _metered(meter, sending, endpoint, hide, owns)
             raw = RawMeter(sending, endpoint, http_response, metered, hide=hide)
             if not http_response.is_closed:  # what is read already may be copied and pickled
-                response._aden_raw = raw
+                answer._aden_raw = raw
         else:
-            endpoint.note(sending, response)
+            endpoint.note(sending, answer)
             if owns:
                 meter.settle(sending.call)
     except Exception:
@@ -34,6 +35,14 @@ def take_response(
         if owns:
             meter.settle(sending.call)
     return response
+
+
+def _answer(sending: Sending, response: Any) -> Any:
+    """The SDK's own answer, where *response* is what somebody beneath us has put around it."""
+    answer, sending.answer = sending.answer, None  # which may refer to us
+    if answer is None or type(response).__module__.startswith("openai."):
+        return response
+    return answer
 
 
 def _metered(
@@ -55,9 +64,14 @@ def parsing(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) 
     """Wrapper of a raw response's ``parse``, sync or async."""
     raw: RawMeter | None = vars(response).get("_aden_raw")
     value = wrapped(*args, **kwargs)
-    if raw is None:
+    take: Callable[[Any], Any]
+    if raw is not None:
+        take = raw.parsed
+    elif (sending := current_sending.get()) is not None and sending.answer is response:
+        take = sending.answers  # somebody beneath us parses it, and may give what he makes of that
+    else:
         return value
-    return _parsed_later(raw, value) if hasattr(value, "__await__") else raw.parsed(value)
+    return _later(take, value) if hasattr(value, "__await__") else take(value)
 
 
 def closing_raw(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) -> Any:
@@ -66,5 +80,5 @@ def closing_raw(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: A
     return wrapped(*args, **kwargs) if raw is None else leave(raw, wrapped, args, kwargs)
 
 
-async def _parsed_later(raw: RawMeter, parsing: Awaitable[Any]) -> Any:
-    return raw.parsed(await parsing)
+async def _later(take: Callable[[Any], Any], parsing: Awaitable[Any]) -> Any:
+    return take(await parsing)
