@@ -56,7 +56,9 @@ class Arrivals:
         self._connection = Connection(response)
         self._peer = UNKNOWN
         self._unpack = unpacking(response)
-        if not response.is_closed:
+        if response.is_closed:  # a hook of the HTTP client has read it in whole
+            self._events, self._done = getattr(response, "_content", b"").count(_EVENT), True
+        else:
             response.stream = counted = _Counted(response.stream, self)
             weakref.finalize(counted, self.let_go).atexit = False
 

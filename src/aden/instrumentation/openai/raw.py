@@ -46,13 +46,16 @@ class RawMeter:
         self._unpack = unpacking(http_response)
         self._kind = http_response.headers.get("content-type") or "application/json"
         self._kept = any(kind in self._kind for kind in _READABLE)
-        # What is packed is passed on as it is: to pack it anew would be another body.
-        hide = hide and self._unpack is None and "event-stream" in self._kind
+        whole = http_response.is_closed
+        # What comes packed is passed on as it is: to pack it anew would be another body.
+        hide = hide and (whole or self._unpack is None) and "event-stream" in self._kind
         self._hidden = HiddenUsage() if hide else None
-        if http_response.is_closed:  # read in whole before we saw it
+        if whole:  # read before we saw it
             if self._kept:
                 self._body += http_response.content
             self.end("complete")
+            if hide:
+                http_response._content = self.shown(http_response.content) + self.rest()
         else:
             http_response.stream = _Observed(http_response.stream, self)
             metered.watch(http_response)
