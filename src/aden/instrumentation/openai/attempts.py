@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -118,7 +119,7 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
 
 def failed(attempt: Attempt, error: BaseException) -> None:
     """No answer came: was the request sent?"""
-    if type(error).__name__ in _NEVER_SENT:
+    if type(error).__name__ in _NEVER_SENT or _before_a_tunnel(error):
         attempt.ended_free()
         return
     if isinstance(error, Exception):  # timed out, it may have worked to the end
@@ -126,6 +127,17 @@ def failed(attempt: Attempt, error: BaseException) -> None:
         attempt.ended_unknown()
     else:  # cancelled
         attempt.hung_up()
+
+
+def _before_a_tunnel(error: BaseException | None) -> bool:
+    """Whether it ended while a proxy was asked for a way to the provider (httpcore's names)."""
+    while error is not None:
+        for frame, _ in walk_tb(error.__traceback__):
+            owner = frame.f_locals.get("self")
+            if type(owner).__name__.endswith("TunnelHTTPConnection"):
+                return getattr(owner, "_connected", True) is False
+        error = error.__cause__
+    return False
 
 
 def answered(sending: Sending, attempt: Attempt, response: Any) -> None:
