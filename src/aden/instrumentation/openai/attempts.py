@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -119,7 +120,7 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
 
 def failed(attempt: Attempt, error: BaseException) -> None:
     """No answer came: was the request sent?"""
-    if type(error).__name__ in _NEVER_SENT or _before_a_tunnel(error):
+    if type(error).__name__ in _NEVER_SENT or _was_connecting(error):
         attempt.ended_free()
         return
     if isinstance(error, Exception):  # timed out, it may have worked to the end
@@ -129,15 +130,25 @@ def failed(attempt: Attempt, error: BaseException) -> None:
         attempt.hung_up()
 
 
-def _before_a_tunnel(error: BaseException | None) -> bool:
-    """Whether it ended while a proxy was asked for a way to the provider (httpcore's names)."""
+def _was_connecting(error: BaseException | None) -> bool:
+    """Whether it ended while a connection was waited for or made, if through a proxy."""
     while error is not None:
-        for frame, _ in walk_tb(error.__traceback__):
-            owner = frame.f_locals.get("self")
-            if type(owner).__name__.endswith("TunnelHTTPConnection"):
-                return getattr(owner, "_connected", True) is False
+        if any(_connects(frame) for frame, _ in walk_tb(error.__traceback__)):
+            return True
         error = error.__cause__
     return False
+
+
+def _connects(frame: FrameType) -> bool:
+    """By the names of aiohttp and httpcore."""
+    module = frame.f_globals.get("__name__", "")
+    if not module.startswith("httpcore"):
+        return bool(module == "aiohttp.connector")
+    if frame.f_code.co_name in ("wait_for_connection", "_connect"):
+        return True
+    owner = frame.f_locals.get("self")
+    tunnels = type(owner).__name__.endswith("TunnelHTTPConnection")
+    return tunnels and getattr(owner, "_connected", True) is False
 
 
 def answered(sending: Sending, attempt: Attempt, response: Any) -> None:
