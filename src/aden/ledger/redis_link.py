@@ -105,7 +105,7 @@ class Link:
             LinkError: No connection, no answer; what was sent may or may not have been done.
         """
         tries = 2
-        self._was_sent = False
+        self._was_sent = was_sent
         while True:
             was_open = self._is_open
             tries -= 1
@@ -147,6 +147,10 @@ class Link:
                 return descriptor
         except OSError:
             pass
+        except BaseException:  # a signal's handler: its answers must not be taken for the next ones
+            os.close(descriptor)
+            self.disconnect()
+            raise
         os.close(descriptor)
         self.disconnect()
         return None
@@ -163,6 +167,9 @@ class Link:
         except Exception:
             self.disconnect()
             return None
+        except BaseException:  # a signal's handler
+            self.disconnect()
+            raise
 
     def disconnect(self) -> None:
         """Close the connection; the next call opens it again."""

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import Any
 
 from aden.errors import LedgerUnavailable
@@ -47,8 +48,9 @@ class Pump:
         self._seat = threading.Lock()
         self._todo: deque[Item] = deque()
         """Taken out of the inbox; for the one in the seat, as the connection is."""
-        self._on_its_way: list[list[Work]] = []
-        """The batch that a loop has sent, for the first who takes it out to read its answers."""
+        self._on_its_way: dict[Question[Any], list[Work]] = {}
+        """The batch that a loop has sent to ask this, for the first who takes it out to read its
+        answers: that loop or the thread."""
         self.outage = Outage(shown)
         self._sent_at: float | None = None
         self.offset_s = 0.0
@@ -65,8 +67,7 @@ class Pump:
 
     def is_on_its_way(self, question: Question[Any] | None = None) -> bool:
         """Whether a loop has sent it, or anything, and nobody has read the answer yet."""
-        batches = tuple(self._on_its_way)
-        return any(question is None or question in batch for batch in batches)
+        return bool(self._on_its_way) if question is None else question in self._on_its_way
 
     def is_stuck(self, for_s: float) -> bool:
         """Whether the server has failed, or has not answered for so long; else it does answer."""
@@ -105,50 +106,60 @@ class Pump:
         """
         self._inbox.append(question)
         descriptor = None
-        if self._seat.acquire(blocking=False):
+        # A signal's handler (Ctrl-C) can raise after each call, but not in the head of a `for`.
+        for _ in iter(partial(self._seat.acquire, False), False):
             try:
                 descriptor = self._send_few(question)
             finally:
                 if descriptor is None:
                     self._seat.release()
-        if descriptor is None:
-            self._bell.put(None)
-        return descriptor
+                    self._bell.put(None)
+            return descriptor
+        self._bell.put(None)
+        return None
 
-    def read(self) -> bool:
-        """Read the answers to what `send` has sent; False where the thread has to."""
-        try:
-            batch = self._on_its_way.pop()
-        except IndexError:  # it has
+    def read(self, question: Question[Any]) -> bool:
+        """Read the answers to what `send` has sent; False where the thread has to, or has."""
+        for batch in iter(partial(self._on_its_way.pop, question, None), None):
+            replies = None
+            try:
+                replies = self._link.read(len(batch))
+            finally:
+                if replies is None:
+                    self._on_its_way[question] = batch
+            if replies is None:
+                break
+            self._sent_at = None
+            try:
+                self._answer_all(batch, replies)
+            finally:
+                self._seat.release()
+                if self._todo:
+                    self._bell.put(None)
             return True
-        replies = self._link.read(len(batch))
-        if replies is None:
-            self._on_its_way.append(batch)
-            return False
-        self._sent_at = None
-        try:
-            self._answer_all(batch, replies)
-        finally:
-            self._seat.release()
-            if self._todo:
-                self._bell.put(None)
-        return True
+        return False
 
     def _send_few(self, question: Question[Any]) -> int | None:
         if self._todo or self.outage.pause_s() is not None:
             return None
         self._gather()
+        if len(self._todo) > FEW or question not in self._todo:  # or the thread was quicker
+            return None
         others = (item for item in self._todo if item is not question)
         # Whoever else waits for something must not depend on this loop.
-        if len(self._todo) > FEW or not all(isinstance(item, Booking) for item in others):
+        if not all(isinstance(item, Booking) for item in others):
             return None
         batch = self._take_batch()
-        descriptor = self._link.send(_calls(batch))
-        if descriptor is None:
-            self._todo.extendleft(reversed(batch))
-            return None
-        self._sent_at = time.monotonic()
-        self._on_its_way.append(batch)
+        descriptor = None
+        try:
+            self._sent_at = time.monotonic()
+            descriptor = self._link.send(_calls(batch))
+        finally:
+            if descriptor is None:
+                self._sent_at = None
+                self._todo.extendleft(reversed(batch))
+            else:
+                self._on_its_way[question] = batch
         return descriptor
 
     def _stop(self) -> bool:
@@ -170,8 +181,8 @@ class Pump:
     def _sit_down(self) -> list[Work] | None:
         """Take the seat, and what a loop has sent and is late with reading."""
         while not self._seat.acquire(timeout=GRACE_S):
-            with contextlib.suppress(IndexError):
-                return self._on_its_way.pop()
+            with contextlib.suppress(KeyError):
+                return self._on_its_way.popitem()[1]
         return None
 
     def _gather(self) -> None:
@@ -222,7 +233,8 @@ class Pump:
         return batch
 
     def _carry_out(self, batch: list[Work], *, was_sent: bool = False) -> None:
-        self._sent_at = time.monotonic()
+        if not was_sent:
+            self._sent_at = time.monotonic()
         try:
             replies = self._link.carry_out(_calls(batch), was_sent=was_sent)
         except LinkError as error:

@@ -143,15 +143,25 @@ class Wire:
             self._see_to_it()
             return None
         try:
-            loop.add_reader(descriptor, self._read, loop, descriptor)
-        except NotImplementedError:
+            loop.add_reader(descriptor, self._read, question, loop, descriptor)
+        except BaseException as error:
+            os.close(descriptor)
             self._leave_to_thread()
+            if isinstance(error, NotImplementedError):
+                return None
+            raise
         return descriptor
 
-    def _read(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
-        if not self.pump.read():
-            loop.remove_reader(descriptor)
-            self._leave_to_thread()
+    def _read(
+        self, question: Question[Any], loop: asyncio.AbstractEventLoop, descriptor: int
+    ) -> None:
+        is_read = False
+        try:
+            is_read = self.pump.read(question)
+        finally:
+            if not is_read:
+                loop.remove_reader(descriptor)
+                self._leave_to_thread()
 
     def _leave_to_thread(self) -> None:
         self._put(Barrier(nobody))
@@ -233,11 +243,11 @@ def _run(pump: Pump, shown: str) -> None:
 
 
 def _ring(loop: asyncio.AbstractEventLoop, thread: int, bell: "asyncio.Future[None]") -> None:
-    if threading.get_ident() == thread:
-        _wake(bell)
-        return
     with contextlib.suppress(RuntimeError):  # the loop is closed, and with it whoever waited
-        loop.call_soon_threadsafe(_wake, bell)
+        if threading.get_ident() == thread:
+            _wake(bell)
+        else:
+            loop.call_soon_threadsafe(_wake, bell)
 
 
 def _wake(bell: "asyncio.Future[None]") -> None:
