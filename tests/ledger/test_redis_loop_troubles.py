@@ -129,6 +129,7 @@ while time.monotonic() < end:
     except KeyboardInterrupt:
         pass
     armed = False
+    signal.setitimer(signal.ITIMER_PROF, 0)
     asyncio._set_running_loop(None)
     with contextlib.suppress(RuntimeError):  # so it is where asyncio itself was interrupted
         for task in asyncio.all_tasks(loop):
