@@ -26,6 +26,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What passed when it was run again tells why it failed before."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"{report.nodeid} failed at first")
+        terminalreporter.line(report.longreprtext)
+
+
 @pytest.fixture
 def server() -> Iterator[OpenAIServer]:
     """A local OpenAI-compatible server that answers at once and keeps an exact bill."""
