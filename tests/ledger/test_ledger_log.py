@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from ledger_kit import charged, figures, finished, python, said
+from strikes import struck
 
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
-from aden.ledger.sqlite_checkpoint import KEEP_BYTES, LOG_BYTES, Checkpoints, reaches
+from aden.ledger.sqlite_checkpoint import KEEP_BYTES, LOG_BYTES, LOOK_EVERY, Checkpoints, reaches
 from aden.ledger.sqlite_file import BACKSTOP_BYTES, PAGE_BYTES, log_of
 
 MIB = 2**20
@@ -104,6 +105,28 @@ def test_a_call_does_not_move_the_log_itself(sqlite: SqliteLedger, path: Path) -
 
     sqlite._store._checkpoints.go_on()
     sqlite.settle(charged("c", 1))
+    _until(lambda: _emptied(sqlite))
+
+
+def test_a_log_is_emptied_whoever_was_interrupted_when_its_thread_was_started(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """The thread itself says whether it runs."""
+    _write(sqlite, 1)
+    checkpoints = sqlite._store._checkpoints
+    assert checkpoints.pause(5)
+    _write(sqlite, LOG_BYTES // MIB + 1)
+    checkpoints.go_on()
+    away = path.rename(path.with_name("away"))  # so the thread ends at once
+
+    def look(_: int) -> None:
+        checkpoints._since, checkpoints._not_before = LOOK_EVERY, 0.0
+        checkpoints.look()
+
+    for _ in struck(look):
+        _until(lambda: not checkpoints._working.locked())
+    away.rename(path)
+    checkpoints._not_before = 0.0
     _until(lambda: _emptied(sqlite))
 
 

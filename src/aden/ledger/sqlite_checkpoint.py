@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from aden.ledger.sqlite_file import BUSY_WAIT_S, log_of
@@ -62,12 +63,10 @@ class Checkpoints:
         self._since = 0
         if time.monotonic() < self._not_before:
             return
-        if not reaches(log_of(self._path), LOG_BYTES) or not self._working.acquire(blocking=False):
+        if not reaches(log_of(self._path), LOG_BYTES) or self._working.locked():
             return
-        try:
+        with contextlib.suppress(RuntimeError):  # no more threads
             threading.Thread(target=self._work, name="aden-ledger-log", daemon=True).start()
-        except RuntimeError:  # no more threads
-            self._working.release()
 
     def pause(self, timeout_s: float) -> bool:
         """Wait until no thread works, and let none start; False where it works on."""
@@ -77,7 +76,15 @@ class Checkpoints:
         """After `pause`."""
         self._working.release()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until no thread works."""
+        for _ in iter(partial(self._working.acquire, timeout=max(0.0, timeout_s)), False):
+            self._working.release()
+            return
+
     def _work(self) -> None:
+        if not self._working.acquire(blocking=False):
+            return  # another has begun meanwhile, or they are paused
         emptied = False
         try:
             # What ails the file, the calls are told; the log waits.

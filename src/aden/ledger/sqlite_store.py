@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,15 +144,16 @@ class Store:
         turn_s: float = TURN_S,
     ) -> T:
         """One transaction, when no other thread of this process has one."""
-        if not self._turn.acquire(timeout=turn_s):
-            raise busy("another thread of this process uses the ledger")
-        try:
-            result = self._transact(work, reads, waits, ahead)
-        finally:
-            self._turn.release()
-        if not (reads or ahead) and exit_deadline() is None:
-            self._checkpoints.look()
-        return result
+        # A signal's handler can raise after each call, but not in the head of a `for`.
+        for _ in iter(partial(self._turn.acquire, timeout=turn_s), False):
+            try:
+                result = self._transact(work, reads, waits, ahead)
+            finally:
+                self._turn.release()
+            if not (reads or ahead) and exit_deadline() is None:
+                self._checkpoints.look()
+            return result
+        raise busy("another thread of this process uses the ledger")
 
     def _transact(self, work: Work[T], reads: bool, waits: bool, ahead: bool) -> T:
         try:
@@ -193,11 +195,12 @@ class Store:
             logger.error("aden: %s was deleted or replaced: budgets go by the new one", self._path)
             self._backlog.extendleft(self.of_a_new_file)
         try:
-            self._connection = connect(self._path)
+            connection = connect(self._path)
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
         self._identity = identity(self._path)
-        return self._connection
+        self._connection = connection
+        return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -227,10 +230,12 @@ class Store:
                     logger.error("aden: %s: backlog full, %d bookings lost", self._path, self._lost)
                 return
             self._backlog.append(work)
-            with contextlib.suppress(sqlite3.Error):
-                self.transact(_nothing, inline=True)
-            if self._backlog:
-                self._insist()
+            try:
+                with contextlib.suppress(sqlite3.Error):
+                    self.transact(_nothing, inline=True)
+            finally:
+                if self._backlog:
+                    self._insist()
         except Exception:
             logger.exception("aden: %s could not be written", self._path)
 
@@ -257,16 +262,13 @@ class Store:
     def close(self) -> None:
         """Flush and let go of the file. Whoever uses the store after that opens it again."""
         self.flush(EXIT_WAIT_S)
-        self._await_checkpoint(EXIT_WAIT_S)
-        if self._turn.acquire(timeout=EXIT_WAIT_S):
+        self._checkpoints.wait(EXIT_WAIT_S)
+        for _ in iter(partial(self._turn.acquire, timeout=EXIT_WAIT_S), False):
             try:
                 self._disconnect()
             finally:
                 self._turn.release()
-
-    def _await_checkpoint(self, timeout_s: float) -> None:
-        if self._checkpoints.pause(timeout_s):
-            self._checkpoints.go_on()
+            return
 
     def _insist(self) -> None:
         if (deadline := exit_deadline()) is not None:
@@ -274,16 +276,14 @@ class Store:
             # would wait for it forever.
             self.flush(deadline - time.monotonic())
             return
-        if not self._insisting.acquire(blocking=False):
+        if self._insisting.locked():
             return  # the thread runs, and looks at the backlog once more before it ends
-        try:
+        with contextlib.suppress(RuntimeError):  # no more threads: the next transaction books it
             threading.Thread(target=self._catch_up, name="aden-ledger", daemon=True).start()
-        except RuntimeError:  # no more threads: the next transaction books it
-            self._insisting.release()
 
     def _catch_up(self) -> None:
         pause_s = RETRY_S
-        while True:
+        while self._backlog and self._insisting.acquire(blocking=False):
             while self._backlog:
                 try:
                     self.transact(_nothing)
@@ -293,8 +293,6 @@ class Store:
                     time.sleep(pause_s)
                     pause_s = RETRY_S if is_busy(error) else min(1.0, pause_s * 2)
             self._insisting.release()
-            if not self._backlog or not self._insisting.acquire(blocking=False):
-                return
 
     def settle_down(self, timeout_s: float) -> None:
         """Flush, and see the store's own threads off, so that none is cut down in its turn."""
@@ -303,7 +301,7 @@ class Store:
             remaining_s = max(0.0, deadline - time.monotonic())
             if self._insisting.acquire(timeout=remaining_s):
                 self._insisting.release()
-        self._await_checkpoint(deadline - time.monotonic())
+        self._checkpoints.wait(deadline - time.monotonic())
 
     def _complain(self, error: Exception) -> None:
         if not self._complained and not is_busy(error):
