@@ -9,7 +9,10 @@ import pytest
 from ledger_kit import ask, charged, figures, granted, line, lock, unlock
 from strikes import struck
 
+from aden.ledger import Ask, Charge, Settlement
+from aden.ledger.memory import MemoryLedger
 from aden.ledger.sqlite import SqliteLedger
+from aden.testing.clock import FixedClock
 
 Act = Callable[[SqliteLedger, int], object]
 
@@ -63,6 +66,70 @@ def test_what_was_put_off_is_booked_without_anybody_asking_wherever_its_caller_w
     while f"a{last}" not in _known(path) or sqlite._store._insisting.locked():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def _due(ledger: MemoryLedger, clock: FixedClock) -> None:
+    ledger.reserve(_both(1))
+    clock.advance(100)
+
+
+def _lapsed(ledger: MemoryLedger, clock: FixedClock) -> None:
+    _due(ledger, clock)
+    ledger.accounts()
+
+
+def _both(amount: int) -> Ask:
+    return ask("a", line("b", amount), line("c", amount))
+
+
+SETTLED = Settlement("a", (Charge("b", "total", 7), Charge("c", "total", 7)))
+
+
+Books = Callable[[MemoryLedger, FixedClock], object]
+Figures = tuple[int, int, int]
+OPEN: Books = lambda ledger, _: ledger.reserve(_both(1))  # noqa: E731
+STEPS: dict[str, tuple[Books, Books, set[Figures]]] = {
+    "reserve": (lambda *_: None, OPEN, {(0, 0, 0), (0, 0, 1)}),
+    "reserve again": (
+        OPEN,
+        lambda ledger, _: ledger.reserve(_both(2)),
+        {(0, 0, 1), (0, 0, 0), (0, 0, 2)},
+    ),
+    "settle": (OPEN, lambda ledger, _: ledger.settle(SETTLED), {(7, 0, 0), (0, 0, 1)}),
+    "extend": (OPEN, lambda ledger, _: ledger.extend("a", (3, 3)), {(0, 0, 1), (0, 0, 3)}),
+    "renew": (_lapsed, lambda ledger, _: ledger.renew({"a": (1, 1)}), {(0, 1, 0), (0, 0, 1)}),
+    "expire": (_due, lambda ledger, _: ledger.accounts(), {(0, 1, 0)}),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_of_the_memory_ledger_is_done_or_not_done_wherever_it_is_interrupted(
+    step: str,
+) -> None:
+    """Nothing is held for nobody, no settlement is lost, and the next request has its turn."""
+    prepare, act, allowed = STEPS[step]
+    clock, ledger = FixedClock(), MemoryLedger()
+
+    def begin() -> None:
+        nonlocal clock, ledger
+        clock = FixedClock()
+        ledger = MemoryLedger(clock)
+        prepare(ledger, clock)
+
+    begin()
+    places = 0
+    for place in struck(lambda _: act(ledger, clock)):
+        places = place
+        assert figures(ledger, "b") in allowed
+        assert figures(ledger, "c") == figures(ledger, "b")
+        if step == "settle" and place > 8:  # it was told, before it was interrupted
+            assert figures(ledger) == (7, 0, 0)
+        ledger.settle(SETTLED)
+        assert figures(ledger, "b") == figures(ledger, "c") == (7, 0, 0)
+        clock.advance(3600)
+        assert figures(ledger, "b") == figures(ledger, "c") == (7, 0, 0)
+        begin()
+    assert places > 10
 
 
 def _known(path: Path) -> set[str]:

@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar, TypeVarTuple
 
 from aden.core.record import CallRecord
 from aden.core.window import Window
@@ -30,6 +31,8 @@ from aden.ledger.protocol import (
 from aden.ledger.rules import percentile_of
 
 logger = logging.getLogger("aden.ledger")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 TURN_S = 0.25
 
@@ -61,8 +64,7 @@ class MemoryLedger:
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
-        with self._turn() as now:
-            return self.books.reserve(now, ask)
+        return self._in_turn(self.books.reserve, ask)
 
     async def areserve(self, ask: Ask) -> Grant | Refusal:
         """`reserve`: memory never makes the loop wait."""
@@ -86,25 +88,21 @@ class MemoryLedger:
 
     def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
         """What the current window of each budget holds."""
-        with self._turn() as now:
-            return self.books.balances(now, budgets)
+        return self._in_turn(self.books.balances, budgets)
 
     def true_up(self, spent: Sequence[Charge]) -> None:
         """Raise what is spent in each window to at least the amount; never lowers."""
-        with self._turn() as now:
-            self.books.true_up(now, spent)
+        self._in_turn(self.books.true_up, spent)
 
     def typical_output(self, model: str) -> int | None:
         """A high percentile of this model's output tokens; None while fewer than 8 were seen."""
-        with self._turn():
-            return percentile_of(self.books.outputs.get(model, {}))
+        return self._in_turn(lambda _: percentile_of(self.books.outputs.get(model, {})))
 
     def claim_alert(
         self, balance: Balance, threshold: int, lease_ms: int = ALERT_LEASE_MS
     ) -> AlertClaim | None:
         """The alert, for the one that is to raise it."""
-        with self._turn() as now:
-            return self.books.claim_alert(now, balance, threshold, lease_ms)
+        return self._in_turn(self.books.claim_alert, balance, threshold, lease_ms)
 
     def acknowledge_alert(self, claim: AlertClaim) -> None:
         """It was raised: nobody may claim it again."""
@@ -112,33 +110,31 @@ class MemoryLedger:
 
     def order(self, order: Order) -> bool:
         """Carry out what an operator orders, and note it."""
-        with self._turn() as now:
-            return carry_out(self.books, now, order)
+        return self._in_turn(partial(carry_out, self.books, order=order))
 
     def accounts(self) -> tuple[Account, ...]:
         """Every budget that something was booked or ordered for."""
-        with self._turn() as now:
-            self.books.expire(now)
-            rows = [
-                (budget, window_id, found.settled, found.unconfirmed, found.held)
-                for (budget, window_id), found in self.books.windows.items()
-            ]
-            return accounts_of(rows, self.books.marks, now)
+        return self._in_turn(self._accounts)
+
+    def _accounts(self, now: float) -> tuple[Account, ...]:
+        self.books.expire(now)
+        rows = [
+            (budget, window_id, found.settled, found.unconfirmed, found.held)
+            for (budget, window_id), found in self.books.windows.items()
+        ]
+        return accounts_of(rows, self.books.marks, now)
 
     def holds(self) -> tuple[Held, ...]:
         """The open and the unconfirmed operations."""
-        with self._turn() as now:
-            return self.books.held(now)
+        return self._in_turn(self.books.held)
 
     def open_holds(self) -> int:
         """How many operations hold something now."""
-        with self._turn() as now:
-            return self.books.open_holds(now)
+        return self._in_turn(self.books.open_holds)
 
     def audit(self) -> Iterator[AuditEntry]:
         """What operators ordered, oldest first."""
-        with self._turn():
-            return iter(list(self.books.audit))
+        return iter(self._in_turn(lambda _: list(self.books.audit)))
 
     def describe(self, notes: Mapping[str, str]) -> None:
         """Keep a text for each budget's id."""
@@ -146,13 +142,11 @@ class MemoryLedger:
 
     def descriptions(self) -> Mapping[str, str]:
         """The latest text of each budget's id."""
-        with self._turn():
-            return dict(self.books.descriptions)
+        return self._in_turn(lambda _: dict(self.books.descriptions))
 
     def journal(self, since: float = 0.0) -> Iterator[CallRecord]:
         """The settled calls, oldest first."""
-        with self._turn():
-            kept = list(self.books.journal)
+        kept = self._in_turn(lambda _: list(self.books.journal))
         return (record for at, record in kept if at >= since)
 
     def flush(self, timeout_s: float) -> bool:
@@ -162,24 +156,41 @@ class MemoryLedger:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _turn(self) -> "_Turn":
-        return _Turn(self)
+    def _in_turn(self, work: Callable[[float, *Ts], T], *asked: *Ts) -> T:
+        # A signal's handler can raise after each call, but not in the head of a `for`.
+        for _ in iter(partial(self._lock.acquire, True, TURN_S), False):
+            try:
+                self._catch_up()
+                return work(self._clock(), *asked)
+            except BaseException:
+                self.books.undo()
+                raise
+            finally:
+                self._lock.release()
+        # Only what interrupted this very thread's turn gets here: a destructor, a signal.
+        raise LedgerUnavailable(f"{self.url} is in use by the thread that asks")
 
     def _soon(self, work: Callable[[float], None]) -> None:
         self._put_off.append(work)
-        if self._lock.acquire(blocking=False):
+        for _ in iter(partial(self._lock.acquire, False), False):
             try:
                 self._catch_up()
             finally:
                 self._lock.release()
+            return
 
     def _catch_up(self) -> None:
+        """Empty the queue; what is interrupted stays first in it, and may be carried out twice."""
         while self._put_off:
-            work = self._put_off.popleft()
             try:
-                work(self._clock())
+                self._put_off[0](self._clock())
             except Exception:
+                self.books.undo()
                 logger.exception("aden: the ledger could not be written")
+            except BaseException:
+                self.books.undo()
+                raise
+            self._put_off.popleft()
 
     def _before_fork(self) -> None:
         self._paused = self._lock.acquire(timeout=TURN_S)
@@ -192,30 +203,6 @@ class MemoryLedger:
     def _after_fork_in_child(self) -> None:
         self._paused = False
         self._lock = threading.Lock()
-
-
-class _Turn:
-    """Having the ledger to oneself; gives the time."""
-
-    __slots__ = ("_ledger",)
-
-    def __init__(self, ledger: MemoryLedger) -> None:
-        self._ledger = ledger
-
-    def __enter__(self) -> float:
-        ledger = self._ledger
-        if not ledger._lock.acquire(timeout=TURN_S):
-            # Only what interrupted this very thread's turn gets here: a destructor, a signal.
-            raise LedgerUnavailable(f"{ledger.url} is in use by the thread that asks")
-        try:
-            ledger._catch_up()
-            return ledger._clock()
-        except BaseException:
-            ledger._lock.release()
-            raise
-
-    def __exit__(self, *_raised: object) -> None:
-        self._ledger._lock.release()
 
 
 _LEDGERS: "weakref.WeakSet[MemoryLedger]" = weakref.WeakSet()

@@ -1,17 +1,21 @@
 """What a ledger keeps and what each verb does to it: the executable specification of all stores.
 
-No lock, no clock, no queue: `memory` has them. Each method is one atomic step at the time *now*.
+No lock, no clock, no queue: `memory` has them. Each method is one atomic step at the time *now*,
+also where a signal's handler raises in the middle of it. What it changes in the windows is noted
+and can be undone; at its end the rest is put in place by statements that call nothing, as CPython
+looks for signals only at a call or the end of a loop's round. What stands in a heap in vain is
+passed over.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from aden.core.record import CallRecord
 from aden.core.window import Rolling, Window
 from aden.ledger.journal import Keep
+from aden.ledger.memory_entries import NOTHING, Alert, Booked, Key, Operation
 from aden.ledger.operator import AUDIT_ENTRIES, AuditEntry, Held, Marks
 from aden.ledger.protocol import AlertClaim, Ask, Balance, Charge, Grant, Refusal, Settlement
 from aden.ledger.rules import (
@@ -25,51 +29,6 @@ from aden.ledger.rules import (
     output_bucket,
     retry_after_ms,
 )
-
-Key = tuple[str, str]
-"""Budget and window."""
-
-
-@dataclass(slots=True)
-class Booked:
-    """What one window of one budget holds."""
-
-    settled: int = 0
-    unconfirmed: int = 0
-    held: int = 0
-    forget_at: float = 0.0
-    """When nobody asks for it any more; 0: never."""
-
-    @property
-    def spent(self) -> int:
-        """Settled, and what may have been spent."""
-        return self.settled + self.unconfirmed
-
-
-_NOTHING = Booked()
-
-
-@dataclass(slots=True)
-class Operation:
-    """One call, as far as the ledger remembers it."""
-
-    state: Literal["open", "unconfirmed", "settled"]
-    holds: tuple[Charge, ...] = ()
-    at_risk: tuple[int, ...] = ()
-    until: float = 0.0
-    """When its lease ends, or when it is forgotten."""
-    sent: bool = True
-
-
-@dataclass(slots=True)
-class Alert:
-    """An alert that somebody raises or has raised."""
-
-    id: str
-    until: float | None
-    """Before this time nobody else may claim it; None: for good."""
-    raised: bool
-    forget_at: float | None
 
 
 class Books:
@@ -85,6 +44,8 @@ class Books:
         self.outputs: dict[str, dict[int, int]] = {}
         self.descriptions: dict[str, str] = {}
         self._journal_s = keep.seconds
+        self.changes: list[tuple[Booked, int, int, int]] = []
+        """What the present step has added to windows: held, settled, unconfirmed."""
         self._leases: list[tuple[float, str]] = []
         self._aging: list[tuple[float, Key]] = []
         self._fading: list[tuple[float, tuple[str, str, int, int]]] = []
@@ -109,28 +70,33 @@ class Books:
             holds.append(hold)
             at_risk.append(line.at_risk)
             self.add(now, hold, held=line.amount)
-        operation = Operation("open", tuple(holds), tuple(at_risk))
-        self.remember(ask.operation, operation, now + ask.lease_ms / 1000)
+        until = self.remember(ask.operation, now + ask.lease_ms / 1000)
+        operation = Operation("open", tuple(holds), tuple(at_risk), until)
+        self.changes = []
+        self.operations[ask.operation] = operation
         return Grant(ask.operation, verdict.option, operation.holds, seen)
 
     def settle(self, now: float, settlement: Settlement) -> None:
         """Replace an operation's hold by its charges; the first word stays."""
-        operation = self.operations.get(settlement.operation)
+        name = settlement.operation
+        operation = self.operations.get(name)
         if operation is None or operation.state != "settled":
-            self.drop(now, settlement.operation)
+            self.take_back(now, operation)
             for charge in settlement.charges:
                 self.add(now, charge, settled=charge.amount)
-            self.remember(settlement.operation, Operation("settled"), now + RETAIN_S)
-            if settlement.output is not None:
-                model, tokens = settlement.output
-                histogram = self.outputs.setdefault(model, {})
-                bucket = output_bucket(tokens)
-                histogram[bucket] = histogram.get(bucket, 0) + 1
-                if histogram[bucket] >= OUTPUTS_HALVED_AT:
-                    halved = {edge: seen // 2 for edge, seen in histogram.items() if seen > 1}
-                    self.outputs[model] = halved
-            if settlement.record is not None:
-                self.journal.append((now, settlement.record))
+            done = Operation("settled", until=self.remember(name, now + RETAIN_S))
+            told = () if settlement.record is None else ((now, settlement.record),)
+            model, tokens = settlement.output or ("", 0)
+            histogram = self.outputs.setdefault(model, {}) if model else {}
+            bucket = output_bucket(tokens)
+            seen = histogram.get(bucket, 0) + 1
+            self.changes = []
+            self.operations[name] = done
+            self.journal += told
+            histogram[bucket] = seen
+            if seen >= OUTPUTS_HALVED_AT:
+                halved = {edge: seen // 2 for edge, seen in histogram.items() if seen > 1}
+                self.outputs[model] = halved
         self._forget(now)
 
     def renew(self, now: float, progress: Mapping[str, Sequence[int]], lease_ms: int) -> None:
@@ -145,10 +111,11 @@ class Books:
             if operation.state == "unconfirmed":
                 for hold, amount in zip(operation.holds, operation.at_risk, strict=True):
                     self.add(now, hold, held=hold.amount, unconfirmed=-amount)
-                operation.state = "open"
-            self.remember(name, operation, now + lease_ms / 1000)
-            if len(amounts) == len(operation.holds):
-                operation.at_risk = tuple(amounts)
+            told = len(amounts) == len(operation.holds)
+            at_risk = tuple(amounts) if told else operation.at_risk
+            until = self.remember(name, now + lease_ms / 1000)
+            self.changes = []
+            operation.state, operation.at_risk, operation.until = "open", at_risk, until
 
     def mark_sent(self, now: float, name: str, sent: bool) -> None:
         """Note whether the request has left."""
@@ -165,7 +132,9 @@ class Books:
             grown = max(hold.amount, amount)
             self.add(now, hold, held=grown - hold.amount)
             raised.append(replace(hold, amount=grown))
-        operation.holds = tuple(raised)
+        holds = tuple(raised)
+        self.changes = []
+        operation.holds = holds
 
     def balances(self, now: float, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
         """What the current window of each budget holds."""
@@ -176,9 +145,10 @@ class Books:
         """Raise what is spent in each window to at least the amount; never lowers."""
         self.expire(now)
         for charge in spent:
-            found = self.windows.get((charge.budget, charge.window_id), _NOTHING)
+            found = self.windows.get((charge.budget, charge.window_id), NOTHING)
             missing = charge.amount - found.spent
             self.add(now, charge, settled=max(0, missing))
+            self.changes = []
 
     def claim_alert(
         self, now: float, balance: Balance, threshold: int, lease_ms: int
@@ -195,9 +165,9 @@ class Books:
         if alert is not None and not alert.raised:
             name = alert.id  # who claimed it died: the same alert
         keep = forget_at(window_id, now)
-        self.alerts[key] = Alert(name, now + lease_ms / 1000, raised=False, forget_at=keep)
         if keep is not None:
             heapq.heappush(self._fading, (keep, key))
+        self.alerts[key] = Alert(name, now + lease_ms / 1000, raised=False, forget_at=keep)
         return AlertClaim(budget, window_id, threshold, name)
 
     def acknowledge_alert(self, now: float, claim: AlertClaim) -> None:
@@ -229,7 +199,7 @@ class Books:
             balance = self._rolling_balance(key, window.rolling, now)
         else:
             span = window.at(now)
-            found = self.windows.get((key, span.id), _NOTHING)
+            found = self.windows.get((key, span.id), NOTHING)
             balance = Balance(
                 key, span.id, span.ends_at, found.settled, found.unconfirmed, found.held
             )
@@ -253,37 +223,51 @@ class Books:
         )
 
     def add(
-        self, now: float, charge: Charge, *, held: int = 0, settled: int = 0, unconfirmed: int = 0
+        self,
+        now: float,
+        charge: Charge,
+        *,
+        held: int = 0,
+        settled: int = 0,
+        unconfirmed: int = 0,
     ) -> None:
-        """Change what a window holds; this counts as its use."""
+        """Change what a window holds, until the step's end or `undo`; this counts as its use."""
         if not (held or settled or unconfirmed):
             return
         key = (charge.budget, charge.window_id)
         if (window := self.windows.get(key)) is None:
             window = self.windows[key] = Booked()
+        self._keep(now, key, window, unconfirmed=unconfirmed > 0)
         if held:
             window.held += held
         if settled:
             window.settled += settled
         if unconfirmed:
             window.unconfirmed += unconfirmed
-        self._keep(now, key, window, unconfirmed=unconfirmed > 0)
+        self.changes.append((window, held, settled, unconfirmed))
+
+    def undo(self) -> None:
+        """Take back what a step has changed that did not come to its end."""
+        while self.changes:
+            window, held, settled, unconfirmed = self.changes[-1]
+            window.held -= held
+            window.settled -= settled
+            window.unconfirmed -= unconfirmed
+            del self.changes[-1]
 
     def _keep(self, now: float, key: Key, window: Booked, *, unconfirmed: bool) -> None:
         until = forget_at(key[1], now, unconfirmed=unconfirmed)
         if until is not None and until > window.forget_at:
-            window.forget_at = until
             heapq.heappush(self._aging, (until, key))
+            window.forget_at = until
 
-    def remember(self, name: str, operation: Operation, until: float) -> None:
-        """Keep an operation until its lease ends or nobody asks for it any more."""
-        operation.until = until
-        self.operations[name] = operation
+    def remember(self, name: str, until: float) -> float:
+        """Have an operation looked at when its lease ends or nobody asks for it any more."""
         heapq.heappush(self._leases, (until, name))
+        return until
 
-    def drop(self, now: float, name: str) -> None:
+    def take_back(self, now: float, operation: Operation | None) -> None:
         """Take back what an operation holds, or what was booked for it as unconfirmed."""
-        operation = self.operations.pop(name, None)
         if operation is None or operation.state == "settled":
             return
         for hold, amount in zip(operation.holds, operation.at_risk, strict=True):
@@ -292,37 +276,50 @@ class Books:
             else:
                 self.add(now, hold, unconfirmed=-amount)
 
+    def drop(self, now: float, name: str) -> None:
+        """Forget an operation, and take back what it holds or what was booked for it."""
+        if name in self.operations:
+            self.take_back(now, self.operations[name])
+            self.changes = []
+            del self.operations[name]
+
     def expire(self, now: float) -> None:
         """Book holds whose lease ran out: their progress as unconfirmed, nothing if unsent."""
         while self._leases and self._leases[0][0] < now:
-            until, name = heapq.heappop(self._leases)
+            until, name = self._leases[0]
             operation = self.operations.get(name)
-            if operation is None or operation.until != until:
-                continue  # dropped or renewed since: then a newer entry stands for it
-            if operation.state == "open" and operation.sent:
-                for hold, amount in zip(operation.holds, operation.at_risk, strict=True):
-                    self.add(now, hold, held=-hold.amount, unconfirmed=amount)
-                operation.state = "unconfirmed"
-                self.remember(name, operation, now + UNCONFIRMED_S)
-            elif operation.state == "open":
+            if operation is not None and operation.until == until:  # else a newer entry stands
+                self._expire(now, name, operation)
+            heapq.heappop(self._leases)
+
+    def _expire(self, now: float, name: str, operation: Operation) -> None:
+        if operation.state != "open" or not operation.sent:
+            if operation.state == "open":
                 self.drop(now, name)
             else:
                 del self.operations[name]
+            return
+        for hold, amount in zip(operation.holds, operation.at_risk, strict=True):
+            self.add(now, hold, held=-hold.amount, unconfirmed=amount)
+        until = self.remember(name, now + UNCONFIRMED_S)
+        self.changes = []
+        operation.state, operation.until = "unconfirmed", until
 
     def _forget(self, now: float) -> None:
         """Let go of windows and alerts of long ago, and of the journal's oldest lines."""
         while self._aging and self._aging[0][0] < now:
-            until, key = heapq.heappop(self._aging)
+            until, key = self._aging[0]
             window = self.windows.get(key)
-            if window is None or window.forget_at != until:
-                continue
-            if window.held:  # a call that has been open all the time
-                self._keep(now, key, window, unconfirmed=True)
-            else:
-                del self.windows[key]
+            if window is not None and window.forget_at == until:
+                if window.held:  # a call that has been open all the time
+                    self._keep(now, key, window, unconfirmed=True)
+                else:
+                    del self.windows[key]
+            heapq.heappop(self._aging)
         while self._fading and self._fading[0][0] < now:
-            until, name = heapq.heappop(self._fading)
+            until, name = self._fading[0]
             if name in self.alerts and self.alerts[name].forget_at == until:
                 del self.alerts[name]
+            heapq.heappop(self._fading)
         while self.journal and self.journal[0][0] < now - self._journal_s:
             self.journal.popleft()

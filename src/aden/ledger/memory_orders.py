@@ -1,7 +1,10 @@
 """What an operator's order does to the books."""
 
+from dataclasses import replace
+
 from aden.core.window import rolling_of
-from aden.ledger.memory_books import Books, Operation
+from aden.ledger.memory_books import Books
+from aden.ledger.memory_entries import Operation
 from aden.ledger.operator import AuditEntry, Confirm, Freeze, Marks, Order, Raise, Reset
 from aden.ledger.rules import RETAIN_S
 
@@ -14,12 +17,15 @@ def carry_out(books: Books, now: float, order: Order) -> bool:
     elif isinstance(order, Raise):
         marks = books.marks.get(order.budget, Marks())
         raised = marks._replace(raised=order.limit, epoch=marks.epoch + 1)
+        note = _note(now, order, "raise", order.budget, before=marks.raised, after=order.limit)
         books.marks[order.budget] = raised
-        _note(books, now, order, "raise", order.budget, before=marks.raised, after=order.limit)
+        books.audit += (note,)
     elif isinstance(order, Freeze):
         marks = books.marks.get(order.budget, Marks())
-        books.marks[order.budget] = marks._replace(frozen=order.frozen)
-        _note(books, now, order, "freeze" if order.frozen else "unfreeze", order.budget)
+        marks = marks._replace(frozen=order.frozen)
+        note = _note(now, order, "freeze" if order.frozen else "unfreeze", order.budget)
+        books.marks[order.budget] = marks
+        books.audit += (note,)
     else:
         return _confirm(books, now, order)
     return True
@@ -27,23 +33,35 @@ def carry_out(books: Books, now: float, order: Order) -> bool:
 
 def _reset(books: Books, now: float, order: Reset) -> None:
     windows = reset_windows(order.window_id, now)
+    changed = {}
     spent = 0
     for window_id in windows:
-        window = books.windows.get((order.budget, window_id))
+        key = order.budget, window_id
+        window = books.windows.get(key)
         if window is not None:
             spent += window.spent
-            window.settled = window.unconfirmed = 0
-    for operation in books.operations.values():
-        if operation.state != "unconfirmed":
-            continue
-        operation.at_risk = tuple(
-            0 if hold.budget == order.budget and hold.window_id in windows else amount
-            for hold, amount in zip(operation.holds, operation.at_risk, strict=True)
-        )
+            changed[key] = replace(window, settled=0, unconfirmed=0)
+    operations = {
+        name: replace(operation, at_risk=_at_risk_after(operation, order.budget, windows))
+        for name, operation in books.operations.items()
+        if operation.state == "unconfirmed"
+    }
     marks = books.marks.get(order.budget, Marks())
-    books.marks[order.budget] = marks._replace(epoch=marks.epoch + 1)
-    _note(
-        books, now, order, "reset", order.budget, window_id=order.window_id, before=spent, after=0
+    marks = marks._replace(epoch=marks.epoch + 1)
+    note = _note(
+        now, order, "reset", order.budget, window_id=order.window_id, before=spent, after=0
+    )
+    books.windows |= changed
+    books.operations |= operations
+    books.marks[order.budget] = marks
+    books.audit += (note,)
+
+
+def _at_risk_after(operation: Operation, budget: str, windows: tuple[str, ...]) -> tuple[int, ...]:
+    """What is left booked as unconfirmed where these windows of a budget are emptied."""
+    return tuple(
+        0 if hold.budget == budget and hold.window_id in windows else amount
+        for hold, amount in zip(operation.holds, operation.at_risk, strict=True)
     )
 
 
@@ -59,12 +77,12 @@ def _confirm(books: Books, now: float, order: Confirm) -> bool:
     operation = books.operations.get(order.operation)
     if operation is None or operation.state != "unconfirmed":
         return False
-    books.drop(now, order.operation)
+    notes = []
+    books.take_back(now, operation)
     for hold, booked in zip(operation.holds, operation.at_risk, strict=True):
         amount = order.amounts.get(hold.budget, booked)
         books.add(now, hold, settled=amount)
-        _note(
-            books,
+        note = _note(
             now,
             order,
             "confirm",
@@ -74,12 +92,15 @@ def _confirm(books: Books, now: float, order: Confirm) -> bool:
             before=booked,
             after=amount,
         )
-    books.remember(order.operation, Operation("settled"), now + RETAIN_S)
+        notes.append(note)
+    done = Operation("settled", until=books.remember(order.operation, now + RETAIN_S))
+    books.changes = []
+    books.operations[order.operation] = done
+    books.audit += notes
     return True
 
 
 def _note(
-    books: Books,
     now: float,
     order: Order,
     verb: str,
@@ -89,6 +110,5 @@ def _note(
     operation: str | None = None,
     before: int | None = None,
     after: int | None = None,
-) -> None:
-    entry = AuditEntry(now, verb, order.who, order.why, budget, window_id, operation, before, after)
-    books.audit.append(entry)
+) -> AuditEntry:
+    return AuditEntry(now, verb, order.who, order.why, budget, window_id, operation, before, after)
