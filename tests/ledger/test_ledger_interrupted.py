@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from ledger_kit import ask, charged, figures, granted, line, lock, unlock
-from strikes import struck
 
 from aden.ledger import Ask, Charge, Settlement
 from aden.ledger.memory import MemoryLedger
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
+from strikes import struck
 
 Act = Callable[[SqliteLedger, int], object]
 

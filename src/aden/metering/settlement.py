@@ -47,12 +47,16 @@ class Settler:
             if call.state == "settled":
                 return
             call.state = "settled"
-        self._meter.leases.drop(call.id)
         try:
+            self._meter.leases.drop(call.id)
             self._settle(call, error or call.failure)
         except Exception:
             self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
             self._settle_hold(call, error or call.failure)
+        except BaseException:  # by a signal's handler: nobody will come back to it
+            self._meter.leases.drop(call.id)
+            self._settle_hold(call, error or call.failure)
+            raise
 
     def withdraw(self, call: Call) -> None:
         """Nothing was sent and nobody needs to know: release what is held, keep no record."""

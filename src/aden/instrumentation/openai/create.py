@@ -66,10 +66,10 @@ def perform(
         sending = Sending(meter, call, call.request.to(call.model))
         with sending:
             response, hide = _send(endpoint, sending, wrapped, kwargs)
-    except BaseException as error:
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+    except BaseException as error:  # also what a signal's handler raises while the answer is read
         meter.settle(call, error)
         raise
-    return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
 
 
 async def aperform(
@@ -88,10 +88,10 @@ async def aperform(
         sending = Sending(meter, call, call.request.to(call.model))
         with sending:
             response, hide = await _asend(endpoint, sending, wrapped, kwargs)
-    except BaseException as error:
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+    except BaseException as error:  # also what a signal's handler raises while the answer is read
         meter.settle(call, error)
         raise
-    return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
 
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
