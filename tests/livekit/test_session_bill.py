@@ -192,7 +192,7 @@ async def test_an_interrupted_turn_is_on_the_bill_as_estimated(
         await session.start(Agent(instructions=INSTRUCTIONS))
         speech = session.generate_reply(user_input="Answer in 5000 tokens, please.")
         async with asyncio.timeout(30):
-            while not (provider.requests and budget.bill.open_calls):
+            while not lane.asked:
                 await asyncio.sleep(0.01)
         assert budget.reserved > 0
         await session.interrupt()
