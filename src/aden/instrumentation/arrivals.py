@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import socket
+import sys
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -222,7 +223,10 @@ class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]
     def close(self) -> None:
         """Whoever closes it, the garbage collector too, which may come here before our own."""
         with self._self_arrivals.closing():
-            self.__wrapped__.close()
+            # While the interpreter winds down, the HTTP library's closing makes a timedelta, of
+            # which Python 3.13 dies (gh-132413); the process's end closes the connection anyway.
+            if not sys.is_finalizing():
+                self.__wrapped__.close()
 
     async def aclose(self) -> None:
         """`close`, awaiting."""
