@@ -1,5 +1,6 @@
 """`aden demo`, as a person runs it: the whole house in one command, and its figures agree."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from workers import clean_environment
 
-from aden.testing import OpenAIServer
+from aden.testing import OpenAIServer, Status
 
 LIMIT_USD = 0.08
 
@@ -125,3 +126,44 @@ def test_the_live_demo_asks_the_api_that_the_environment_names(tmp_path: Path) -
         assert "cancel (by hook: exhausted)" in done.stdout
         assert "The provider's bill" not in done.stdout
         assert "sk-live" not in done.stdout + done.stderr
+
+
+def test_the_live_demo_says_why_no_call_was_answered(tmp_path: Path) -> None:
+    """A key that is not accepted: the provider's words, no budget to blame, no success."""
+    command = [sys.executable, "-m", "aden", "demo", "--live", "--jobs", "1"]
+    with OpenAIServer() as provider:
+        provider.script(*[Status(401, message="Incorrect API key provided.")] * 10)
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=clean_environment()
+            | {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-live"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert re.search(r"\[job\] \S+ failed: .*Incorrect API key provided", done.stdout)
+    assert "$0.080000 are left\n" in done.stdout
+    assert "no call got an answer" in done.stderr
+    assert done.returncode == 1
+
+
+def test_the_demo_says_what_is_missing(tmp_path: Path) -> None:
+    """The plugin may be there, and not fit the LiveKit that is."""
+    (tmp_path / "livekit").mkdir()
+    (tmp_path / "livekit/__init__.py").write_text("raise ImportError('it has no such name')")
+    environment = clean_environment()
+    environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    done = subprocess.run(
+        [sys.executable, "-m", "aden", "demo"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "aden demo needs LiveKit: pip install 'aden-py[livekit]' (it has no such name)\n"
+    )

@@ -54,9 +54,13 @@ async def entrypoint(ctx: agents.JobContext) -> None:
     """The guide's entrypoint, with a dearer model to degrade from and something to talk about."""
     print(f"[job] {ctx.job.id} runs in process {os.getpid()}")
     sys.stdout.flush()
-    session: agents.AgentSession[None] = agents.AgentSession(llm=openai.LLM(model="gpt-4o"))
-    await session.start(agents.Agent(instructions=INSTRUCTIONS))
-    await _converse(session)
+    try:
+        session: agents.AgentSession[None] = agents.AgentSession(llm=openai.LLM(model="gpt-4o"))
+        await session.start(agents.Agent(instructions=INSTRUCTIONS))
+        await _converse(session)
+    except Exception as error:  # LiveKit's log, which would say so, is silent here
+        print(f"[job] {ctx.job.id} failed: {error}", flush=True)
+        raise
     ctx.shutdown(reason="the conversation is over")
 
 

@@ -11,15 +11,21 @@ from aden.ledger import Ledger
 from aden.testing import Bill, BillItem
 
 
-def print_report(ledger: Ledger, budgets: Path, bill: Bill | None) -> None:
-    """Print spend by model and job, the budget, the provider's bill beside ours, refusals."""
+def print_report(ledger: Ledger, budgets: Path, bill: Bill | None) -> bool:
+    """Print spend by model and job, the budget, the provider's bill beside ours, refusals.
+
+    Returns:
+        Whether any call got an answer, be it the provider's or a refusal.
+    """
     calls = list(ledger.journal())
     _group("by model", calls, lambda call: call.model)
     _group("by job", calls, lambda call: f"{call.attribution.session_id} (process {call.pid})")
-    _budget(ledger, budgets)
+    refused = any(call.decision.action == "block" for call in calls)
+    _budget(ledger, budgets, refused)
     if bill is not None:
         _compare(calls, bill)
     _decisions(calls)
+    return refused or any(call.error_type is None for call in calls)
 
 
 def _group(title: str, calls: Iterable[CallRecord], key: Callable[[CallRecord], str]) -> None:
@@ -38,7 +44,7 @@ def _group(title: str, calls: Iterable[CallRecord], key: Callable[[CallRecord], 
         print(f"  {name:<42} {len(members):>5}{row}  {cost:>10}")
 
 
-def _budget(ledger: Ledger, budgets: Path) -> None:
+def _budget(ledger: Ledger, budgets: Path, refused: bool) -> None:
     print(f"\nBudget   (ledger {ledger.url}, reach: {ledger.reach})")
     for budget in load_policy(budgets, "enforce").budgets:
         (balance,) = ledger.balances([(budget.id, budget.span)])
@@ -49,11 +55,11 @@ def _budget(ledger: Ledger, budgets: Path) -> None:
             f"({used:.1f} %), of it unconfirmed {format_usd(balance.unconfirmed)}, "
             f"held {format_usd(balance.held)}"
         )
-        left = max(0, budget.limit.amount - balance.spent)
-        print(
-            f"  {format_usd(left)} are left: less than one more request could have cost, "
-            "and a request that might not fit is refused"
-        )
+        left = f"  {format_usd(max(0, budget.limit.amount - balance.spent))} are left"
+        if refused:
+            left += ": less than one more request could have cost, "
+            left += "and a request that might not fit is refused"
+        print(left)
 
 
 def _compare(calls: Iterable[CallRecord], bill: Bill) -> None:

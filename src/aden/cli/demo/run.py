@@ -63,8 +63,8 @@ def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
         return 2
     try:
         import livekit.plugins.openai  # noqa: F401
-    except ImportError:
-        print("aden demo needs LiveKit: pip install 'aden-py[livekit]'", file=sys.stderr)
+    except ImportError as error:
+        print(f"aden demo needs LiveKit: pip install 'aden-py[livekit]' ({error})", file=sys.stderr)
         return 2
     provider = (LIVE if live else LOCAL).format(limit=limit)
     print(INTRODUCTION.format(pid=os.getpid(), jobs=jobs, limit=limit, provider=provider))
@@ -81,8 +81,7 @@ def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
 
 def _run_live(jobs: int) -> int:
     ended = asyncio.run(_work(jobs))
-    _report(None)
-    return 0 if ended else 1
+    return 0 if _report(None) and ended else 1
 
 
 def _run_local(jobs: int) -> int:
@@ -92,14 +91,16 @@ def _run_local(jobs: int) -> int:
         os.environ["OPENAI_API_KEY"] = "sk-demo"
         ended = asyncio.run(_work(jobs))
         server.wait_idle()
-        _report(server.bill)
-    return 0 if ended else 1
+        return 0 if _report(server.bill) and ended else 1
 
 
-def _report(bill: Bill | None) -> None:
+def _report(bill: Bill | None) -> bool:
     ledger = open_ledger(os.environ["ADEN_LEDGER"])
-    print_report(ledger, Path(os.environ["ADEN_BUDGETS"]), bill)
+    answered = print_report(ledger, Path(os.environ["ADEN_BUDGETS"]), bill)
     ledger.close()
+    if not answered:
+        print("aden demo: no call got an answer", file=sys.stderr)
+    return answered
 
 
 async def _work(jobs: int) -> bool:
