@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from ledger_kit import charged, figures, finished, python, said
-from strikes import struck
 
 from aden.ledger import Settlement
 from aden.ledger.sqlite import SqliteLedger, remove
 from aden.ledger.sqlite_checkpoint import KEEP_BYTES, LOG_BYTES, LOOK_EVERY, Checkpoints, reaches
 from aden.ledger.sqlite_file import BACKSTOP_BYTES, PAGE_BYTES, log_of
+from strikes import struck
 
 MIB = 2**20
 THREAD = "aden-ledger-log"

@@ -314,6 +314,20 @@ def test_a_queue_that_moves_is_waited_for_longer_than_an_outage(
     assert figures(sqlite) == (0, 0, 30)
 
 
+async def test_a_reserve_that_waits_can_be_closed_without_a_leak(
+    sqlite: SqliteLedger, path: Path
+) -> None:
+    """As the garbage collector does with a coroutine that its loop has forgotten."""
+    keeper = lock(path)
+    asking = sqlite.areserve(ask("a", line()))
+    asking.send(None)
+    asking.close()
+    unlock(keeper)
+
+    await asyncio.sleep(0.05)
+    assert figures(sqlite) == (0, 0, 0)
+
+
 async def test_a_reserve_that_waits_can_be_cancelled_without_a_leak(
     sqlite: SqliteLedger, path: Path
 ) -> None:

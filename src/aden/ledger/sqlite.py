@@ -74,7 +74,7 @@ class SqliteLedger:
         return self._now(partial(reserve, ask=ask), ahead=True)
 
     async def areserve(self, ask: Ask) -> Grant | Refusal:
-        """`reserve`; a busy file is left to a thread. Cancelled, it holds nothing."""
+        """`reserve`; a busy file is left to a thread. Cancelled or closed, it holds nothing."""
         work = partial(reserve, ask=ask)
         try:
             return self._store.transact(work, inline=True, ahead=True)
@@ -84,7 +84,7 @@ class SqliteLedger:
         answer = self._queue().put(ask, patience)
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
-        except asyncio.CancelledError:
+        except BaseException:
             answer.add_done_callback(self._release)
             raise
 
