@@ -29,6 +29,7 @@ from aden.ledger.protocol import (
     Settlement,
 )
 from aden.ledger.rules import percentile_of
+from aden.ledger.taken import taken
 
 logger = logging.getLogger("aden.ledger")
 T = TypeVar("T")
@@ -157,14 +158,10 @@ class MemoryLedger:
         """Nothing to let go of."""
 
     def _in_turn(self, work: Callable[[float, *Ts], T], *asked: *Ts) -> T:
-        # A signal's handler can raise after each call, but not in the head of a `for`.
-        for _ in iter(partial(self._lock.acquire, True, TURN_S), False):
+        for _ in taken(self._lock, TURN_S):
             try:
                 self._catch_up()
                 return work(self._clock(), *asked)
-            except BaseException:
-                self.books.undo()
-                raise
             finally:
                 self._lock.release()
         # Only what interrupted this very thread's turn gets here: a destructor, a signal.
@@ -172,7 +169,7 @@ class MemoryLedger:
 
     def _soon(self, work: Callable[[float], None]) -> None:
         self._put_off.append(work)
-        for _ in iter(partial(self._lock.acquire, False), False):
+        for _ in taken(self._lock, 0):
             try:
                 self._catch_up()
             finally:
@@ -180,17 +177,18 @@ class MemoryLedger:
             return
 
     def _catch_up(self) -> None:
-        """Empty the queue; what is interrupted stays first in it, and may be carried out twice."""
+        """Undo what a step has left that came to no end, and empty the queue.
+
+        What is interrupted stays first in it, and may be carried out twice.
+        """
+        self.books.undo()
         while self._put_off:
             try:
                 self._put_off[0](self._clock())
             except Exception:
-                self.books.undo()
                 logger.exception("aden: the ledger could not be written")
-            except BaseException:
-                self.books.undo()
-                raise
             self._put_off.popleft()
+            self.books.undo()
 
     def _before_fork(self) -> None:
         self._paused = self._lock.acquire(timeout=TURN_S)

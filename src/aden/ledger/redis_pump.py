@@ -22,6 +22,7 @@ from aden.ledger.redis_link import Link
 from aden.ledger.redis_outage import Outage
 from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
 from aden.ledger.redis_verbs import PROBE, WrongClockError
+from aden.ledger.taken import taken
 
 logger = logging.getLogger("aden.ledger")
 
@@ -106,8 +107,7 @@ class Pump:
         """
         self._inbox.append(question)
         descriptor = None
-        # A signal's handler (Ctrl-C) can raise after each call, but not in the head of a `for`.
-        for _ in iter(partial(self._seat.acquire, False), False):
+        for _ in taken(self._seat, 0):
             try:
                 descriptor = self._send_few(question)
             finally:
@@ -120,6 +120,7 @@ class Pump:
 
     def read(self, question: Question[Any]) -> bool:
         """Read the answers to what `send` has sent; False where the thread has to, or has."""
+        # Taken in the head of a `for`, as `taken` does with locks, and for its reason.
         for batch in iter(partial(self._on_its_way.pop, question, None), None):
             replies = None
             try:

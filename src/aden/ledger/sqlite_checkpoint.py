@@ -9,10 +9,10 @@ import os
 import sqlite3
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 from aden.ledger.sqlite_file import BUSY_WAIT_S, log_of
+from aden.ledger.taken import taken
 
 LOG_BYTES = 16 * 2**20
 """At this length of the log the thread starts; some 600 calls."""
@@ -78,7 +78,7 @@ class Checkpoints:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until no thread works."""
-        for _ in iter(partial(self._working.acquire, timeout=max(0.0, timeout_s)), False):
+        for _ in taken(self._working, max(0.0, timeout_s)):
             self._working.release()
             return
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from aden.ledger.sqlite_file import (
 )
 from aden.ledger.sqlite_process import EXIT_WAIT_S, exit_deadline, leave_to_parent, see_through
 from aden.ledger.sqlite_transaction import NotPlainError, Work, begin, book, book_apart
+from aden.ledger.taken import taken
 
 logger = logging.getLogger("aden.ledger")
 T = TypeVar("T")
@@ -144,8 +144,7 @@ class Store:
         turn_s: float = TURN_S,
     ) -> T:
         """One transaction, when no other thread of this process has one."""
-        # A signal's handler can raise after each call, but not in the head of a `for`.
-        for _ in iter(partial(self._turn.acquire, timeout=turn_s), False):
+        for _ in taken(self._turn, turn_s):
             try:
                 result = self._transact(work, reads, waits, ahead)
             finally:
@@ -263,7 +262,7 @@ class Store:
         """Flush and let go of the file. Whoever uses the store after that opens it again."""
         self.flush(EXIT_WAIT_S)
         self._checkpoints.wait(EXIT_WAIT_S)
-        for _ in iter(partial(self._turn.acquire, timeout=EXIT_WAIT_S), False):
+        for _ in taken(self._turn, EXIT_WAIT_S):
             try:
                 self._disconnect()
             finally:
