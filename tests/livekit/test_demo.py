@@ -106,20 +106,26 @@ def test_the_demo_names_a_wrong_limit(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def live_demo(
+    provider: OpenAIServer, directory: Path, *options: str
+) -> "subprocess.CompletedProcess[str]":
+    """The demo of one job that asks *provider*, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "aden", "demo", "--live", "--jobs", "1", *options],
+        cwd=directory,
+        env=clean_environment()
+        | {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-live"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def test_the_live_demo_asks_the_api_that_the_environment_names(tmp_path: Path) -> None:
     """The same worker and jobs; only the provider is not ours, so its bill is not shown."""
-    command = [sys.executable, "-m", "aden", "demo", "--live", "--limit", "0.004", "--jobs", "1"]
     with OpenAIServer(ttft_ms=10, token_interval_ms=1) as provider:
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=clean_environment()
-            | {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-live"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = live_demo(provider, tmp_path, "--limit", "0.004")
         provider.wait_idle()
         assert done.returncode == 0, done.stdout + done.stderr
         assert provider.bill.items
@@ -130,19 +136,9 @@ def test_the_live_demo_asks_the_api_that_the_environment_names(tmp_path: Path) -
 
 def test_the_live_demo_says_why_no_call_was_answered(tmp_path: Path) -> None:
     """A key that is not accepted: the provider's words, no budget to blame, no success."""
-    command = [sys.executable, "-m", "aden", "demo", "--live", "--jobs", "1"]
     with OpenAIServer() as provider:
         provider.script(*[Status(401, message="Incorrect API key provided.")] * 10)
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=clean_environment()
-            | {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-live"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = live_demo(provider, tmp_path)
     assert re.search(r"\[job\] \S+ failed: .*Incorrect API key provided", done.stdout)
     assert "$0.080000 are left\n" in done.stdout
     assert "no call got an answer" in done.stderr
