@@ -15,6 +15,7 @@ import aden
 from aden.core.usage import COUNTS, MAX_TOKENS
 from aden.instrumentation.openai import realtime
 from aden.instrumentation.openai.socket_meter import SocketMeter
+from aden.instrumentation.openai.sockets import heard
 from aden.metering.attempt import Attempt
 from aden.metering.shells import admit
 
@@ -114,8 +115,8 @@ def test_whatever_a_connection_receives_each_call_is_settled(
         admit(house.meter, call)
         socket.sent(call, {})
         for event in events:
-            socket.incoming(json.dumps(event))
-        socket.closed()
+            heard(socket, json.dumps(event))
+        socket.end("abandoned")
         assert call.state == "settled"
         assert not house.meter.on_their_way
 
@@ -152,7 +153,7 @@ def test_an_error_is_the_answer_to_what_it_is_about(
     call = _ask(house, socket, event_id)
     socket.hear({"type": "error", "event_id": "event_1", "error": error})
     assert (call.state == "settled") is refused
-    socket.closed()
+    socket.end("abandoned")
     record, _ = house.one_call()
     assert record.stream_end == ("error" if refused else "abandoned")
     assert record.error_type == (error["code"] if refused else None)
@@ -182,7 +183,7 @@ def test_what_a_nameless_error_was_about_shows_when_a_later_request_is_answered(
     assert answered.attempts[0].usage.output_tokens == 5
     assert (first.failure is not None) is (heard == "after")
     assert first.state == "settled"
-    socket.closed()
+    socket.end("abandoned")
     house.settled(2)
 
 

@@ -101,7 +101,7 @@ class Live:
         try:
             await aclose(*args, **kwargs)
         finally:
-            self._socket().closed()
+            self._socket().end("abandoned")
             if self._admitted is not None:
                 self._meter.settle(self._admitted)  # where it never started, at nothing
 

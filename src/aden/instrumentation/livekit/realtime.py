@@ -191,7 +191,7 @@ class Talk:
             for call in self._unsent:
                 self._meter.settle(call)
             self._unsent.clear()
-            self._socket.closed()
+            self._socket.end("abandoned")
             for shown in self._begun_spans:
                 shown.end()
 

@@ -11,7 +11,6 @@ from aden.instrumentation.openai.parameters import failure
 from aden.instrumentation.openai.refusal import refusal_class
 from aden.instrumentation.openai.session_backends import ASKING, Backends
 from aden.instrumentation.openai.sessions import Kind
-from aden.instrumentation.openai.socket_message import event_of
 from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
@@ -128,13 +127,8 @@ class SessionMeter:
             self._running = None
         self.meter.settle(call, error)
 
-    def incoming(self, message: bytes | str) -> None:
-        """The caller receives a message. Never raises."""
-        if (event := event_of(self.meter, message)) is not None:
-            self.hear(event)
-
     def hear(self, event: dict[str, Any]) -> None:
-        """`incoming`, of an event that somebody has decoded."""
+        """The caller receives an event. Never raises."""
         try:
             self._read(event)
         except Exception:
@@ -150,10 +144,10 @@ class SessionMeter:
         for metered in self._all():
             metered.unsent(error)
 
-    def closed(self) -> None:
-        """The caller closes the connection."""
+    def end(self, how: str) -> None:
+        """The caller leaves the connection."""
         for metered in self._all():
-            metered.end("abandoned")
+            metered.end(how)
 
     def __del__(self) -> None:
         for metered in self._all():

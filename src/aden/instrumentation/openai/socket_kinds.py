@@ -33,8 +33,8 @@ class Socket(Protocol):
     def not_sent(self, call: Call, error: BaseException, /) -> None:
         """It could not be sent after all."""
 
-    def incoming(self, message: bytes | str, /) -> None:
-        """The caller receives a message. Never raises."""
+    def hear(self, event: dict[str, Any], /) -> None:
+        """The caller receives an event. Never raises."""
 
     def broke(self, error: BaseException, /) -> None:
         """The connection is lost."""
@@ -42,8 +42,8 @@ class Socket(Protocol):
     def never_opened(self, error: BaseException, /) -> None:
         """There was no connection for what was queued."""
 
-    def closed(self) -> None:
-        """The caller closes the connection."""
+    def end(self, how: str, /) -> None:
+        """The caller leaves the connection."""
 
 
 _SESSIONS = {
@@ -74,7 +74,7 @@ def of_connection(connection: Any) -> Socket | None:
     known: Socket | None = vars(connection).get("_aden_socket")
     if known is None or known.meter is not meter:
         if known is not None:
-            known.closed()
+            known.end("abandoned")
         known = connection._aden_socket = _adopted(meter, connection)
     return known
 

@@ -15,7 +15,6 @@ from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.open_response import OpenResponse
 from aden.instrumentation.openai.refusal import refusal_class
-from aden.instrumentation.openai.socket_message import event_of
 from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
@@ -174,13 +173,8 @@ class SocketMeter:
         """The name of the request that nothing has answered for longest."""
         return self._asked[0].name if self._asked else None
 
-    def incoming(self, message: bytes | str) -> None:
-        """The caller receives a message. Never raises."""
-        if (event := event_of(self.meter, message)) is not None:
-            self.hear(event)
-
     def hear(self, event: dict[str, Any]) -> None:
-        """`incoming`, of an event that somebody has decoded."""
+        """The caller receives an event. Never raises."""
         try:
             self._read(event)
         except Exception:
@@ -201,11 +195,11 @@ class SocketMeter:
         for each in self._all():
             each.metered.unsent(error)
 
-    def closed(self) -> None:
-        """The caller closes the connection."""
+    def end(self, how: str) -> None:
+        """The caller leaves the connection."""
         for each in self._all():
             each.left()
-            each.metered.end("abandoned")
+            each.metered.end(how)
 
     def __del__(self) -> None:
         for each in self._all():

@@ -4,13 +4,14 @@ It may be sent as an event, as raw text, or put into the queue of a connection t
 The program keeps the SDK's own objects.
 """
 
-import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aden.instrumentation.openai.parameters import given
 from aden.instrumentation.openai.socket_kinds import Socket, of_connection, of_manager
+from aden.instrumentation.streams import leave
+from aden.metering.call import Call
 from aden.metering.shells import aadmit, admit
 
 NOTHING: Mapping[str, Any] = {}
@@ -18,36 +19,17 @@ NOTHING: Mapping[str, Any] = {}
 
 def send_raw(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``WebSocketConnectionBase.send_raw``, through which ``send`` goes too."""
-    socket, event = _asking(connection, args, kwargs)
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
-        return wrapped(*args, **kwargs)
-    try:
-        admit(socket.meter, call)
-        socket.sent(call, event)
-        if instead := socket.rewritten(call, event):
-            return wrapped(json.dumps(instead))
-        return wrapped(*args, **kwargs)
-    except BaseException as error:
-        socket.not_sent(call, error)
-        raise
+    socket = of_connection(connection)
+    return _send(socket, _decoded(socket, args, kwargs), wrapped, args, kwargs, json.dumps)
 
 
 async def asend_raw(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send_raw`, awaiting."""
-    socket, event = _asking(connection, args, kwargs)
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
-        return await wrapped(*args, **kwargs)
-    try:
-        await aadmit(socket.meter, call)
-        socket.sent(call, event)
-        if instead := socket.rewritten(call, event):
-            return await wrapped(json.dumps(instead))
-        return await wrapped(*args, **kwargs)
-    except BaseException as error:
-        socket.not_sent(call, error)
-        raise
+    socket = of_connection(connection)
+    event = _decoded(socket, args, kwargs)
+    return await _asend(socket, event, wrapped, args, kwargs, json.dumps)
 
 
 def recv(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
@@ -58,8 +40,7 @@ def recv(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -
     except Exception as error:
         _lost(socket, error)
         raise
-    if socket is not None:
-        socket.incoming(message)
+    heard(socket, message)
     return message
 
 
@@ -73,72 +54,32 @@ async def arecv(
     except Exception as error:
         _lost(socket, error)
         raise
-    if socket is not None:
-        socket.incoming(message)
+    heard(socket, message)
     return message
 
 
 def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
-    """``close``, sync or async: the caller leaves what is on its way.
-
-    Close it, and then count: until it is closed the provider goes on.
-    """
+    """``close``, sync or async: the caller leaves what is on its way."""
     socket = of_connection(connection)
-    if socket is None:
-        return wrapped(*args, **kwargs)
-    if inspect.iscoroutinefunction(wrapped):
-        return _aclose(socket, wrapped, args, kwargs)
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        socket.closed()
-
-
-async def _aclose(
-    socket: Socket, wrapped: Callable[..., Awaitable[Any]], args: Any, kwargs: Any
-) -> Any:
-    try:
-        return await wrapped(*args, **kwargs)
-    finally:
-        socket.closed()
+    return wrapped(*args, **kwargs) if socket is None else leave(socket, wrapped, args, kwargs)
 
 
 def send(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """A connection's ``send``, where that is all that it sends by: ``beta.realtime``."""
-    return _send(of_connection(connection), wrapped, args, kwargs)
+    return _send(of_connection(connection), _event(args, kwargs), wrapped, args, kwargs)
 
 
 async def asend(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send`, awaiting."""
-    return await _asend(of_connection(connection), wrapped, args, kwargs)
-
-
-async def _asend(
-    socket: Socket | None,
-    wrapped: Callable[..., Awaitable[Any]],
-    args: Any,
-    kwargs: Any,
-    more: Mapping[str, Any] = NOTHING,
-) -> Any:
-    event = _event(args, kwargs, more)
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
-        return await wrapped(*args, **kwargs)
-    try:
-        await aadmit(socket.meter, call)
-        socket.sent(call, event)
-        if instead := socket.rewritten(call, event):
-            return await wrapped(instead)
-        return await wrapped(*args, **kwargs)
-    except BaseException as error:
-        socket.not_sent(call, error)
-        raise
+    return await _asend(of_connection(connection), _event(args, kwargs), wrapped, args, kwargs)
 
 
 def lane_send(wrapped: Callable[..., Any], lane: Any, args: Any, kwargs: Any) -> Any:
     """A lane's ``send`` (``openai.lib.responses_websocket``), which goes past the connection's."""
-    return _send(of_connection(lane._session.connection), wrapped, args, kwargs, _of(lane))
+    socket = of_connection(lane._session.connection)
+    return _send(socket, _event(args, kwargs, _of(lane)), wrapped, args, kwargs)
 
 
 async def alane_send(
@@ -146,33 +87,12 @@ async def alane_send(
 ) -> Any:
     """`lane_send`, awaiting."""
     socket = of_connection(lane._session.connection)
-    return await _asend(socket, wrapped, args, kwargs, _of(lane))
+    return await _asend(socket, _event(args, kwargs, _of(lane)), wrapped, args, kwargs)
 
 
 def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``send``, before its connection is open."""
-    return _send(of_manager(manager), wrapped, args, kwargs)
-
-
-def _send(
-    socket: Socket | None,
-    wrapped: Callable[..., Any],
-    args: Any,
-    kwargs: Any,
-    more: Mapping[str, Any] = NOTHING,
-) -> Any:
-    event = _event(args, kwargs, more)
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
-        return wrapped(*args, **kwargs)
-    try:
-        admit(socket.meter, call)
-        socket.sent(call, event)
-        if instead := socket.rewritten(call, event):
-            return wrapped(instead)
-        return wrapped(*args, **kwargs)
-    except BaseException as error:
-        socket.not_sent(call, error)
-        raise
+    return _send(of_manager(manager), _event(args, kwargs), wrapped, args, kwargs)
 
 
 def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
@@ -209,11 +129,7 @@ async def aentered(
             continue
         try:
             await aadmit(socket.meter, call)
-            socket.sent(call, event)
-            if instead := socket.rewritten(call, event):
-                enqueue(instead)
-            else:
-                enqueue(*sent_args, **sent_kwargs)
+            _let_go(socket, call, event, enqueue, sent_args, sent_kwargs)
         except BaseException as error:
             socket.not_sent(call, error)
             raise
@@ -227,17 +143,66 @@ async def aentered(
     return connection
 
 
-def _asking(
-    connection: Any, args: Any, kwargs: Any
-) -> tuple[Socket | None, Mapping[str, Any] | None]:
-    socket = of_connection(connection)
+def _send(
+    socket: Socket | None,
+    event: Mapping[str, Any] | None,
+    wrapped: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    written: Callable[[dict[str, Any]], Any] = dict,
+) -> Any:
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return wrapped(*args, **kwargs)
+    try:
+        admit(socket.meter, call)
+        return _let_go(socket, call, event, wrapped, args, kwargs, written)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
+async def _asend(
+    socket: Socket | None,
+    event: Mapping[str, Any] | None,
+    wrapped: Callable[..., Awaitable[Any]],
+    args: Any,
+    kwargs: Any,
+    written: Callable[[dict[str, Any]], Any] = dict,
+) -> Any:
+    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+        return await wrapped(*args, **kwargs)
+    try:
+        await aadmit(socket.meter, call)
+        return await _let_go(socket, call, event, wrapped, args, kwargs, written)
+    except BaseException as error:
+        socket.not_sent(call, error)
+        raise
+
+
+def _let_go(
+    socket: Socket,
+    call: Call,
+    event: Mapping[str, Any],
+    wrapped: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    written: Callable[[dict[str, Any]], Any] = dict,
+) -> Any:
+    """Send an admitted event; what has to be sent instead, as it is to be *written*."""
+    socket.sent(call, event)
+    if instead := socket.rewritten(call, event):
+        return wrapped(written(instead))
+    return wrapped(*args, **kwargs)
+
+
+def _decoded(socket: Socket | None, args: Any, kwargs: Any) -> Mapping[str, Any] | None:
     if socket is None:
-        return None, None
+        return None
     try:
         event = json.loads(args[0] if args else kwargs["data"])
     except (KeyError, TypeError, ValueError, RecursionError):
-        return socket, None
-    return socket, event if isinstance(event, dict) else None
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _event(args: Any, kwargs: Any, more: Mapping[str, Any] = NOTHING) -> Mapping[str, Any] | None:
@@ -254,6 +219,19 @@ def _of(lane: Any) -> Mapping[str, Any]:
     """What a lane adds to the event that asks for an answer."""
     stream_id = lane._state.stream_id
     return NOTHING if stream_id is None else {"stream_id": stream_id}
+
+
+def heard(socket: Socket | None, message: bytes | str) -> None:
+    """The caller receives a message. Never raises."""
+    if socket is None:
+        return
+    try:
+        event = json.loads(message)
+    except (ValueError, RecursionError):
+        socket.meter.cannot("reader", "a WebSocket message could not be read", trace=True)
+        return
+    if isinstance(event, dict):
+        socket.hear(event)
 
 
 def _lost(socket: Socket | None, error: Exception) -> None:
