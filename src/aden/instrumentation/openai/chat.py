@@ -26,7 +26,7 @@ from aden.instrumentation.openai.parameters import (
     texts,
     wire_copy,
 )
-from aden.instrumentation.openai.usage import COMPLETIONS, counted
+from aden.instrumentation.openai.usage import COMPLETIONS, note_usage
 from aden.instrumentation.told import LISTS, fields, get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
@@ -105,7 +105,7 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.finish_reasons = texts([get(choice, "finish_reason") for choice in choices])
     said = _said(told)
     attempt.answer = Answer(said, said)
-    read_usage(attempt, told.get("usage"))
+    note_usage(attempt, told.get("usage"), COMPLETIONS)
     if attempt.outcome != "reported":
         for choice in choices:
             _saw(attempt, get(choice, "message"))
@@ -126,12 +126,17 @@ def feed(attempt: Attempt, chunk: Any, hide_usage: bool) -> bool:
     usage = told.get("usage")
     if usage is not None:
         attempt.service_tier = text(told.get("service_tier")) or attempt.service_tier
-        read_usage(attempt, usage)
-        return bool(choices) or not hide_usage
+        note_usage(attempt, usage, COMPLETIONS)
+        return not (hide_usage and is_usage_alone(told))
     if hide_usage and hasattr(chunk, "model_fields_set"):
         # Asked for usage, the provider says "usage": null in every other chunk.
         chunk.model_fields_set.discard("usage")
     return True
+
+
+def is_usage_alone(chunk: Mapping[str, Any]) -> bool:
+    """Whether all that a chunk says is what was used: there is none unless it was asked for."""
+    return chunk.get("usage") is not None and not items(chunk.get("choices"))
 
 
 def _said(told: Mapping[str, Any]) -> dict[str, str]:
@@ -179,14 +184,6 @@ def _texts(delta: Any) -> Iterable[str]:
         for name in ("name", "arguments", "input"):
             if isinstance(said := get(called, name), str):
                 yield said
-
-
-def read_usage(attempt: Attempt, usage: Any) -> None:
-    """Note a usage object; None where there is none."""
-    if usage is None:
-        return
-    told, attempt.doubt = counted(usage, COMPLETIONS)
-    attempt.saw_usage(told)
 
 
 def _measure_input(asked: Mapping[str, Any]) -> tuple[int, int, bool]:

@@ -13,6 +13,7 @@ from aden.instrumentation.openai.embeddings import measure
 from aden.instrumentation.openai.endings import of_choices
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.parameters import given, items, text, texts
+from aden.instrumentation.openai.usage import COMPLETIONS, note_usage
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
@@ -62,7 +63,7 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.response_model = text(get(response, "model")) or attempt.response_model
     choices = items(get(response, "choices"))
     attempt.finish_reasons = texts(get(choice, "finish_reason") for choice in choices)
-    chat.read_usage(attempt, get(response, "usage"))
+    note_usage(attempt, get(response, "usage"), COMPLETIONS)
     if attempt.outcome != "reported":
         for choice in choices:
             _saw_text(attempt, choice)

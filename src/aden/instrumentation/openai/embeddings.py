@@ -9,7 +9,7 @@ from aden.core.usage import token_count
 from aden.instrumentation.openai.common import described, rewrite, unseen
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.parameters import text
-from aden.instrumentation.openai.usage import COMPLETIONS, counted
+from aden.instrumentation.openai.usage import COMPLETIONS, note_usage
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 from aden.telemetry.spans import Answer
@@ -41,8 +41,7 @@ def describe(kwargs: Mapping[str, Any], client: Any) -> Request:
 def read(attempt: Attempt, response: Any) -> None:
     """Note usage, model and the length of a vector."""
     attempt.response_model = text(get(response, "model")) or attempt.response_model
-    told, attempt.doubt = counted(get(response, "usage"), COMPLETIONS)
-    attempt.saw_usage(told)
+    note_usage(attempt, get(response, "usage"), COMPLETIONS)
     data = get(response, "data")
     vector = get(data[0], "embedding") if isinstance(data, list) and data else None
     if isinstance(vector, list) and _DIMENSIONS not in attempt.request.span_attributes:

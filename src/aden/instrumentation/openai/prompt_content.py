@@ -10,6 +10,7 @@ from typing import Any
 from aden.instrumentation.openai.content_parts import digest, digest_of_bytes
 from aden.instrumentation.openai.endpoint import Gathering
 from aden.instrumentation.openai.parameters import items, text
+from aden.instrumentation.openai.transcripts import words_of
 from aden.instrumentation.told import get
 from aden.telemetry.content import Content
 from aden.telemetry.messages import InputMessage, OutputMessage, TextPart, UriPart
@@ -102,11 +103,8 @@ def _to_be_heard(kwargs: Mapping[str, Any]) -> Content:
 
 
 def _transcript(response: Any) -> list[OutputMessage]:
-    words = get(response, "text") or get(response, "transcript")
-    if isinstance(response, bytes):
-        words = response.decode("utf-8", "replace")
-    words = response if isinstance(response, str) else words
-    return [_said(words)] if isinstance(words, str) and words else []
+    words = words_of(response)
+    return [_said(words)] if words else []
 
 
 def _to_be_drawn(kwargs: Mapping[str, Any]) -> Content:

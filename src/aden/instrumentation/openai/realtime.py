@@ -14,7 +14,7 @@ from aden.instrumentation.openai.measuring import (
     speech_tokens,
 )
 from aden.instrumentation.openai.parameters import failure, metadata_of, text
-from aden.instrumentation.openai.usage import REALTIME, counted
+from aden.instrumentation.openai.usage import REALTIME, note_usage
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
@@ -96,7 +96,7 @@ def read(attempt: Attempt, response: Any) -> None:
     attempt.finish_reasons = ("error",) if status == "failed" else (_finish(reason),)
     if status == "failed":
         attempt.failure = failure(get(details, "error"))
-    _read_usage(attempt, get(response, "usage"))
+    note_usage(attempt, get(response, "usage"), REALTIME)
 
 
 def feed(attempt: Attempt, event: Any, _hide_usage: bool) -> bool:
@@ -131,13 +131,6 @@ def refuses(error: Any) -> bool:
 
 def _finish(reason: str) -> str:
     return _FINISH_REASONS.get(reason, reason)
-
-
-def _read_usage(attempt: Attempt, usage: Any) -> None:
-    if usage is None:
-        return
-    told, attempt.doubt = counted(usage, REALTIME)
-    attempt.saw_usage(told)
 
 
 def bounded(request: Request) -> Request:

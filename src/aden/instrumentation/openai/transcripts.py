@@ -10,7 +10,7 @@ from aden.core.usage import Usage, milliseconds
 from aden.instrumentation.openai.common import described, rewrite
 from aden.instrumentation.openai.endpoint import ContentReader, Endpoint
 from aden.instrumentation.openai.uploads import duration
-from aden.instrumentation.openai.usage import REALTIME, counted
+from aden.instrumentation.openai.usage import REALTIME, note_usage
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
@@ -59,15 +59,20 @@ def of_session(talk: Request, model: str) -> Request:
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note the usage; a plain text has none, and says how much was heard by its length only."""
-    if not _read_usage(attempt, get(response, "usage")):
-        _read_duration(attempt, get(response, "duration"))
+    _read_usage(attempt, get(response, "usage"))
     if attempt.outcome != "reported":
-        said = get(response, "text") or get(response, "transcript")
-        text = response if isinstance(response, str) else said
-        if isinstance(response, bytes):
-            text = response.decode("utf-8", "replace")
-        if isinstance(text, str):
-            attempt.saw_text(text)
+        _read_duration(attempt, get(response, "duration"))
+    if attempt.outcome != "reported" and (words := words_of(response)) is not None:
+        attempt.saw_text(words)
+
+
+def words_of(response: Any) -> str | None:
+    """What was heard: of an object or its JSON, of an event of a session, or as a plain text."""
+    if isinstance(response, bytes):
+        return response.decode("utf-8", "replace")
+    words = get(response, "text") or get(response, "transcript")
+    words = response if isinstance(response, str) else words
+    return words if isinstance(words, str) else None
 
 
 def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
@@ -78,19 +83,15 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
     return True
 
 
-def _read_usage(attempt: Attempt, usage: Any) -> bool:
-    if usage is None:
-        return False
+def _read_usage(attempt: Attempt, usage: Any) -> None:
     if get(usage, "type") == "duration":
-        return _read_duration(attempt, get(usage, "seconds"))
-    told, attempt.doubt = counted(usage, REALTIME)
-    attempt.saw_usage(told)
-    return attempt.outcome == "reported"
+        _read_duration(attempt, get(usage, "seconds"))
+    else:
+        note_usage(attempt, usage, REALTIME)
 
 
-def _read_duration(attempt: Attempt, seconds: object) -> bool:
+def _read_duration(attempt: Attempt, seconds: object) -> None:
     attempt.saw_usage(Usage(audio_input_ms=milliseconds(seconds)))
-    return attempt.outcome == "reported"
 
 
 def _content() -> ContentReader:

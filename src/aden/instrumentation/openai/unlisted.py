@@ -1,42 +1,37 @@
 """An endpoint whose bill nobody can read: described by its size, metered by what it tells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aden.core.request import Request
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.hosts import server_of
 from aden.instrumentation.openai.measuring import json_size
-from aden.instrumentation.openai.parameters import is_given
-from aden.instrumentation.openai.usage import COMPLETIONS, RESPONSES, counted
+from aden.instrumentation.openai.parameters import is_given, text
+from aden.instrumentation.openai.usage import COMPLETIONS, RESPONSES, note_usage
 from aden.instrumentation.told import get
 from aden.metering.attempt import Attempt
 
 
 def unlisted(operation: str) -> Endpoint:
     """An endpoint that is known by its *operation* only, such as ``POST /threads/*/runs``."""
-    return Endpoint(_Describe(operation), rewrite, read, feed)
+    return Endpoint(partial(_describe, operation), rewrite, read, feed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Describe:
-    operation: str
-
-    def __call__(self, kwargs: Mapping[str, Any], client: Any) -> Request:
-        provider, host, port = server_of(client)
-        model = kwargs.get("model")
-        return Request(
-            provider=provider,
-            model=model if isinstance(model, str) else "",
-            operation=self.operation,
-            stream=is_given(kwargs.get("stream")) and bool(kwargs.get("stream")),
-            input_chars=json_size(dict(kwargs)),
-            unlisted=True,
-            pinned=True,
-            server_address=host,
-            server_port=port,
-        )
+def _describe(operation: str, kwargs: Mapping[str, Any], client: Any) -> Request:
+    provider, host, port = server_of(client)
+    return Request(
+        provider=provider,
+        model=text(kwargs.get("model")) or "",
+        operation=operation,
+        stream=is_given(kwargs.get("stream")) and bool(kwargs.get("stream")),
+        input_chars=json_size(dict(kwargs)),
+        unlisted=True,
+        pinned=True,
+        server_address=host,
+        server_port=port,
+    )
 
 
 def rewrite(kwargs: dict[str, Any], _model: str, _ask: bool) -> tuple[dict[str, Any], bool]:
@@ -46,8 +41,8 @@ def rewrite(kwargs: dict[str, Any], _model: str, _ask: bool) -> tuple[dict[str, 
 
 def read(attempt: Attempt, response: Any) -> None:
     """Note the usage, under the names that the API uses elsewhere."""
-    attempt.response_id = _text(get(response, "id")) or attempt.response_id
-    attempt.response_model = _text(get(response, "model")) or attempt.response_model
+    attempt.response_id = text(get(response, "id")) or attempt.response_id
+    attempt.response_model = text(get(response, "model")) or attempt.response_model
     _read_usage(attempt, get(response, "usage"))
 
 
@@ -60,12 +55,5 @@ def feed(attempt: Attempt, chunk: Any, _hide: bool) -> bool:
 
 
 def _read_usage(attempt: Attempt, usage: Any) -> None:
-    if usage is None:
-        return
     as_chat = get(usage, COMPLETIONS.read) is not None
-    told, attempt.doubt = counted(usage, COMPLETIONS if as_chat else RESPONSES)
-    attempt.saw_usage(told)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    note_usage(attempt, usage, COMPLETIONS if as_chat else RESPONSES)

@@ -6,6 +6,7 @@ from typing import Any
 
 from aden.core.usage import Usage, token_count
 from aden.instrumentation.told import NOTHING, fields
+from aden.metering.attempt import Attempt
 
 MAX_SHOWN = 60
 """Characters of a value that are shown; it comes from outside."""
@@ -77,6 +78,14 @@ def counted(usage: Any, spelling: Spelling) -> tuple[Usage, str | None]:
     if (total := counts.pop(_TOTAL, None)) is not None:
         _include_thoughts(counts, total)
     return Usage(**counts), doubt
+
+
+def note_usage(attempt: Attempt, usage: Any, spelling: Spelling) -> None:
+    """Note what a usage object, or its JSON, counts; None where there is none."""
+    if usage is None:
+        return
+    told, attempt.doubt = counted(usage, spelling)
+    attempt.saw_usage(told)
 
 
 def _include_thoughts(counts: dict[str, Any], total: int) -> None:

@@ -1,11 +1,10 @@
 """The usage that only Aden asked for, taken out of a stream that is read as bytes."""
 
 import re
-from collections.abc import Iterable
 
+from aden.instrumentation.openai.chat import is_usage_alone
 from aden.instrumentation.openai.events import Events, values
-from aden.instrumentation.openai.parameters import items
-from aden.instrumentation.told import get
+from aden.instrumentation.told import fields
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _NULL = re.compile(rb',\s*"usage"\s*:\s*null')
@@ -44,10 +43,6 @@ def _without(event: bytes) -> bytes:
         chunks = [chunk for data in Events().feed(event) for chunk in values(data)]
     except (ValueError, RecursionError):
         return event
-    return b"" if _is_usage(chunks) else _NULL.sub(b"", event)
-
-
-def _is_usage(chunks: Iterable[object]) -> bool:
-    return any(
-        get(chunk, "usage") is not None and not items(get(chunk, "choices")) for chunk in chunks
-    )
+    if any(is_usage_alone(fields(chunk)) for chunk in chunks):
+        return b""
+    return _NULL.sub(b"", event)
