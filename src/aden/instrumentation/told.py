@@ -4,6 +4,7 @@ Abstract classes are asked last: that costs more than all else here, and dicts a
 are what nearly all answers are made of.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,14 @@ LISTS = (list, tuple)
 def is_model(value: object) -> bool:
     """Whether it is an answer of the SDK, so neither a stream nor a raw response."""
     return hasattr(type(value), "__pydantic_fields__")
+
+
+def read_json(text: Any) -> Any:
+    """What a text says as JSON; itself where it says nothing so."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
 
 
 def get(value: Any, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from typing import Any
 from aden.core.attribution import NOBODY, Attribution, from_metadata
 from aden.core.place import Place
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.told import read_json
 from aden.metering.meter import Meter
 from aden.metering.session import Session
 
@@ -107,8 +107,5 @@ async def _end_session(meter: Meter, context: Any) -> None:
 
 
 def _from_job_metadata(metadata: str) -> Attribution:
-    try:
-        said = json.loads(metadata) if metadata else {}
-    except ValueError:
-        return NOBODY
+    said = read_json(metadata)
     return from_metadata(said) if isinstance(said, dict) else NOBODY

@@ -5,7 +5,6 @@ and raw-response wrappers that were taken before `instrument`, of ``client.post`
 that the SDK adds later.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from aden.instrumentation.openai.create import aperform, perform
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.paths import BILLING_VERBS, path_of
 from aden.instrumentation.openai.unlisted import unlisted
+from aden.instrumentation.told import read_json
 from aden.metering.meter import Meter
 
 _BODY, _HEADERS = "extra_body", "extra_headers"
@@ -99,24 +99,15 @@ _NAMES = ("cast_to", "options")
 def _body(options: Any) -> dict[str, Any]:
     """The request's parameters under the names that the resources' methods have for them."""
     body = options.json_data
-    if body is None:
-        body = _json_in(getattr(options, "content", None))
+    content = getattr(options, "content", None)
+    if body is None and isinstance(content, bytes | bytearray):  # else it is read once
+        body = read_json(content)
     found = {str(name): value for name, value in body.items()} if _is_mapping(body) else {}
     if _is_mapping(options.extra_json):
         found[_BODY] = options.extra_json
     if _is_mapping(options.headers):
         found[_HEADERS] = options.headers
     return found
-
-
-def _json_in(content: object) -> object:
-    """What ``client.post(content=)`` sends as it is, where that is JSON; None where it is not."""
-    if not isinstance(content, bytes | bytearray):  # a file or an iterator is read once
-        return None
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None
 
 
 def _files(files: Any) -> dict[str, Any]:

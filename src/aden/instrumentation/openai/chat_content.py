@@ -6,9 +6,9 @@ Imported only where content is captured.
 from collections.abc import Mapping
 from typing import Any
 
-from aden.instrumentation.openai.content_parts import parts_of, plain, read_json
+from aden.instrumentation.openai.content_parts import parts_of, plain
 from aden.instrumentation.openai.parameters import is_given
-from aden.instrumentation.told import get
+from aden.instrumentation.told import get, read_json
 from aden.telemetry.content import Content
 from aden.telemetry.messages import (
     FunctionToolDefinition,

@@ -1,7 +1,6 @@
 """Parts of messages that OpenAI's endpoints share, as the GenAI conventions have them."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -77,14 +76,6 @@ def digest(data: str) -> str:
 def digest_of_bytes(data: bytes | bytearray) -> str:
     """What stands for bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def read_json(text: Any) -> Any:
-    """The arguments of a tool; a text that is no JSON as it is."""
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError):
-        return text
 
 
 def plain(value: Any) -> Any:
