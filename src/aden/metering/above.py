@@ -6,7 +6,7 @@ is for; else it is given back, and that call reserves for itself, as all do that
 
 from aden.budgets.plan import takes
 from aden.core.decision import ALLOW
-from aden.ledger.protocol import Grant, Settlement
+from aden.ledger.protocol import Grant
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 
@@ -27,7 +27,9 @@ def hand_down(meter: Meter, above: Call, call: Call) -> bool:
     if not (one_model and takes_it and call.policy is above.policy):
         release(meter, above)
         return False
-    _leave(meter, above)
+    above.state = "settled"
+    meter.on_their_way.pop(above.id, None)
+    meter.leases.drop(above.id)
     call.id = above.id  # under which its hold stands
     call.decided = True
     call.plan, call.outcome, call.reach = above.plan, above.outcome, above.reach
@@ -42,12 +44,4 @@ def hand_down(meter: Meter, above: Call, call: Call) -> bool:
 def release(meter: Meter, above: Call) -> None:
     """Nothing below it takes its hold: give it back. Never raises."""
     if above.state == "sent" and not above.attempts:
-        _leave(meter, above)
-        meter.ledger.settle(Settlement(above.id))
-        meter.reserver.settled(above, ())
-
-
-def _leave(meter: Meter, above: Call) -> None:
-    above.state = "settled"
-    meter.on_their_way.pop(above.id, None)
-    meter.leases.drop(above.id)
+        meter.settler.withdraw(above)

@@ -154,6 +154,16 @@ class Call:
         """True in a forked child of the process that made it, which goes on with it."""
         return self.pid != os.getpid()
 
+    def ends(self) -> bool:
+        """Put an end to it, once; False where it has one, or is the parent's to end."""
+        if self.is_copy:  # its lock may be held for ever here
+            return False
+        with self.lock:
+            if self.state == "settled":
+                return False
+            self.state = "settled"
+        return True
+
     @property
     def joinable(self) -> bool:
         """True while the request is on its way: a wrapper met now is a part of this call."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
-from aden.budgets.plan import Estimate, plan
+from aden.budgets.plan import Estimate
 from aden.core.decision import Decision
 from aden.core.request import Request
 from aden.core.usage import Usage
@@ -35,10 +35,7 @@ def book(meter: Meter, told: Told) -> None:
     call = meter.begin(told.request, {}, _LANE)
     call.started_at = time.time() - told.duration_s
     call.started = time.perf_counter() - told.duration_s
-    policy, prices = call.policy, call.prices or meter.prices
-    call.plan = plan(
-        call.id, told.request, call.attribution, policy, prices, lambda _model: _NOTHING_ASKED
-    )
+    call.plan = meter.planned(call, lambda _model: _NOTHING_ASKED)
     call.decided = True
     call.decision = Decision(source="foreign")
     handle = NoSpan()

@@ -13,7 +13,7 @@ from typing import Any
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
 from aden.budgets.hooks import Hook
-from aden.budgets.plan import Estimate, plan, takes, unbounded, unpriced
+from aden.budgets.plan import Estimate, Outputs, Plan, plan, takes, unbounded, unpriced
 from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
@@ -120,17 +120,15 @@ class Meter:
             leg = "configuration" if missing.reason == "misconfigured" else "policy"
             self.cannot(leg, missing.message or "")
             call.hook = None if self.options.fail_open else missing
-        call.plan = plan(
-            call.id,
-            call.request,
-            call.attribution,
-            policy,
-            call.prices or self.prices,
-            lambda model: self.estimate(call, model),
-        )
+        call.plan = self.planned(call, lambda model: self.estimate(call, model))
         self.scopes.saw(policy, call.request, call.attribution)
         self.reserver.refuse_alike(call)
         return None if call.plan.block else call.plan.ask
+
+    def planned(self, call: Call, estimate: Outputs) -> Plan:
+        """The ways to send a request, of which *estimate* tells what each is taken to use."""
+        prices = call.prices or self.prices
+        return plan(call.id, call.request, call.attribution, call.policy, prices, estimate)
 
     def open_span(self, call: Call, since: float | None = None) -> None:
         """Open our own span unless a framework has one; a span processor decides at its start.

@@ -41,31 +41,23 @@ class Settler:
 
     def settle(self, call: Call, error: BaseException | None) -> None:
         """Book the call once, however often and from wherever this is called."""
-        if call.is_copy:  # the parent's to settle; its lock may be held for ever here
+        if not call.ends():
             return
-        with call.lock:
-            if call.state == "settled":
-                return
-            call.state = "settled"
         try:
-            self._meter.leases.drop(call.id)
             self._settle(call, error or call.failure)
         except Exception:
             self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
             self._settle_hold(call, error or call.failure)
         except BaseException:  # by a signal's handler: nobody will come back to it
-            self._meter.leases.drop(call.id)
             self._settle_hold(call, error or call.failure)
             raise
+        finally:
+            self._meter.leases.drop(call.id)
 
     def withdraw(self, call: Call) -> None:
         """Nothing was sent and nobody needs to know: release what is held, keep no record."""
-        if call.is_copy:
+        if not call.ends():
             return
-        with call.lock:
-            if call.state == "settled":
-                return
-            call.state = "settled"
         self._meter.on_their_way.pop(call.id, None)
         self._meter.leases.drop(call.id)
         self._meter.ledger.settle(Settlement(call.id))

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from aden.errors import RequestCancelledError
-from aden.metering.ahead import begun, due, let_drop, set_aside
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
+from aden.metering.unasked import begun, set_aside
 
 LIKELY_SPEECH_TOKENS = 300
 """Of what a caller says before the server answers: half a minute, at ten tokens a second
@@ -54,10 +54,10 @@ class Ahead:
             self._asking = asyncio.create_task(self._ask())
 
     def due(self) -> None:
-        """The caller has ended: the server may begin."""
+        """The caller has ended: the server may begin, and bill, before anybody here knows."""
         self._due = True
         if self._call is not None:
-            due(self._meter, self._call)
+            self._meter.reserver.let_go(self._call)
 
     def late(self) -> None:
         """The server has begun one undecided: it is decided now, and held until it is `over`."""
@@ -91,7 +91,7 @@ class Ahead:
     def _drop(self) -> None:
         call, self._call = self._call, None
         if call is not None:
-            let_drop(self._meter, call)
+            self._meter.settler.withdraw(call)
 
     async def _ask(self) -> None:
         try:
@@ -109,13 +109,13 @@ class Ahead:
             self.refusal = refusal
             self._shut(refusal)
         except BaseException:
-            let_drop(self._meter, call)
+            self._meter.settler.withdraw(call)
             raise
         else:
             if self._missed:
-                let_drop(self._meter, call)
+                self._meter.settler.withdraw(call)
                 return
             self._call = call
             set_aside(self._meter, call)
             if self._due:
-                due(self._meter, call)
+                self._meter.reserver.let_go(call)
