@@ -12,7 +12,7 @@ from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision, most_restrictive
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Ask, Balance, Grant, Option, Reach, Refusal
-from aden.ledger.rules import ceiling, choose, step_below
+from aden.ledger.rules import choose, short_of, step_below
 
 Outcome = Grant | Refusal | None
 """What the ledger answered; None where it was not asked."""
@@ -175,19 +175,9 @@ def _degraded(plan: Plan, grant: Grant) -> Decision:
             message = f"budget {match.budget.id!r} is {used:.1f} % used"
             return Decision("degrade", "policy", "policy", message, match.budget.id, quote.model)
     for match, line in zip(plan.matches, plan.ask.options[0].lines, strict=True):
-        balance = balances[match.key]
-        limit = ceiling(line, balance)
-        if line.enforce and balance.spent + balance.held + line.amount > limit:
-            hard = balance.spent + line.amount > limit
+        if (reason := short_of(line, balances[match.key])) is not None:
             message = f"budget {match.budget.id!r} does not bear {plan.quotes[0].model!r} any more"
-            return Decision(
-                "degrade",
-                "exhausted" if hard else "busy",
-                "ledger",
-                message,
-                match.budget.id,
-                quote.model,
-            )
+            return Decision("degrade", reason, "ledger", message, match.budget.id, quote.model)
     return Decision("degrade", "policy", "policy", None, None, quote.model)
 
 

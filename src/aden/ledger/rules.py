@@ -6,17 +6,17 @@ from typing import Literal, NamedTuple
 
 from aden.core.limit import MAX_COUNT
 from aden.core.window import slice_of
+from aden.ledger.journal import DAY_S
 from aden.ledger.protocol import Ask, Balance, Line
 
 BUSY_RETRY_MS = 250
 """A refund is due when some open call ends; nobody knows when, so ask again soon."""
 
-DAY_S = 86_400
-RETAIN_S = 86_400.0
+RETAIN_S = DAY_S
 """How long a settled operation is remembered, so that repeats change nothing."""
-UNCONFIRMED_S = 35.0 * DAY_S
+UNCONFIRMED_S = 35 * DAY_S
 """How long an unconfirmed one is, so that it can still be corrected."""
-KEEP_S = 66.0 * DAY_S
+KEEP_S = 66 * DAY_S
 """How long a window is kept after it was last used: a month at least 35 days beyond its end."""
 
 
@@ -83,6 +83,13 @@ def ceiling(line: Line, balance: Balance) -> int:
     return MAX_COUNT if line.soft else balance.limit(line.limit)
 
 
+def short_of(line: Line, balance: Balance) -> Literal["exhausted", "busy"] | None:
+    """Why a budget does not bear what a line holds, its ladder aside; None where it does."""
+    if not line.enforce or balance.spent + balance.held + line.amount <= ceiling(line, balance):
+        return None
+    return "exhausted" if balance.spent + line.amount > ceiling(line, balance) else "busy"
+
+
 def step_below(line: Line, balance: Balance) -> int | None:
     """The spend at which the ladder's next step begins: the same share of a raised limit."""
     if line.below is None:
@@ -102,15 +109,15 @@ def retry_after_ms(verdict: Verdict, balance: Balance, now: float) -> int | None
     return max(0, round((balance.ends_at - now) * 1000))
 
 
-def percentile_of(histogram: Mapping[int, int], quantile: float = 0.95) -> int | None:
-    """The upper edge of the bucket in which *quantile* of the counts lie; None under 8 counts."""
+def percentile_of(histogram: Mapping[int, int]) -> int | None:
+    """The upper edge below which 95 % of the counts lie; None under 8 counts."""
     total = sum(histogram.values())
     if total < 8:
         return None
     seen = 0
     for edge in sorted(histogram):
         seen += histogram[edge]
-        if seen >= quantile * total:
+        if seen >= 0.95 * total:
             return edge
     return max(histogram)
 
@@ -140,7 +147,7 @@ def forget_at(window_id: str, now: float, *, unconfirmed: bool = False) -> float
         return None
     part = slice_of(window_id)
     if part is None or unconfirmed:
-        return (math.floor((now + KEEP_S) / DAY_S) + 1) * float(DAY_S)
+        return (math.floor((now + KEEP_S) / DAY_S) + 1) * DAY_S
     rolling, start = part
     return float(start + rolling.width + 2 * rolling.seconds)
 

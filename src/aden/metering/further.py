@@ -7,7 +7,7 @@ the call owes already stays held whatever is answered.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from aden.budgets import gate
 from aden.budgets.bound import SLICE_TOKENS, Cut, cuts
@@ -17,7 +17,7 @@ from aden.core.limit import Amounts
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Line, Option, Refusal
-from aden.ledger.rules import ceiling
+from aden.ledger.rules import short_of
 from aden.metering.call import Call
 from aden.metering.pricing import bill
 
@@ -198,13 +198,9 @@ def _kept(before: Grant, owed: Amounts, plan: Plan, call: Call) -> Option:
 
 def _short(grant: Grant, ask: Ask) -> Refusal:
     """Which budget does not bear the shortest way to go on."""
-    balances = {balance.budget: balance for balance in grant.balances}
+    balances = gate.balances_of(grant)
     tried = ask.options[-2].lines
     for line in tried:
-        balance = balances[line.budget]
-        limit = ceiling(line, balance)
-        if line.enforce and balance.spent + balance.held + line.amount > limit:
-            hard = balance.spent + line.amount > limit
-            reason: Literal["exhausted", "busy"] = "exhausted" if hard else "busy"
+        if (reason := short_of(line, balances[line.budget])) is not None:
             return Refusal(grant.operation, reason, line.budget, grant.balances, None)
     return Refusal(grant.operation, "exhausted", tried[0].budget, grant.balances, None)
