@@ -24,14 +24,14 @@ from aden.instrumentation.livekit.listening import listen
 from aden.instrumentation.livekit.measuring import measure_context
 from aden.instrumentation.livekit.plugin import address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
-from aden.instrumentation.livekit.speech import OPERATION, never_billed
+from aden.instrumentation.livekit.speech import OPERATION, never_billed, show_refused
 from aden.metering.above import hand_down
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
 from aden.telemetry import names
 from aden.telemetry.context import with_call
-from aden.telemetry.spans import NO_SPAN, FrameworkSpan
+from aden.telemetry.spans import FrameworkSpan
 
 Impl = Callable[..., Awaitable[Any]]
 _NEARLY_S = 0.05
@@ -77,9 +77,7 @@ class _Evaluation:
             if above is None or not hand_down(self._meter, above.call, call):
                 await aadmit(self._meter, call)
         except RequestCancelledError as refusal:
-            call.span = NO_SPAN  # LiveKit's has not begun
-            self._meter.open_span(call)
-            self._meter.settle(call, refusal)
+            show_refused(self._meter, call, refusal)
             if above is not None:
                 above.refusals[id(self.model)] = refusal
             raise

@@ -15,7 +15,7 @@ from typing import Any
 from aden.core.request import Request
 from aden.core.usage import NO_USAGE, Usage, milliseconds, token_count
 from aden.errors import RequestCancelledError
-from aden.instrumentation.livekit.speech import begin, describe
+from aden.instrumentation.livekit.speech import begin, describe, show_refused
 from aden.instrumentation.openai.transcripts import AUDIO_TOKENS_PER_S, TEXT_TOKENS_PER_S
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -104,9 +104,8 @@ class Hearing:
         try:
             await aadmit(self._meter, call)
         except RequestCancelledError as refusal:
-            self._call, call.span = None, NO_SPAN
-            self._meter.open_span(call)
-            self._meter.settle(call, refusal)
+            self._call = None
+            show_refused(self._meter, call, refusal)
             raise
         except BaseException:
             self._withdraw()

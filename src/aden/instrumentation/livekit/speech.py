@@ -4,10 +4,12 @@ from typing import Any
 
 from aden.core.request import Request, Task
 from aden.core.usage import Usage
+from aden.errors import RequestCancelledError
 from aden.instrumentation.livekit.plugin import UNKNOWN, address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, causes, refusal_class
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
+from aden.telemetry.spans import NO_SPAN
 
 OPERATION = "generate_content"
 _NEVER_SENT = (
@@ -27,6 +29,13 @@ def begin(meter: Meter, request: Request, *, observed: bool = False) -> Call:
     asking = meter.asking()
     lane = Lane(refusal_class(), BUSY_WAIT_MS, observed=observed or asking.in_session)
     return meter.begin(request, {"model": request.model, "stream": request.stream}, lane, asking)
+
+
+def show_refused(meter: Meter, call: Call, refusal: RequestCancelledError) -> None:
+    """Settle a call that was refused before LiveKit began a span for it: it has one of ours."""
+    call.span = NO_SPAN
+    meter.open_span(call)
+    meter.settle(call, refusal)
 
 
 def describe(

@@ -14,10 +14,11 @@ from aden.instrumentation.livekit.hearing import request_for as to_hear
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, refusal_class
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS
 from aden.instrumentation.livekit.speaking import request_for as to_speak
+from aden.instrumentation.livekit.speech import show_refused
 from aden.metering.call import Lane
 from aden.metering.meter import Meter
 from aden.metering.shells import aadmit
-from aden.telemetry.spans import NO_SPAN, NoSpan
+from aden.telemetry.spans import NoSpan
 
 
 async def start(
@@ -62,8 +63,6 @@ async def _ask(meter: Meter, request: Request) -> None:
     try:
         await aadmit(meter, call)
     except RequestCancelledError as refusal:
-        call.span = NO_SPAN
-        meter.open_span(call)
-        meter.settle(call, refusal)
+        show_refused(meter, call, refusal)
         raise
     meter.settler.withdraw(call)
