@@ -124,38 +124,52 @@ class RedisServer:
         self._process.wait(5)
 
 
-class SlowProxy:
+class Way:
+    """A way to the server, on which each connection has a thread."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, namespace: str | None = None) -> str:
+        """The URL of a ledger behind it, as `RedisServer.url`."""
+        return f"redis://127.0.0.1:{self.port}/0?namespace={namespace or f'p{next(_names)}'}"
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+
+class SlowProxy(Way):
     """A way to the server on which the server's answers arrive *delay_s* later, all alike.
 
     With *piece_bytes* they arrive in pieces of this size, each *delay_s* after the one before.
     """
 
     def __init__(self, port: int, delay_s: float, piece_bytes: int = 1 << 20) -> None:
-        self._port = port
         self._delay_s = delay_s
         self._piece_bytes = piece_bytes
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(port)
 
-    def url(self) -> str:
-        """The URL of a ledger behind the proxy."""
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0?namespace=p{next(_names)}"
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                server = socket.create_connection(("127.0.0.1", self._port))
-                for ways in (
-                    (client, server, 0.0, 1 << 20),
-                    (server, client, self._delay_s, self._piece_bytes),
-                ):
-                    threading.Thread(target=_copy, args=ways, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
+    def _serve(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server = socket.create_connection(("127.0.0.1", self._port))
+        for ways in (
+            (client, server, 0.0, 1 << 20),
+            (server, client, self._delay_s, self._piece_bytes),
+        ):
+            threading.Thread(target=_copy, args=ways, daemon=True).start()
 
 
 def _copy(source: socket.socket, target: socket.socket, delay_s: float, size: int) -> None:
@@ -179,22 +193,13 @@ def _deliver(pieces: "queue.SimpleQueue[tuple[float, bytes]]", target: socket.so
         target.shutdown(socket.SHUT_RDWR)
 
 
-class TlsDoor:
+class TlsDoor(Way):
     """TLS in front of a server that need not be built with it: the bundled ones are not."""
 
     def __init__(self, port: int, certificate: Path, key: Path) -> None:
-        self._port = port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__init__(port)
 
     def _serve(self, client: socket.socket) -> None:
         with (
@@ -204,10 +209,6 @@ class TlsDoor:
         ):
             while _pass_on(caller, server):
                 pass
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
 
 
 def _pass_on(caller: ssl.SSLSocket, server: socket.socket) -> bool:

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 
 import pytest
 from ledger_kit import PATIENT_S, ask, charged, figures, finished, granted, line, python
-from redis_kit import RedisServer, SlowProxy
+from redis_kit import RedisServer, SlowProxy, Way
 
 from aden.errors import LedgerUnavailable
+from aden.ledger.protocol import Grant, Refusal
 from aden.ledger.redis import RedisLedger
 
 
-class Door:
+class Door(Way):
     """A way to the server; once it is shut, who connects anew is not answered.
 
     Attributes:
@@ -27,26 +28,15 @@ class Door:
     """
 
     def __init__(self, port: int) -> None:
-        self._port = port
         self._is_open = threading.Event()
         self._is_open.set()
         self.resets = False
         self._client: socket.socket | None = None
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(port)
 
-    def url(self) -> str:
-        """The URL of a ledger behind the door."""
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0?namespace=door"
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                self._client, _ = self._listener.accept()
-                self._is_open.wait()
-                threading.Thread(target=self._pass_on, args=(self._client,), daemon=True).start()
-
-    def _pass_on(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
+        self._client = client
+        self._is_open.wait()
         with (
             contextlib.suppress(OSError),
             client,
@@ -78,7 +68,7 @@ class Door:
     def close(self) -> None:
         """Take no more connections."""
         self._is_open.set()
-        self._listener.close()
+        super().close()
 
 
 @pytest.fixture
@@ -172,15 +162,23 @@ async def test_a_loop_does_not_wait_for_the_answer_to_another_question(
     proxy.close()
 
 
+async def left_to_the_thread(
+    server: RedisServer, ledger: RedisLedger, after_s: float
+) -> "asyncio.Task[Grant | Refusal]":
+    """Ask a server that is silent from now on; *after_s* the thread has to wait for the answer."""
+    server.signal(signal.SIGSTOP)
+    asking = asyncio.create_task(ledger.areserve(ask("a", line(amount=1))))
+    await asyncio.sleep(after_s)
+    ledger.settle(charged("b", 1))
+    return asking
+
+
 async def test_a_silent_server_is_an_outage_also_where_the_thread_takes_over_late(
     own_server: RedisServer,
 ) -> None:
     """What counts is how long ago the question was sent."""
     ledger = RedisLedger(own_server.url(), deadline_s=2.0)
-    own_server.signal(signal.SIGSTOP)
-    asking = asyncio.create_task(ledger.areserve(ask("a", line(amount=1))))
-    await asyncio.sleep(1.5)
-    ledger.settle(charged("b", 1))
+    asking = await left_to_the_thread(own_server, ledger, after_s=1.5)
     with pytest.raises(LedgerUnavailable):
         await asking
     own_server.signal(signal.SIGCONT)
@@ -191,7 +189,7 @@ async def test_a_connection_that_is_reset_after_the_server_granted_leaves_nothin
     own_server: RedisServer, door: Door
 ) -> None:
     """By a load balancer that restarts, say; and the next connection does not come about."""
-    ledger = RedisLedger(door.url(), deadline_s=1.0)
+    ledger = RedisLedger(door.url("door"), deadline_s=1.0)
     granted(await ledger.areserve(ask("first", line(amount=1))))  # may load the scripts
     door.resets = True
     with pytest.raises(LedgerUnavailable):
@@ -212,10 +210,7 @@ async def test_a_connection_that_ends_while_the_thread_waits_for_the_answer_cost
 ) -> None:
     """What has ended can always be read."""
     ledger = RedisLedger(door.url(), deadline_s=1.0)
-    own_server.signal(signal.SIGSTOP)
-    asking = asyncio.create_task(ledger.areserve(ask("a", line(amount=1))))
-    await asyncio.sleep(0.01)
-    ledger.settle(charged("b", 1))
+    asking = await left_to_the_thread(own_server, ledger, after_s=0.01)
     await asyncio.sleep(0.1)  # the thread has taken over
     door.shut()
     before, started = time.process_time(), time.monotonic()

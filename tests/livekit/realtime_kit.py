@@ -1,6 +1,5 @@
 """Realtime sessions of LiveKit's openai plugin, on the local provider, alone or under an agent."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +17,6 @@ RATE = 24_000
 SOUND = b"\x10\x20" * (RATE // 10)
 SILENCE = bytes(len(SOUND))
 QUESTION = "Say hello in 12 tokens."
-WAIT_S = 20.0
 
 
 @asynccontextmanager
@@ -78,13 +76,6 @@ async def heard(generation: llm.GenerationCreatedEvent) -> str:
     return "".join(
         [text async for message in generation.message_stream async for text in message.text_stream]
     )
-
-
-async def until(what: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WAIT_S):
-        while not what():
-            await asyncio.sleep(0.01)
 
 
 def speak(session: Any, *, stop: bool = True) -> None:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from lane_kit import Lane, held, spent
+from lane_kit import Lane, held, spent, until
 from livekit.agents import Agent, function_tool, llm
-from realtime_kit import QUESTION, WIDE, agent, ask, heard, rt_session, talking, until
+from realtime_kit import QUESTION, WIDE, agent, ask, heard, rt_session, talking
 
 from aden import BeforeRequestContext, BeforeRequestResult, Budget, RequestCancelledError
 from aden.testing import Drop, Status, Usage

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit import rtc
 from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.io import AudioOutput, AudioOutputCapabilities
 from realtime_fake import OtherModel
-from realtime_kit import QUESTION, agent, rt_session, speak, until
+from realtime_kit import QUESTION, agent, rt_session, speak
 from test_heard import Broken
 from test_realtime_turns import DETECTS
 

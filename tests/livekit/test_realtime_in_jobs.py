@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lane_kit import Lane, held, spent
+from lane_kit import Lane, held, spent, until
 from livekit.agents.testing import fake_job_context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from realtime_kit import QUESTION, WIDE, agent, ask, heard, rt_session, speak, talking, until
+from realtime_kit import QUESTION, WIDE, agent, ask, heard, rt_session, speak, talking
 from test_realtime_turns import DETECTS
 
 import aden

@@ -17,8 +17,9 @@ import asyncio, sys
 import aden
 from aden import Budget, instrument, MeterOptions
 from openai.types.realtime.realtime_audio_input_turn_detection import ServerVad
+from lane_kit import until
 from livekit.plugins import openai
-from realtime_kit import ask, speak, until
+from realtime_kit import ask, speak
 import aiohttp
 
 url, path = sys.argv[1:]

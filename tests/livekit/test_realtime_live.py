@@ -6,10 +6,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from lane_kit import INSTRUCTIONS, Lane, held, spent
+from lane_kit import INSTRUCTIONS, Lane, held, spent, until
 from livekit.agents import Agent, AgentSession, llm
 from livekit.plugins import openai
-from realtime_kit import WIDE, speak, until
+from realtime_kit import WIDE, speak
 
 from aden import Budget, RequestCancelledError
 

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from lane_kit import INSTRUCTIONS, Lane, held, spent
+from lane_kit import INSTRUCTIONS, Lane, held, spent, until
 from livekit.agents import Agent, AgentSession, llm
 from livekit.agents.metrics import RealtimeModelMetrics
 from realtime_fake import OtherModel, Relay, metrics
-from realtime_kit import QUESTION, WIDE, agent, ask, heard, model, until
+from realtime_kit import QUESTION, WIDE, agent, ask, heard, model
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
 

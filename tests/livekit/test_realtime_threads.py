@@ -6,10 +6,10 @@ import threading
 import weakref
 from typing import Any
 
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit.agents import Agent, AgentSession
 from realtime_fake import OtherModel, metrics
-from realtime_kit import WIDE, until
+from realtime_kit import WIDE
 from test_realtime_providers import SPLIT
 
 

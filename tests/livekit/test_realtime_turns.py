@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from lane_kit import Lane, held, spent
+from lane_kit import Lane, held, spent, until
 from openai.types.realtime import AudioTranscription
 from openai.types.realtime.realtime_audio_input_turn_detection import ServerVad
-from realtime_kit import WIDE, agent, model, rt_session, speak, talking, until
+from realtime_kit import WIDE, agent, model, rt_session, speak, talking
 
 from aden import BeforeRequestResult, Budget, RequestCancelledError
 

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from lane_kit import INSTRUCTIONS, Lane, held, spent
+from lane_kit import INSTRUCTIONS, Lane, held, spent, until
 from livekit.agents import Agent, AgentSession, llm
 from realtime_fake import OtherModel, OtherSession
-from realtime_kit import WIDE, until
+from realtime_kit import WIDE
 from test_realtime_providers import COST, SPLIT
 
 from aden import Budget
@@ -50,9 +50,9 @@ async def test_replies_that_are_interrupted_before_they_begin_hold_nothing(lane:
         await session.start(Agent(instructions=INSTRUCTIONS))
         for count in (1, 2, 3):
             handle = session.generate_reply(instructions="Greet the caller.")
-            await until(lambda asked=count: other.made[0].asked == asked)  # type: ignore[misc]
+            await until(lambda asked=count: other.made[0].asked == asked)
             handle.interrupt()
-            await until(lambda settled=count: len(lane.records) == settled)  # type: ignore[misc]
+            await until(lambda settled=count: len(lane.records) == settled)
             assert held(lane, WIDE) == 0
         assert spent(lane, WIDE) == sum(record.cost for record in lane.records)
         await session.aclose()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from jobs import in_a_job
-from lane_kit import INSTRUCTIONS, Lane
+from lane_kit import INSTRUCTIONS, Lane, until
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, JobContext, llm
 from livekit.agents.ipc.mock_room import create_mock_room
@@ -17,7 +17,7 @@ from livekit.agents.voice.room_io import RoomOptions
 from livekit.plugins import openai
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from realtime_kit import ask, heard, talking, until
+from realtime_kit import ask, heard, talking
 
 import aden.livekit
 from aden import ANY, Budget, RequestCancelledError

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from lane_kit import Lane, held, spent
+from lane_kit import Lane, held, spent, until
 from livekit.agents import stt
-from realtime_kit import until
 from speech_provider import Ear, SpeechProvider, frame
 
 from aden import Budget
