@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import get_args
 from urllib.parse import urlsplit
 
 from aden.budgets.budget import Budget, Mode
@@ -97,8 +98,8 @@ class MeterOptions:
         check_server(self.server_url, self.api_key, "server_url")
 
     def _check_values(self) -> None:
-        if self.mode not in (None, "enforce", "observe", "off"):
-            raise ConfigurationError("mode", self.mode, "enforce | observe | off")
+        if self.mode not in (None, *get_args(Mode)):
+            raise ConfigurationError("mode", self.mode, " | ".join(get_args(Mode)))
         for name in ("hook_timeout_ms", "busy_wait_ms"):
             value = getattr(self, name)
             if isinstance(value, bool) or (value is not None and not 0 <= value <= 60_000):

@@ -1,6 +1,6 @@
 """What holds: what code says, else the environment, else the default."""
 
-from typing import cast
+from typing import TypeVar, cast
 
 from aden.budgets.heard import Heard, OnRefusal
 from aden.budgets.hooks import Hook, SyncHook, in_thread
@@ -11,22 +11,18 @@ from aden.options import MeterOptions
 from aden.settings import Settings
 from aden.telemetry.content import MAX_CHARS, ContentOptions
 
+T = TypeVar("T")
+
 
 def gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
     """How the gate behaves where something is in its way."""
-    fail_open = options.fail_open if options.fail_open is not None else settings.fail_open
-    timeout = options.hook_timeout_ms
-    if timeout is None:
-        timeout = settings.hook_timeout_ms
-    speech = options.refuse_speech
-    if speech is None:
-        speech = settings.refuse_speech
-    wait = options.busy_wait_ms if options.busy_wait_ms is not None else settings.busy_wait_ms
+    default = GateOptions()
+    timeout_ms = _said(options.hook_timeout_ms, settings.hook_timeout_ms)
     return GateOptions(
-        fail_open=bool(fail_open),
-        hook_timeout_ms=GateOptions().hook_timeout_ms if timeout is None else timeout,
-        busy_wait_ms=wait,
-        refuse_speech=bool(speech),
+        fail_open=_said(options.fail_open, settings.fail_open) or default.fail_open,
+        hook_timeout_ms=default.hook_timeout_ms if timeout_ms is None else timeout_ms,
+        busy_wait_ms=_said(options.busy_wait_ms, settings.busy_wait_ms),
+        refuse_speech=_said(options.refuse_speech, settings.refuse_speech) or default.refuse_speech,
         trust_request_metadata=options.trust_request_metadata,
         meter_foreign=settings.meter_foreign is not False,
         attribution=options.attribution or NOBODY,
@@ -37,9 +33,7 @@ def gate_options(options: MeterOptions, settings: Settings) -> GateOptions:
 def hook(options: MeterOptions, settings: Settings) -> Hook | None:
     """The program's hook, as it is to be asked."""
     given = options.before_request
-    threaded = options.hook_in_thread
-    if threaded is None:
-        threaded = bool(settings.hook_in_thread)
+    threaded = _said(options.hook_in_thread, settings.hook_in_thread)
     if given is None or not threaded or is_async(given):
         return given
     return in_thread(cast("SyncHook", given))
@@ -58,7 +52,9 @@ def _heard(options: MeterOptions, settings: Settings) -> Heard:
 
 def content_options(options: MeterOptions, settings: Settings) -> ContentOptions:
     """What is done to content before anybody sees it."""
-    chars = options.content_max_chars
-    if chars is None:
-        chars = settings.content_max_chars
+    chars = _said(options.content_max_chars, settings.content_max_chars)
     return ContentOptions(options.redact_content, MAX_CHARS if chars is None else chars)
+
+
+def _said(in_code: T | None, in_environment: T | None) -> T | None:
+    return in_environment if in_code is None else in_code

@@ -7,8 +7,12 @@ OpenTelemetry says and are not listed here.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from aden.budgets.budget import Mode
+from aden.budgets.heard import OnRefusal
 from aden.errors import ConfigurationError, did_you_mean
+from aden.ledger.protocol import Reach
 
 logger = logging.getLogger("aden")
 
@@ -79,8 +83,6 @@ class Settings:
             if name.startswith("ADEN_") and name not in VARIABLES:
                 hint = did_you_mean(name, VARIABLES)
                 logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
-        reach, mode = ("process", "host", "fleet"), ("enforce", "observe", "off")
-        heard = ("say", "raise", "hand_over", "close")
         return cls(
             api_key=_text(env, "ADEN_API_KEY"),
             api_url=_text(env, "ADEN_API_URL"),
@@ -88,18 +90,18 @@ class Settings:
             budgets_path=_text(env, "ADEN_BUDGETS"),
             prices_path=_text(env, "ADEN_PRICES"),
             ledger=_text(env, "ADEN_LEDGER"),
-            ledger_reach=_one_of(env, "ADEN_LEDGER_REACH", reach),
-            mode=_one_of(env, "ADEN_MODE", mode),
+            ledger_reach=_one_of(env, "ADEN_LEDGER_REACH", get_args(Reach)),
+            mode=_one_of(env, "ADEN_MODE", get_args(Mode)),
             fail_open=_switch(env, "ADEN_FAIL_OPEN"),
-            hook_timeout_ms=_milliseconds(env, "ADEN_HOOK_TIMEOUT_MS"),
-            busy_wait_ms=_milliseconds(env, "ADEN_BUSY_WAIT_MS"),
+            hook_timeout_ms=_count(env, "ADEN_HOOK_TIMEOUT_MS", 60_000, "milliseconds"),
+            busy_wait_ms=_count(env, "ADEN_BUSY_WAIT_MS", 60_000, "milliseconds"),
             hook_in_thread=_switch(env, "ADEN_HOOK_IN_THREAD"),
             refuse_speech=_switch(env, "ADEN_REFUSE_SPEECH"),
-            on_refusal=_one_of(env, "ADEN_ON_REFUSAL", heard),
+            on_refusal=_one_of(env, "ADEN_ON_REFUSAL", get_args(OnRefusal)),
             refusal_message=_text(env, "ADEN_REFUSAL_MESSAGE"),
             filler_message=_text(env, "ADEN_FILLER_MESSAGE"),
             flush_timeout_s=_seconds(env, "ADEN_FLUSH_TIMEOUT"),
-            content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS"),
+            content_max_chars=_count(env, "ADEN_CONTENT_MAX_CHARS", 10_000_000, "a whole number"),
             meter_foreign=_switch(env, "ADEN_METER_FOREIGN_SPANS"),
             doctor=_switch(env, "ADEN_DOCTOR"),
             livekit_metrics=_switch(env, "ADEN_LIVEKIT_METRICS"),
@@ -141,21 +143,12 @@ def _switch(env: Mapping[str, str], name: str) -> bool | None:
     return says_yes(value)
 
 
-def _milliseconds(env: Mapping[str, str], name: str) -> int | None:
+def _count(env: Mapping[str, str], name: str, most: int, what: str) -> int | None:
     value = _text(env, name)
     if value is None:
         return None
-    if not value.isascii() or not value.isdigit() or int(value) > 60_000:
-        raise ConfigurationError(name, value, "milliseconds from 0 to 60000")
-    return int(value)
-
-
-def _count(env: Mapping[str, str], name: str) -> int | None:
-    value = _text(env, name)
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or int(value) > 10_000_000:
-        raise ConfigurationError(name, value, "a whole number from 0 to 10000000")
+    if not value.isascii() or not value.isdigit() or int(value) > most:
+        raise ConfigurationError(name, value, f"{what} from 0 to {most}")
     return int(value)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 from urllib.parse import parse_qsl
 
 from aden.errors import ConfigurationError
@@ -16,7 +17,7 @@ from aden.ledger.sqlite_probe import ADVICE, prove_locks
 
 ALLOWED_SQLITE = f"sqlite:///absolute/path[?{OPTIONS}]"
 ALLOWED = f"memory: | {ALLOWED_SQLITE} | {ALLOWED_REDIS}"
-REACHES: tuple[Reach, ...] = ("process", "host", "fleet")
+REACHES: tuple[Reach, ...] = get_args(Reach)
 
 
 def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
