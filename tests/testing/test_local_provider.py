@@ -33,3 +33,13 @@ def test_a_local_provider_says_where_it_is_and_at_its_end_what_it_billed() -> No
             assert re.search(r"^1 request\(s\) were billed: \$0\.000\d+$", rest, re.MULTILINE)
         finally:
             provider.kill()
+
+
+def test_who_asks_for_help_is_told_what_it_does_and_nothing_is_served() -> None:
+    """Nor is it where somebody mistypes an option that it does not have."""
+    for arguments, code in ((["--help"], 0), (["--port", "80"], 2)):
+        program = [sys.executable, "-m", "aden.testing", *arguments]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == code
+        assert "usage: python -m aden.testing" in done.stdout + done.stderr
+        assert "OPENAI_BASE_URL" not in done.stdout

@@ -1,5 +1,6 @@
 """``python -m aden.testing``: a local provider for an agent that is tried out by hand."""
 
+import argparse
 import sys
 import threading
 
@@ -9,6 +10,7 @@ from aden.testing.openai_server import OpenAIServer
 
 def main() -> None:
     """Serve on a free port of 127.0.0.1 until Ctrl-C, then tell the bill."""
+    argparse.ArgumentParser(prog="python -m aden.testing", description=main.__doc__).parse_args()
     with OpenAIServer() as server:
         _say(
             "A local server with an OpenAI API: no key, no network, no cost. Ctrl-C ends it.\n"
