@@ -6,11 +6,11 @@ import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote
 
 from aden.testing.bill import BillItem, prompt_tokens, served_model
 from aden.testing.generated import Answer, choices, output_limit
-from aden.testing.script import ErrorEvent, Fail, error_json
+from aden.testing.script import error_json
+from aden.testing.text_endpoints import asked, attempt_of
 
 if TYPE_CHECKING:
     import re
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def serve(handler: Handler, found: re.Match[str], body: dict[str, object] | None) -> None:
     """Answer a request; *found* names an Azure deployment, or none."""
-    deployment = {"model": unquote(found[1])} if found[1] else {}
-    body = None if body is None else deployment | body
+    body = None if body is None else asked(found, body)
     wrong = problem(body)
     if body is None or wrong:
         handler.send_json(400, wrong)
@@ -54,7 +53,7 @@ class Asker(Protocol):
 def bill_item(asker: Asker, body: Mapping[str, object], made: Sequence[Choice]) -> BillItem:
     """Return what a chat completions request costs in whole."""
     model, tokens = str(body["model"]), prompt_tokens(body)
-    metadata, attempt = body.get("metadata"), asker.headers.get("x-stainless-retry-count")
+    metadata = body.get("metadata")
     return BillItem(
         request_id=asker.request_id,
         at=time.time(),
@@ -63,7 +62,7 @@ def bill_item(asker: Asker, body: Mapping[str, object], made: Sequence[Choice]) 
         cached_tokens=asker.owner.cache.read(served_model(model), tokens),
         output_tokens=sum(choice.reasoning + len(choice.pieces) for choice in made),
         reasoning_tokens=sum(choice.reasoning for choice in made),
-        attempt=int(attempt) if attempt and attempt.isdigit() else None,
+        attempt=attempt_of(asker.headers),
         metadata=metadata if isinstance(metadata, dict) else None,
     )
 
@@ -80,8 +79,8 @@ class _Chat:
         return self._usage(answer) is not None
 
     def whole(self, answer: Answer) -> tuple[int, object]:
-        if isinstance(answer.step, (ErrorEvent, Fail)):
-            return 500, error_json(500, answer.step.message)
+        if answer.fails:
+            return 500, answer.error
         whole = [
             {"index": i, "message": _message(c), "logprobs": None, "finish_reason": c.finish_reason}
             for i, c in enumerate(answer.choices)
@@ -109,8 +108,7 @@ class _Chat:
         return ends + ([last] if usage else [])
 
     def broken(self, answer: Answer) -> Sequence[Event]:
-        assert isinstance(answer.step, (ErrorEvent, Fail))
-        return [error_json(500, answer.step.message)]
+        return [answer.error]
 
     def _usage(self, answer: Answer) -> Mapping[str, object] | None:
         return answer.reported(answer.billed().usage()) if self.report else None

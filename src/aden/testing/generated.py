@@ -13,7 +13,18 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aden.testing.bill import BillItem, answer_tokens, last_question, tokenize
-from aden.testing.script import Drop, ErrorEvent, Fail, Hang, NoCap, NoUsage, Reason, Refuse, Usage
+from aden.testing.script import (
+    Drop,
+    ErrorEvent,
+    Fail,
+    Hang,
+    NoCap,
+    NoUsage,
+    Reason,
+    Refuse,
+    Usage,
+    error_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,6 +119,12 @@ class Answer:
     def fails(self) -> bool:
         """Whether it says so itself that it is no whole answer."""
         return isinstance(self.step, (ErrorEvent, Fail))
+
+    @property
+    def error(self) -> dict[str, object]:
+        """By which it says so."""
+        assert isinstance(self.step, (ErrorEvent, Fail))
+        return error_json(500, self.step.message)
 
     def reported(self, usage: Mapping[str, object]) -> Mapping[str, object] | None:
         """Return what is reported where *usage* is true; None if nothing is."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aden.testing.bill import UNIT_RATES, answer_tokens, tokenize
 from aden.testing.generated import Answer, Body, Choice
-from aden.testing.script import ErrorEvent, Fail, error_json
+from aden.testing.script import error_json
 from aden.testing.text_endpoints import asked, make_item
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class _Media:
         return self._usage(answer) is not None
 
     def whole(self, answer: Answer) -> tuple[int, object]:
-        if isinstance(answer.step, (ErrorEvent, Fail)):
-            return 500, error_json(500, answer.step.message)
+        if answer.fails:
+            return 500, answer.error
         usage = self._usage(answer)
         if isinstance(self.body, dict) and usage is not None:
             return 200, self.body | {"usage": usage}
@@ -64,8 +64,7 @@ class _Media:
         return [{**self.last, **({"usage": usage} if usage else {})}]
 
     def broken(self, answer: Answer) -> Sequence[Event]:
-        assert isinstance(answer.step, (ErrorEvent, Fail))
-        return [error_json(500, answer.step.message)]
+        return [answer.error]
 
     def _usage(self, answer: Answer) -> Mapping[str, object] | None:
         return None if self.usage is None else answer.reported(self.usage)

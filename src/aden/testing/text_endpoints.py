@@ -7,12 +7,12 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from aden.testing.bill import BillItem, tokenize
 from aden.testing.generated import Answer, Choice, choices
-from aden.testing.script import ErrorEvent, Fail, error_json
+from aden.testing.script import error_json
 
 if TYPE_CHECKING:
     import re
@@ -31,6 +31,12 @@ def asked(found: re.Match[str], body: dict[str, object] | None) -> dict[str, obj
     return deployment | (body or {})
 
 
+def attempt_of(headers: Any) -> int | None:
+    """Return which try the client says that a request is."""
+    attempt = headers.get("x-stainless-retry-count")
+    return int(attempt) if attempt and attempt.isdigit() else None
+
+
 def make_item(
     handler: Handler,
     model: str,
@@ -41,7 +47,6 @@ def make_item(
     units: int = 0,
 ) -> BillItem:
     """Return what a request costs in whole."""
-    attempt = handler.headers.get("x-stainless-retry-count")
     return BillItem(
         handler.request_id,
         time.time(),
@@ -50,7 +55,7 @@ def make_item(
         0,
         output_tokens,
         0,
-        attempt=int(attempt) if attempt and attempt.isdigit() else None,
+        attempt=attempt_of(handler.headers),
         media_tokens=media_tokens,
         units=units,
     )
@@ -85,8 +90,8 @@ class _Text:
         return self._usage(answer) is not None
 
     def whole(self, answer: Answer) -> tuple[int, object]:
-        if isinstance(answer.step, (ErrorEvent, Fail)):
-            return 500, error_json(500, answer.step.message)
+        if answer.fails:
+            return 500, answer.error
         said = [_said(i, c.text, c.finish_reason) for i, c in enumerate(answer.choices)]
         usage = self._usage(answer)
         return 200, _envelope(answer, said) | ({"usage": usage} if usage else {})
@@ -105,8 +110,7 @@ class _Text:
         return ends + ([_envelope(answer, []) | {"usage": usage}] if usage else [])
 
     def broken(self, answer: Answer) -> Sequence[Event]:
-        assert isinstance(answer.step, (ErrorEvent, Fail))
-        return [error_json(500, answer.step.message)]
+        return [answer.error]
 
     def _usage(self, answer: Answer) -> Mapping[str, object] | None:
         return answer.reported(answer.billed().usage()) if self.report else None
@@ -155,8 +159,8 @@ class _Vectors:
         return self._usage(answer) is not None
 
     def whole(self, answer: Answer) -> tuple[int, object]:
-        if isinstance(answer.step, (ErrorEvent, Fail)):
-            return 500, error_json(500, answer.step.message)
+        if answer.fails:
+            return 500, answer.error
         data = [
             {"object": "embedding", "index": i, "embedding": self._vector(text)}
             for i, text in enumerate(self.texts)
