@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aden import Alert, Block, Budget, ConfigurationError, Degrade, Rule, Throttle, requests
-from aden.control.policy_document import PolicyDocument, parse_document, read_document
+from aden.control.policy_document import PolicyDocument, load_json, read_document
 from aden.core.attribution import Attribution
 from aden.core.request import Request
 
@@ -65,7 +65,7 @@ DOCUMENT: dict[str, Any] = {
 
 def test_a_document_becomes_budgets_and_rules() -> None:
     """Each field of the contract has its place in the policy."""
-    read = parse_document(json.dumps(DOCUMENT).encode())
+    read = read_document(load_json(json.dumps(DOCUMENT).encode()))
     assert (read.id, read.name, read.version) == ("default", "Default Policy", "a1b2c3d4")
     assert read.spent == {"b1": 12_500_000_000, "b2": 0, "b3": 0}
     first, second, third, rate = read.policy.budgets
@@ -153,7 +153,7 @@ def test_an_empty_document_is_a_policy_without_budgets() -> None:
 def test_money_is_read_as_it_was_written() -> None:
     """A binary float would end in …456788."""
     body = b'{"budgets": [{"id": "b", "type": "global", "limit": 8999999.123456789}]}'
-    assert parse_document(body).policy.budgets[0].limit.amount == 8_999_999_123_456_789
+    assert read_document(load_json(body)).policy.budgets[0].limit.amount == 8_999_999_123_456_789
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_degradations_in_a_circle_are_refused() -> None:
 def test_what_is_no_document_is_refused(body: bytes, named: str) -> None:
     """Whatever a server, or something that answers in its place, sends."""
     with pytest.raises(ConfigurationError) as caught:
-        parse_document(body)
+        read_document(load_json(body))
     assert named in str(caught.value)
 
 

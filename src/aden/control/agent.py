@@ -17,11 +17,11 @@ from collections.abc import Callable
 from aden.budgets.policy import Policy
 from aden.control.due import Due
 from aden.control.events import Event, Origin, events_of, heartbeat
-from aden.control.exchange import Exchange
-from aden.control.fetching import Fetcher, NotFetchedError
+from aden.control.exchange import Exchange, NotNowError
+from aden.control.fetching import Fetcher
 from aden.control.outbox import Outbox
 from aden.control.push import Push, Pushes
-from aden.control.sending import NotTakenError, Sender
+from aden.control.sending import Sender
 from aden.control.server import Server
 from aden.control.server_policy import ServerPolicy
 from aden.control.state import ControlState
@@ -231,7 +231,7 @@ class ControlAgent:
         """Ask for the policy."""
         try:
             was_absent, self._absent = self._absent, not fetcher.fetch(self.instance_id)
-        except NotFetchedError as error:
+        except NotNowError as error:
             self._poll.later(self._poll_every_s, error.retry_after_s)
             known = "the last good policy stays" if self.policies.is_known else "there is none yet"
             self._troubles.begin("policy", f"the policy could not be fetched: {error}", known)
@@ -259,7 +259,7 @@ class ControlAgent:
                 with self._lock:
                     self._requests -= requests
                     self._errors -= errors
-        except NotTakenError as error:
+        except NotNowError as error:
             self._post.later(MAX_BACKOFF_S, error.retry_after_s)
             self._troubles.begin("events", f"events could not be sent: {error}", "they are kept")
         else:

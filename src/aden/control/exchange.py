@@ -24,8 +24,12 @@ ANSWER_S = 10.0
 """How long an exchange may take from its first byte to its last."""
 
 
-class ServerUnreachableError(Exception):
-    """No answer, or none that could be read. Its text has no secrets."""
+class NotNowError(Exception):
+    """The server did not answer, or did not do what it was asked. Its text has no secrets."""
+
+    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Exchange:
             within_s: Seconds that all of it may take.
 
         Raises:
-            ServerUnreachableError: There is no answer, or it is too large or no HTTP.
+            NotNowError: There is no answer, or it is too large or no HTTP.
         """
         kept = self._connection is not None
         try:
@@ -83,7 +87,7 @@ class Exchange:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             why = f"no answer within {within_s:g} s" if self._cut else _words(error)
-            raise ServerUnreachableError(self._server.masked(why)) from None
+            raise NotNowError(self._server.masked(why)) from None
         except BaseException:
             self.close()
             raise

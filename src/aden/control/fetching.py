@@ -3,7 +3,7 @@
 import logging
 import time
 
-from aden.control.exchange import Exchange, ServerUnreachableError, answered
+from aden.control.exchange import Exchange, NotNowError, answered
 from aden.control.policy_document import MAX_BYTES
 from aden.control.server import Server
 from aden.control.server_policy import ServerPolicy
@@ -16,14 +16,6 @@ _NOT_THERE = (404, 405, 501)
 """What a telemetry endpoint answers that has no policy to give."""
 SKEW_S = 60.0
 """A server's clock that is off by more is worth a line."""
-
-
-class NotFetchedError(Exception):
-    """There is no policy to be had now, or none that is valid. Its text has no secrets."""
-
-    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
-        super().__init__(why)
-        self.retry_after_s = retry_after_s
 
 
 class Fetcher:
@@ -39,15 +31,12 @@ class Fetcher:
         """Look at the policy; False where there is no control plane.
 
         Raises:
-            NotFetchedError: The last good policy stays.
+            NotNowError: The last good policy stays.
         """
         headers = self._server.headers(instance_id)
         if self._etag is not None:
             headers["If-None-Match"] = self._etag
-        try:
-            answer = self._exchange.ask("GET", PATH, headers, most=MAX_BYTES)
-        except ServerUnreachableError as error:
-            raise NotFetchedError(str(error)) from None
+        answer = self._exchange.ask("GET", PATH, headers, most=MAX_BYTES)
         if answer.at is not None:
             self._compare_clocks(answer.at)
         if answer.status == 304 and self._etag is not None:
@@ -56,12 +45,12 @@ class Fetcher:
             self._policies.nothing_there()
             return False
         elif answer.status != 200:
-            raise NotFetchedError(answered(PATH, answer.status), answer.retry_after_s)
+            raise NotNowError(answered(PATH, answer.status), answer.retry_after_s)
         else:
             try:
                 self._policies.heard(answer.body, answer.at)
             except ConfigurationError as error:
-                raise NotFetchedError(str(error)) from None
+                raise NotNowError(str(error)) from None
             self._etag = answer.etag
         return True
 

@@ -47,16 +47,6 @@ class PolicyDocument:
     """The server's own figure for each budget's calendar month (UTC), by budget id."""
 
 
-def parse_document(body: bytes, mode: Mode = "enforce") -> PolicyDocument:
-    """Read a document as it comes over the wire.
-
-    Raises:
-        ConfigurationError: It is too large, no JSON, or not valid; the message has the path of
-            what is wrong, its value, and what is allowed.
-    """
-    return read_document(load_json(body), mode)
-
-
 def load_json(body: str | bytes) -> object:
     """JSON whose decimal numbers are kept as they were typed.
 
@@ -72,10 +62,11 @@ def load_json(body: str | bytes) -> object:
 
 
 def read_document(document: object, mode: Mode = "enforce") -> PolicyDocument:
-    """Read a document that is parsed already.
+    """Read a document, as `load_json` gives it.
 
     Raises:
-        ConfigurationError: As `parse_document`.
+        ConfigurationError: It is not valid; the message has the path of what is wrong, its value,
+            and what is allowed.
     """
     top = Entry(document, "policy")
     entries = top.entries("budgets", MAX_BUDGETS)
@@ -104,7 +95,7 @@ def read_spent(document: object) -> dict[str, NanoUSD]:
     """The server's own figure for each budget's calendar month (UTC), by budget id.
 
     Raises:
-        ConfigurationError: As `parse_document`.
+        ConfigurationError: As `read_document`.
     """
     entries = Entry(document, "policy").entries("budgets", MAX_BUDGETS)
     return {entry.required("id"): located(entry, _spent) for entry in entries}

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from aden.control.events import Event
-from aden.control.exchange import Exchange, ServerUnreachableError, answered
+from aden.control.exchange import Exchange, NotNowError, answered
 from aden.control.outbox import Outbox
 
 logger = logging.getLogger("aden.control")
@@ -14,14 +14,6 @@ PATH = "/v1/control/events"
 BATCH = 500
 _FOR_GOOD = (400, 413, 422)
 """Answers that the same events would get again."""
-
-
-class NotTakenError(Exception):
-    """The server did not take the events now; they stay."""
-
-    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
-        super().__init__(why)
-        self.retry_after_s = retry_after_s
 
 
 class Sender:
@@ -36,7 +28,7 @@ class Sender:
         """Send the oldest events; what the server refuses for good is counted and left out.
 
         Raises:
-            NotTakenError: Try again later.
+            NotNowError: Try again later.
         """
         events = self._outbox.oldest(self._most)
         status = self._post(headers, events)
@@ -54,20 +46,17 @@ class Sender:
         """Send an event that is not worth keeping.
 
         Raises:
-            NotTakenError: It was not taken.
+            NotNowError: It was not taken.
         """
         status = self._post(headers, [event])
         if status >= 300:
-            raise NotTakenError(f"{PATH} answered {status} to a {event.get('event_type')}")
+            raise NotNowError(f"{PATH} answered {status} to a {event.get('event_type')}")
 
     def _post(self, headers: Mapping[str, str], events: list[Event]) -> int:
         """Send *events*; the status, where it is final."""
         body = json.dumps({"events": events}).encode()
         sent = {**headers, "Content-Type": "application/json"}
-        try:
-            answer = self._exchange.ask("POST", PATH, sent, body)
-        except ServerUnreachableError as error:
-            raise NotTakenError(str(error)) from None
+        answer = self._exchange.ask("POST", PATH, sent, body)
         if 200 <= answer.status < 300 or answer.status in _FOR_GOOD:
             return answer.status
-        raise NotTakenError(answered(PATH, answer.status), answer.retry_after_s)
+        raise NotNowError(answered(PATH, answer.status), answer.retry_after_s)
