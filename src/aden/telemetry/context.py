@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 _CALL = otel_context.create_key("aden-call")
 
 
-def with_call(call: object, context: "Context | None" = None) -> "Context":
-    """A context that carries *call*."""
-    return otel_context.set_value(_CALL, call, context)
+def with_call(call: object) -> "Context":
+    """The current context with *call* in it."""
+    return otel_context.set_value(_CALL, call)
 
 
 def call_in(context: "Context | None" = None) -> object | None:

@@ -56,9 +56,9 @@ def show(notes: Mapping[str, Note], budget: str, amount: int) -> str:
     return f"{amount}" if note is None else note.limit.show(amount)
 
 
-def standings(ledger: Ledger, now: float | None = None) -> list[Standing]:
+def standings(ledger: Ledger) -> list[Standing]:
     """Every window of every budget that the ledger knows, and those that are only described."""
-    at = time.time() if now is None else now
+    at = time.time()
     notes = notes_of(ledger)
     found: list[Standing] = []
     seen: set[str] = set()
