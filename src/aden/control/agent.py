@@ -7,11 +7,9 @@ one attribute, and put finished calls into a queue.
 import contextlib
 import itertools
 import logging
-import os
 import threading
 import time
 import uuid
-import weakref
 from collections.abc import Callable
 
 from aden.budgets.policy import Policy
@@ -26,6 +24,7 @@ from aden.control.server import Server
 from aden.control.server_policy import ServerPolicy
 from aden.control.state import ControlState
 from aden.control.troubles import Troubles
+from aden.core.forks import see_through_forks
 from aden.core.record import CallRecord
 from aden.errors import ConfigurationError
 
@@ -71,7 +70,11 @@ class ControlAgent:
         self._poll_every_s = poll_every_s
         self._stopped = False
         self._begin()
-        _AGENTS.add(self)
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: the parent's thread, socket and queue are the parent's."""
+        self._begin()
 
     def _begin(self) -> None:
         """All that belongs to this process alone."""
@@ -304,16 +307,3 @@ class ControlAgent:
 
     def _origin(self) -> Origin:
         return Origin(self.instance_id, self._agent_name, self.policies.current.id)
-
-
-_AGENTS: "weakref.WeakSet[ControlAgent]" = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    """The parent's thread, socket and queue are the parent's; the child begins when it asks."""
-    for agent in list(_AGENTS):
-        agent._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,15 +1,14 @@
 """The ledger in this process's memory: whose turn it is to use the `Books`."""
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar, TypeVarTuple
 
+from aden.core.forks import see_through_forks
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import LedgerUnavailable
@@ -61,7 +60,7 @@ class MemoryLedger:
         self._put_off: deque[Callable[[float], None]] = deque()
         self.keep = keep
         self.books = Books(keep)
-        _LEDGERS.add(self)
+        see_through_forks(self)
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """Hold the first option that fits, all its lines or none."""
@@ -190,41 +189,17 @@ class MemoryLedger:
             self._put_off.popleft()
             self.books.undo()
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Wait for a turn's end: forked in the middle of it, a child would never get its own."""
         self._paused = self._lock.acquire(timeout=TURN_S)
 
-    def _after_fork_in_parent(self) -> None:
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
         if self._paused:
             self._paused = False
             self._lock.release()
 
-    def _after_fork_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
+        """Go on, with what the parent had."""
         self._paused = False
         self._lock = threading.Lock()
-
-
-_LEDGERS: "weakref.WeakSet[MemoryLedger]" = weakref.WeakSet()
-
-
-def _all_before_fork() -> None:
-    for ledger in list(_LEDGERS):
-        ledger._before_fork()
-
-
-def _all_after_fork_in_parent() -> None:
-    for ledger in list(_LEDGERS):
-        ledger._after_fork_in_parent()
-
-
-def _all_after_fork_in_child() -> None:
-    for ledger in list(_LEDGERS):
-        ledger._after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    # A child that is forked in the middle of another thread's turn would never get its own.
-    os.register_at_fork(
-        before=_all_before_fork,
-        after_in_parent=_all_after_fork_in_parent,
-        after_in_child=_all_after_fork_in_child,
-    )

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from aden.core.forks import see_through_forks
 from aden.errors import LedgerError, LedgerSaturated, LedgerUnavailable
 from aden.ledger.redis_call import Call
 from aden.ledger.redis_link import Link
@@ -42,6 +43,7 @@ class Wire:
         self._deadline_s = deadline_s
         self._begin()
         _WIRES.add(self)
+        see_through_forks(self)
 
     def _begin(self) -> None:
         self.pump = Pump(self._make_link(), self._shown)
@@ -272,11 +274,4 @@ def _settle_down() -> None:
     _exit_deadline = deadline
 
 
-def _all_after_fork_in_child() -> None:
-    for wire in list(_WIRES):
-        wire.after_fork_in_child()
-
-
 atexit.register(_settle_down)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_all_after_fork_in_child)

@@ -188,7 +188,11 @@ def _pragma(connection: Connection, name: str) -> int:
     return int(value)
 
 
-def forget_creators() -> None:
+def _forget_creators() -> None:
     """In a forked child: the thread that was creating a file is not there to finish."""
     global _creating  # noqa: PLW0603 - a lock is replaced, never reset
     _creating = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_creators)

@@ -1,13 +1,12 @@
 """What a process's forks and its end mean for its SQLite ledgers."""
 
 import atexit
-import os
 import sqlite3
 import time
 import weakref
 from typing import Protocol
 
-from aden.ledger.sqlite_file import forget_creators
+from aden.core.forks import see_through_forks
 
 EXIT_WAIT_S = 2.0
 
@@ -18,15 +17,6 @@ class Store(Protocol):
     def settle_down(self, timeout_s: float) -> None:
         """The process ends: leave nothing undone."""
 
-    def before_fork(self) -> None:
-        """Leave nothing half done and nothing open."""
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-
-    def after_fork_in_child(self) -> None:
-        """Start anew."""
-
 
 _stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
 _left_to_parent: list[sqlite3.Connection] = []
@@ -36,6 +26,7 @@ _exit_deadline: float | None = None
 def see_through(store: Store) -> None:
     """See *store* through forks and the process's end."""
     _stores.add(store)
+    see_through_forks(store)
 
 
 def exit_deadline() -> float | None:
@@ -55,26 +46,4 @@ def _settle_down() -> None:
         store.settle_down(_exit_deadline - time.monotonic())
 
 
-def _before_fork() -> None:
-    for store in list(_stores):
-        store.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for store in list(_stores):
-        store.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    forget_creators()
-    for store in list(_stores):
-        store.after_fork_in_child()
-
-
 atexit.register(_settle_down)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

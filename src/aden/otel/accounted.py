@@ -12,6 +12,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from aden.core.forks import see_through_forks
 from aden.otel.destinations import Signal
 from aden.otel.losses import Losses
 from aden.otel.service import of_the_service
@@ -105,8 +106,7 @@ class AccountedSpanProcessor(BatchSpanProcessor):
         self._lock = threading.Lock()
         self._offered = 0
         self._dropped = 0
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin_again)
+        see_through_forks(self)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Offer a span to the queue."""
@@ -120,7 +120,7 @@ class AccountedSpanProcessor(BatchSpanProcessor):
                 self._accounted.account.dropped(1)
         super().on_end(span)
 
-    def _begin_again(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a forked child the queue is empty."""
         self._lock = threading.Lock()
         self._offered = self._dropped = self._accounted.handed = 0

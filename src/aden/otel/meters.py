@@ -6,9 +6,7 @@ just then. So what is handed out here are instruments that record on the SDK's p
 moment: none, or one that was made in this process.
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +15,7 @@ from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+from aden.core.forks import see_through_forks
 from aden.telemetry.later import hand_over
 
 Make = Callable[[], MeterProvider]
@@ -33,7 +32,7 @@ class OwnMeters(metrics.MeterProvider):
         self._observed: dict[tuple[Scope, str], Callable[[metrics.Meter], object]] = {}
         self._inherited: list[MeterProvider] = []
         self._begin()
-        _ALL.add(self)
+        see_through_forks(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
@@ -114,18 +113,6 @@ class OwnReader(PeriodicExportingMetricReader):
 
     def _at_fork_reinit(self) -> None:
         """Start no thread again, as the SDK would."""
-
-
-_ALL: "weakref.WeakSet[OwnMeters]" = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for meters in list(_ALL):
-        meters.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _Now(Generic[T]):
