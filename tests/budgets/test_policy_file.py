@@ -88,6 +88,9 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
     [
         ("[[budget]\n", "TOML"),
         ("budget = 3", "[[budget]]"),
+        ("budget = " + "1" * 5000, "TOML"),
+        ("budget = " + "[" * 5000, "TOML"),
+        ("[[rule]]\naction = []", "rule 1: action=[]"),
         ("budgets = []", "budgets"),
         ("", "at least one [[budget]]"),
         ("budget = []", "at least one [[budget]]"),

@@ -219,6 +219,8 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
     ("text", "named", "allowed"),
     [
         ("[[price]\n", "ADEN_PRICES", "TOML"),
+        ("multiplier = " + "1" * 5000, "ADEN_PRICES", "TOML"),
+        ("price = " + "[" * 5000, "ADEN_PRICES", "TOML"),
         ("prices = []", "key='prices'", "price"),
         ("price = 3", "price=3", "[[price]] tables"),
         ("price = [3]", "price 1", "[[price]] table"),
@@ -263,6 +265,12 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
             PRICE + "input_per_1m = 1\nabove = [{input_tokens = 5, output_per_1m = 2}]",
             "above='output'",
             "below",
+        ),
+        (
+            PRICE + "input_per_1m = 1\nabove = [{input_tokens = 5, input_per_1m = 2}, "
+            "{input_tokens = 5, input_per_1m = 3}]",
+            "above: input_tokens=5",
+            "one rate for input",
         ),
         (PRICE + "free = true\n" + PRICE + "free = true", "openai m", "one row"),
         (

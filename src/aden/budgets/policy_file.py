@@ -62,16 +62,23 @@ def load_policy(path: Path, mode: Mode) -> Policy:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigurationError("ADEN_BUDGETS", str(path), f"at most {MAX_BYTES} bytes")
+    except OSError as error:
+        raise _no_toml(path, error) from error
+    if len(content) > MAX_BYTES:
+        raise ConfigurationError("ADEN_BUDGETS", str(path), f"at most {MAX_BYTES} bytes")
+    try:
         document = tomllib.loads(content.decode("utf-8-sig"), parse_float=AsTyped)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        allowed = f"a TOML file with [[budget]] tables ({error})"
-        raise ConfigurationError("ADEN_BUDGETS", str(path), allowed) from error
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits
+        raise _no_toml(path, error) from error
     try:
         return _policy(document, mode)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error.setting}", error.value, error.allowed) from None
+
+
+def _no_toml(path: Path, error: Exception) -> ConfigurationError:
+    allowed = f"a TOML file with [[budget]] tables ({error})"
+    return ConfigurationError("ADEN_BUDGETS", str(path), allowed)
 
 
 def _policy(document: Mapping[str, Any], mode: Mode) -> Policy:
@@ -100,7 +107,7 @@ def _rule(table: Mapping[str, Any], number: int) -> Rule:
     name = f"rule {number}"
     entry = dict(table)
     scope, unit = entry.pop("scope", {}), entry.pop("unit", None)
-    if entry.get("action") in _LADDER:
+    if entry.get("action") in tuple(_LADDER):  # which may be anything, and no key
         entry.setdefault("at", 0)
     try:
         return Rule(_step(entry, name, _RULES), _scope(scope, name), unit)

@@ -162,6 +162,8 @@ def _priced(table: Mapping[str, Any], where: str) -> Mapping[Unit, Rate] | None:
         for unit, rate in read_rates(step, at).items():
             if unit not in rates:
                 raise ConfigurationError(at, unit, "units that have a rate below it too")
+            if start in (tier.start for tier in rates[unit].tiers):
+                raise ConfigurationError(f"{at}: input_tokens", start, f"one rate for {unit}")
             tiers = sorted((*rates[unit].tiers, Tier(start, rate.nano)), key=lambda t: t.start)
             rates[unit] = Rate(rates[unit].nano, tuple(tiers))
     return None if elsewhere else rates

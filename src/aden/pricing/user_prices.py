@@ -36,7 +36,7 @@ def load_prices(path: Path) -> UserPrices:
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits
         allowed = f"a TOML file with [[price]] tables ({error})"
         raise ConfigurationError("ADEN_PRICES", str(path), allowed) from error
     known_keys(str(path), document, ("multiplier", "provider", "price"))
