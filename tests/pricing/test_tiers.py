@@ -45,7 +45,14 @@ def test_a_long_context_costs_its_own_rate_in_each_tier() -> None:
     assert flex.cost(long) == 272_001_000
 
 
-def _find(model: str, tier: str | None = None) -> Price:
-    price = BOOK.find("openai", model, tier)
+def test_a_model_of_anthropic_has_its_fast_rates_too() -> None:
+    """There the table calls it a speed; claude-opus-4-8 costs twice as much."""
+    few = Usage(1000, 0)
+    standard = _find("claude-opus-4-8", None, "anthropic")
+    assert _find("claude-opus-4-8", "fast", "anthropic").cost(few) == 2 * standard.cost(few)
+
+
+def _find(model: str, tier: str | None = None, provider: str = "openai") -> Price:
+    price = BOOK.find(provider, model, tier)
     assert price is not None
     return price

@@ -40,7 +40,7 @@ _CONTEXTS: Mapping[str, Mapping[str, str]] = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
-    "fast": {"service_tier": "fast"},
+    "fast": {"service_tier": "fast", "speed": "fast"},  # OpenAI's word, and Anthropic's
 }
 _CHEAPER = ("batch", "flex")
 _LEAST_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
