@@ -1,8 +1,12 @@
 """`aden budgets`: how budgets stand, and what operators order."""
 
+import fcntl
 import io
 import json
 import os
+import pty
+import struct
+import termios
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +24,7 @@ from aden.core.limit import tokens
 from aden.core.money import NANO
 from aden.core.record import CallRecord
 from aden.ledger import Ask, Charge, Grant, Line, Option, Settlement
-from aden.ledger.operator import Account
+from aden.ledger.operator import Account, Freeze
 from aden.ledger.sqlite import SqliteLedger
 from aden.testing.clock import FixedClock
 
@@ -343,6 +347,41 @@ def test_the_live_view_draws_budgets_and_the_pace(ledger: SqliteLedger) -> None:
     assert lines[0].startswith("tokens")
     assert lines[1].startswith("calls")
     assert "last hour  $0.000000  (0 calls)" in out.getvalue()
+
+
+def test_a_key_is_shown_whole_since_an_order_names_it(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A customer may well be a UUID, or longer than any column."""
+    keys = [f"each|customer={'9b2e4c61-' * parts}1" for parts in (4, 20)]
+    for key in keys:
+        ledger.settle(Settlement(key, (Charge(key, "total", 1),)))
+    assert main(["budgets"]) == 0
+    shown_first = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert shown_first.issuperset(keys)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (10, 40), (60, 200)])
+def test_a_live_frame_fits_its_terminal(ledger: SqliteLedger, rows: int, columns: int) -> None:
+    """The fullest budgets come first, so they must not have scrolled away."""
+    for number in range(50):
+        key = f"each|customer={number:04d}{'0' * 36}{number:04d}"
+        ledger.settle(Settlement(key, (Charge(key, "total", 1),)))
+    ledger.order(Freeze(CALLS.id, who="me", why="enough"))
+    spend(ledger, TOKENS, 999)
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as out:
+        fcntl.ioctl(out, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        live(ledger, out, frames=1)
+        written = b""
+        while b"last hour" not in written:
+            written += screen.read(65_536)
+    lines = written.decode().removeprefix("\x1b[H\x1b[2J").splitlines()
+    assert len(lines) < rows
+    assert max(map(len, lines)) <= columns
+    assert lines[0].startswith("tokens")
+    assert any(line.startswith("… and ") for line in lines)
+    assert columns < 80 or any("calls" in line and "FROZEN" in line for line in lines)
 
 
 def test_a_live_frame_reads_what_is_new(

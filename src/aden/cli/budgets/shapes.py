@@ -9,33 +9,61 @@ from aden.cli.budgets.state import Standing, show
 from aden.ledger.operator import AuditEntry, Held
 
 BAR = 24
+KEY = 64
+"""Characters of a key that stand in a column; a longer one is whole too, for an order names it."""
+NARROW_BAR = 10
+NARROW_FACTS = 44
+"""Columns of a narrow line for per cent, spend, limit and a word more, at most."""
+NO_BUDGETS = "no budgets: nothing was booked in this ledger, and no program described any"
 
 
 def table(found: Sequence[Standing]) -> str:
     """A line with a bar for each budget's window."""
     if not found:
-        return "no budgets: nothing was booked in this ledger, and no program described any"
-    width = min(44, max(len(each.budget) for each in found))
-    return "\n".join(_line(each, width) for each in found)
+        return NO_BUDGETS
+    width = min(KEY, max(len(each.budget) for each in found))
+    return "\n".join(
+        f"{each.budget:<{width}}  {_window(each.balance.window_id):<18} {bar(each)} {_facts(each)}"
+        for each in found
+    )
 
 
-def _line(each: Standing, width: int) -> str:
+def narrow_table(found: Sequence[Standing], columns: int) -> str:
+    """As `table`; where that is too wide, without windows, and with short keys and bars."""
+    whole = table(found)
+    if not found or max(map(len, whole.splitlines())) <= columns:
+        return whole
+    facts = [_facts(each) for each in found]
+    room = columns - NARROW_BAR - 2 - min(NARROW_FACTS, max(map(len, facts)))
+    width = min(max(len(each.budget) for each in found), max(16, room))
+    lines = (
+        f"{_both_ends(each.budget, width):<{width}} {bar(each, NARROW_BAR)} {fact}"
+        for each, fact in zip(found, facts, strict=True)
+    )
+    return "\n".join(line if len(line) <= columns else line[: columns - 1] + "…" for line in lines)
+
+
+def _both_ends(key: str, most: int) -> str:
+    """A key that is too long: it begins with its budget's id, and differs at its end."""
+    head = (most - 1) // 2
+    return key if len(key) <= most else f"{key[:head]}…{key[head + 1 - most :]}"
+
+
+def _facts(each: Standing) -> str:
     balance, limit = each.balance, each.limit
-    key = each.budget if len(each.budget) <= width else each.budget[: width - 1] + "…"
     of = f" of {each.show(limit)}" if limit is not None else ""
     percent = f"{each.percent:5.1f} %" if each.percent is not None else "       "
     marks = [
+        "FROZEN" if balance.frozen else "",
+        "RAISED" if balance.raised is not None else "",
         f"held {each.show(balance.held)}" if balance.held else "",
         f"unconfirmed {each.show(balance.unconfirmed)}" if balance.unconfirmed else "",
-        "RAISED" if balance.raised is not None else "",
-        "FROZEN" if balance.frozen else "",
         each.note.mode if each.note and each.note.mode != "enforce" else "",
         "" if each.current else "past",
         "no longer defined" if each.is_gone else "",
     ]
     told = ", ".join(mark for mark in marks if mark)
-    line = f"{key:<{width}}  {_window(balance.window_id):<18} {bar(each)} {percent}  "
-    return f"{line}{each.show(balance.spent)}{of}{'  ' + told if told else ''}"
+    return f"{percent}  {each.show(balance.spent)}{of}{'  ' + told if told else ''}"
 
 
 def _window(name: str) -> str:
@@ -46,16 +74,16 @@ def _window(name: str) -> str:
     return f"hour {datetime.fromtimestamp(int(begins_at), UTC):%m-%d %H:%MZ}"
 
 
-def bar(each: Standing) -> str:
-    """How full a budget is: settled, unconfirmed, held."""
+def bar(each: Standing, of: int = BAR) -> str:
+    """How full a budget is, in *of* blocks: settled, unconfirmed, held."""
     limit = each.limit
     if not limit:
-        return "█" * BAR if limit == 0 else " " * BAR
+        return "█" * of if limit == 0 else " " * of
     balance = each.balance
-    settled = min(BAR, BAR * balance.settled // limit)
-    spent = min(BAR, BAR * balance.spent // limit)
-    all_ = min(BAR, -(-BAR * (balance.spent + balance.held) // limit)) if balance.held else spent
-    return "█" * settled + "▓" * (spent - settled) + "▒" * (all_ - spent) + "·" * (BAR - all_)
+    settled = min(of, of * balance.settled // limit)
+    spent = min(of, of * balance.spent // limit)
+    all_ = min(of, -(-of * (balance.spent + balance.held) // limit)) if balance.held else spent
+    return "█" * settled + "▓" * (spent - settled) + "▒" * (all_ - spent) + "·" * (of - all_)
 
 
 def as_json(found: Iterable[Standing]) -> str:

@@ -1,12 +1,13 @@
 """``aden spend --live``: a bar for each budget and the pace of spending, once a second."""
 
+import os
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from typing import TextIO
 
-from aden.cli.budgets.shapes import table
+from aden.cli.budgets.shapes import narrow_table, table
 from aden.cli.budgets.state import Standing, standings
 from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd
@@ -15,7 +16,9 @@ from aden.ledger import Ledger
 EVERY_S = 1.0
 CLEAR = "\x1b[H\x1b[2J"
 LINES = 40
-"""Budgets shown; the fullest come first."""
+"""Budgets shown, where the terminal has room for them; the fullest come first."""
+MODELS = 8
+"""Models shown, and in a low terminal a quarter of its lines."""
 FOLLOWED = 400
 """Budgets, the fullest, that are read for each frame."""
 ALL_EVERY_S = 10.0
@@ -35,17 +38,21 @@ class LiveView:
         self._found: list[Standing] = []
         self._all_at = 0.0
 
-    def frame(self) -> str:
-        """One picture."""
+    def frame(self, size: os.terminal_size | None = None) -> str:
+        """One picture, no larger than a terminal of *size*; None: there is none."""
         found = self._standings()
-        lines = [table(found[:LINES])]
-        if len(found) > LINES:
-            lines.append(f"… and {len(found) - LINES} more")
         calls, costs = self._hour.look(time.time())
-        lines += ["", f"last hour  {format_usd(costs.total())}  ({calls} calls)"]
-        dearest = sorted(costs.items(), key=lambda each: (-each[1], each[0]))[:8]
-        lines += [f"  {cut(model, 30):<30} {format_usd(cost)}" for model, cost in dearest]
-        return "\n".join(lines)
+        models = MODELS if size is None else min(MODELS, size.lines // 4)
+        dearest = sorted(costs.items(), key=lambda each: (-each[1], each[0]))[:models]
+        pace = ["", f"last hour  {format_usd(costs.total())}  ({calls} calls)"]
+        pace += [f"  {cut(model, 30):<30} {format_usd(cost)}" for model, cost in dearest]
+        # Its last line is the cursor's, and one says how many more budgets there are.
+        most = LINES if size is None else max(1, min(LINES, size.lines - len(pace) - 2))
+        shown = found[:most]
+        lines = [table(shown) if size is None else narrow_table(shown, size.columns)]
+        if len(found) > most:
+            lines.append(f"… and {len(found) - most} more")
+        return "\n".join([*lines, *pace])
 
     def _standings(self) -> list[Standing]:
         started = time.monotonic()
@@ -102,10 +109,19 @@ def live(ledger: Ledger, out: TextIO = sys.stdout, frames: int | None = None) ->
     drawn = 0
     view = LiveView(ledger)
     while True:
-        shown = view.frame()
+        shown = view.frame(_size(out))
         out.write(f"{CLEAR}{shown}\n" if out.isatty() else f"{shown}\n\n")
         out.flush()
         drawn += 1
         if drawn == frames:
             return
         time.sleep(EVERY_S)
+
+
+def _size(out: TextIO) -> os.terminal_size | None:
+    """How large the terminal is; None where there is none, or it does not say."""
+    try:
+        size = os.get_terminal_size(out.fileno())
+    except (OSError, ValueError):
+        return None
+    return size if size.columns and size.lines else None
