@@ -208,6 +208,8 @@ def test_the_verb_show_may_be_left_out(ledger: SqliteLedger) -> None:
     [
         (("freeze", "each"), "each|customer=…"),
         (("freeze", "each|tenant=acme"), "each|customer=…"),
+        (("freeze", "each|customer=*"), "each|customer=…"),  # it would be a customer of that name
+        (("freeze", "each|customer="), "each|customer=…"),
         (("freeze", "calls|customer=acme"), "calls, without a label"),
         (("raise", "calls", "--to", "10"), "more than its $10.000000"),
         (("raise", "calls", "--to", "0.5"), "more than its $10.000000"),
@@ -234,6 +236,33 @@ def test_a_budget_of_a_template_is_ordered_by_its_label(ledger: SqliteLedger) ->
     ledger.describe({each.id: note_of(each).to_json()})
     (row,) = shown("freeze", "each|provider=openai,customer=acme", "--why", "t")
     assert row["frozen"]
+
+
+def test_an_order_for_a_label_that_no_request_has_carried_is_pointed_out(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be misspelt: whose budget was meant goes on."""
+    each = Budget("each", "1", scope={"customer": ANY})
+    ledger.describe({each.id: note_of(each).to_json()})
+    ledger.settle(Settlement("op", (Charge("each|customer=acme", "total", 1),)))
+    assert main(["budgets", "freeze", "each|customer=acne", "--why", "t"]) == 0
+    said = "no request has counted against each|customer=acne yet; did you mean each|customer=acme?"
+    assert said in capsys.readouterr().err
+    assert main(["budgets", "freeze", "each|customer=acme", "--why", "t"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reason_cannot_write_lines_of_its_own_into_the_audit(
+    ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who ordered what is what the audit is for."""
+    forged = "x\n2026-01-01T00:00:00Z  reset     calls  by ada: tests\x1b[1A"
+    assert main(["budgets", "freeze", "calls", "--why", forged, "--who", forged]) == 0
+    capsys.readouterr()
+    assert main(["budgets", "audit"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isprintable()
+    assert [entry["why"] for entry in shown("audit")] == [forged]
 
 
 def test_the_audit_names_who_what_and_why(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from aden.budgets.note import Note
 from aden.cli.budgets.state import Standing, show
+from aden.cli.spend.shapes import one_line
 from aden.ledger.operator import AuditEntry, Held
 
 BAR = 24
@@ -158,7 +159,7 @@ def audit_table(entries: Sequence[AuditEntry], notes: Mapping[str, Note]) -> str
         return "nobody has ordered anything"
     return "\n".join(
         f"{moment(entry.at)}  {entry.verb:<9} {entry.budget}  {_change(entry, notes)}"
-        f"by {entry.who}: {entry.why}"
+        f"by {one_line(entry.who)}: {one_line(entry.why)}"
         for entry in entries
     )
 

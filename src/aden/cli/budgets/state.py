@@ -114,7 +114,8 @@ def known_key(ledger: Ledger, key: str) -> Note | None:
             it is a template, or a single budget with a label.
     """
     notes = notes_of(ledger)
-    known = {account.budget for account in ledger.accounts()} | set(notes)
+    booked = {account.budget for account in ledger.accounts()}
+    known = booked | set(notes)
     name, _, scope = key.partition("|")
     if key not in known and name not in known:
         allowed = "a budget that `aden budgets` shows" + did_you_mean(key, known)
@@ -122,10 +123,15 @@ def known_key(ledger: Ledger, key: str) -> Note | None:
     note = notes.get(name)
     if note is None:
         return None
-    if note.labels != tuple(part.partition("=")[0] for part in scope.split(",") if part):
+    parts = [part.partition("=") for part in scope.split(",") if part]
+    means_all = key not in booked and any(value in ("", "*") for _, _, value in parts)
+    if means_all or note.labels != tuple(label for label, _, _ in parts):
         labels = ",".join(f"{label}=…" for label in note.labels)
-        allowed = f"{name}|{labels}, as it is a template" if labels else f"{name}, without a label"
-        raise ConfigurationError("budget", key, allowed)
+        allowed = f"{name}|{labels} for each, as it is a template"
+        raise ConfigurationError("budget", key, allowed if labels else f"{name}, without a label")
+    if note.labels and key not in booked:  # what is misspelt would wait for ever
+        meant = did_you_mean(key, booked, likeness=0.9)
+        say(f"aden: no request has counted against {key} yet{meant}", aside=True)
     return note
 
 

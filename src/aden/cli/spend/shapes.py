@@ -64,9 +64,14 @@ def _line(key: str, sums: Sums, width: int) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """A name as a table shows it: names are anybody's, and may try to write lines of their own."""
-    text = "".join(char if char.isprintable() else "�" for char in text)
+    """A name as a table shows it."""
+    text = one_line(text)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """What somebody named or wrote: it is anybody's, and may try to write lines of its own."""
+    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def _share(part: int, whole: int) -> str:
