@@ -148,6 +148,9 @@ def test_a_drift_is_shown_and_told_by_the_exit_code(
         ("date,model,input_tokens,output_tokens\nsoon,m,1,1\n", "line 2: day='soon'"),
         ("date,model,input_tokens,output_tokens\n2026-01-01,m,-1,1\n", "line 2: input='-1'"),
         ("date,model,input_tokens,output_tokens\n2026-01-01,m,1,many\n", "line 2: output='many'"),
+        ("date,model,input_tokens,output_tokens\n2026-01-01,m,1\n", "line 2='3 fields'"),
+        ("date,model,input_tokens,output_tokens\n2026-01-01,m,1,000,7\n", "line 2='5 fields'"),
+        ("start_time,amount_value,amount_currency,line_item\n", "of costs, not of usage"),
         ("", "a column for the day"),
     ],
 )
@@ -166,6 +169,16 @@ def test_a_missing_export_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     """By its path."""
     assert main(["reconcile", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_what_a_spreadsheet_has_written_again_is_read(between: str, tmp_path: Path) -> None:
+    """With a mark of its encoding and with other separators, by its country."""
+    path = tmp_path / "usage.csv"
+    head, line = "date,model,input_tokens,output_tokens", "2026-11-21,gpt-4o,300,30"
+    path.write_text(f"\ufeff{head}\r\n{line}\r\n".replace(",", between), newline="")
+    (counts,) = read_export(path).counts.values()
+    assert (counts.input, counts.output) == (300, 30)
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from aden.cli.ledgers import ledger_here, say
@@ -30,6 +31,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "output": ("output_tokens", "completion_tokens", "n_generated_tokens_total"),
 }
 """What the columns that are read may be called; the first that the file has is taken."""
+_DELIMITERS = ",;\t"
+"""What may stand between fields: spreadsheets of many countries write semicolons."""
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
 Key = tuple[str, str]
 """Day in UTC, and model."""
@@ -105,12 +108,15 @@ def read_export(path: Path) -> Export:
     days: set[str] = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file)
+            header = file.readline()
+            between = max(_DELIMITERS, key=header.count)
+            lines = csv.DictReader(chain((header,), file), delimiter=between)
             columns = _columns(path, lines.fieldnames or ())
             for line in lines:
                 where = f"{path}: line {lines.line_num}"
                 if not any((line.get(name) or "").strip() for name in columns.values()):
                     continue
+                _check_length(line, where)
                 day, model = _day(line[columns["day"]], where), line.get(columns["model"]) or ""
                 days.add(day)
                 if not model.strip() and _is_empty(line, columns):
@@ -127,6 +133,15 @@ def read_export(path: Path) -> Export:
     return Export(counted, min(days), max(days))
 
 
+def _check_length(line: Mapping[str | None, str | list[str] | None], where: str) -> None:
+    """Refuse a line that was cut off, or whose fields have moved, as 1,000 without quotes does."""
+    beyond = line.get(None) or []
+    if None in line.values() or any(beyond):
+        had = [*line.values()][: len(line) - (None in line)]
+        count = sum(each is not None for each in had) + len(beyond)
+        raise ConfigurationError(where, f"{count} fields", f"{len(had)}, as the header has")
+
+
 def _columns(path: Path, fields: Iterable[str]) -> dict[str, str]:
     known = {name.strip().lower(): name for name in fields if name}
     found = {
@@ -138,6 +153,8 @@ def _columns(path: Path, fields: Iterable[str]) -> dict[str, str]:
     for meaning in ("day", "model", "input", "output"):
         if meaning not in found:
             allowed = f"a column for the {meaning}: " + ", ".join(_NAMES[meaning])
+            if "amount_value" in known:
+                allowed += "; this is an export of costs, not of usage"
             raise ConfigurationError(f"{path}: header", ", ".join(known.values()), allowed)
     return found
 
