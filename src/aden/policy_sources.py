@@ -49,9 +49,13 @@ class OwnPolicy:
             ConfigurationError: It keeps the balances of one in another unit.
         """
         source = None if self.file is None else f"{platform.node()}:{self.file.path.absolute()}"
-        make_known(ledger, self.current().budgets, source)
+
+        def accept(policy: Policy) -> None:
+            make_known(ledger, policy.budgets, source, policy.mode)
+
+        accept(self.current())
         if self.file is not None:
-            self.file.accept = partial(make_known, ledger, source=source)
+            self.file.accept = accept
 
 
 def own_policy(
@@ -98,7 +102,7 @@ def control_agent(
     """
 
     def accept(policy: Policy) -> None:
-        make_known(ledger, policy.budgets, f"{server.url} {server.policy_id}")
+        make_known(ledger, policy.budgets, f"{server.url} {server.policy_id}", policy.mode)
         warn_of_models(policy, prices)
 
     if old is not None and old.server == server:

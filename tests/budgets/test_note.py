@@ -118,10 +118,16 @@ def test_the_ledger_is_told_of_an_edit_and_an_edit_of_the_unit_is_refused(
         question = {"role": "user", "content": "hello"}
         client.chat.completions.create(model="gpt-4o", messages=[question], max_tokens=5)  # type: ignore[list-item]
         time.sleep(0.2)
-        found: int = json.loads(house.ledger.descriptions()["calls"])["limit"]
+        told = json.loads(house.ledger.descriptions()["calls"])
+        modes.append(told["mode"])
+        found: int = told["limit"]
         return found
+
+    modes: list[str] = []
 
     assert edit(MONEY.format(25)) == 25_000_000_000
     assert edit(TOKENS) == 25_000_000_000
     assert "expected usd, in which its ledger counts it" in caplog.text
     assert house.meter.policy().budgets[0].limit.unit == "usd"
+    edit('mode = "observe"\n' + MONEY.format(25))
+    assert modes == ["enforce", "enforce", "observe"]

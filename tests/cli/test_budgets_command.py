@@ -142,6 +142,37 @@ def test_an_hour_is_shown_by_its_beginning(
     assert any(hour in printed for hour in hours)
 
 
+def test_a_mode_of_everything_is_shown_at_each_budget(
+    ledger: SqliteLedger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who sees a full budget and requests that go on is told why."""
+
+    def marked() -> str:
+        assert main(["budgets"]) == 0
+        (line,) = (line for line in capsys.readouterr().out.splitlines() if "calls" in line)
+        return line.rpartition("$10.000000")[2].strip()
+
+    make_known(ledger, [CALLS], mode="observe")
+    assert marked() == "observe"
+    path = tmp_path / "budgets.toml"
+    monkeypatch.setenv("ADEN_BUDGETS", str(path))
+    for mode, budgets_own, shown_as in (
+        ("off", "observe", "off"),
+        ("observe", "off", "off"),
+        ("enforce", "observe", "observe"),
+        ("enforce", "enforce", ""),
+    ):
+        budget = f'[[budget]]\nid = "calls"\nlimit_usd = 10\nmode = "{budgets_own}"\n'
+        path.write_text(f'mode = "{mode}"\n{budget}')
+        assert marked() == shown_as
+    path.write_text(budget)
+    monkeypatch.setenv("ADEN_MODE", "observe")
+    assert marked() == "observe"
+
+
 def test_a_budget_that_is_gone_is_shown_while_its_window_lasts(
     ledger: SqliteLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

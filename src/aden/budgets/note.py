@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from aden.budgets.budget import Budget
+from aden.budgets.budget import Budget, Mode
 from aden.budgets.scope import ANY
 from aden.core.limit import Limit, Unit
 from aden.core.window import Window
@@ -62,20 +63,25 @@ class Note:
             return None
 
 
-def note_of(budget: Budget, source: str | None = None) -> Note:
-    """What is to be known of *budget*."""
+def note_of(budget: Budget, source: str | None = None, mode: Mode = "enforce") -> Note:
+    """What is to be known of *budget*, under a *mode* of everything."""
     labels = tuple(budget.scope) if ANY in budget.scope.values() else ()
-    return Note(budget.limit, budget.span, budget.name or budget.id, budget.mode, labels, source)
+    name, weaker = budget.name or budget.id, max(budget.mode, mode, key=get_args(Mode).index)
+    return Note(budget.limit, budget.span, name, weaker, labels, source)
 
 
-def make_known(ledger: Ledger, budgets: Sequence[Budget], source: str | None = None) -> None:
+def make_known(
+    ledger: Ledger, budgets: Sequence[Budget], source: str | None = None, mode: Mode = "enforce"
+) -> None:
     """Tell a ledger what the budgets are that come into force, and which *source* has no more.
+
+    *mode* is that of everything; a budget's own can only be weaker.
 
     Raises:
         ConfigurationError: It keeps the balances of one in another unit, and would read them in
             this one.
     """
-    said = {budget.id: note_of(budget, source).to_json() for budget in budgets}
+    said = {budget.id: note_of(budget, source, mode).to_json() for budget in budgets}
     with contextlib.suppress(LedgerError):  # it is down: nobody knows
         told = {name: Note.from_json(text) for name, text in ledger.descriptions().items()}
         for budget in budgets:

@@ -4,10 +4,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from aden.budgets.budget import Budget, Mode
+from aden.budgets.budget import Mode
 from aden.budgets.doubts import warn_of_models
 from aden.budgets.policy import Policy
 from aden.budgets.policy_file import load_policy
@@ -44,9 +44,9 @@ class PolicyFile:
         self._policy = load_policy(path, mode)
         warn_of_models(self._policy, self._prices)
         self._looked_at = time.monotonic()
-        self.accept: Callable[[Sequence[Budget]], object] = lambda budgets: None
-        """Told of the budgets that are read, before they come into force; may refuse them by
-        raising `ConfigurationError`."""
+        self.accept: Callable[[Policy], object] = lambda policy: None
+        """Told of the policy that is read, before it comes into force; may refuse it by raising
+        `ConfigurationError`."""
 
     def current(self) -> Policy:
         """The policy now; the file's time stamp is looked at once a second at most."""
@@ -89,7 +89,7 @@ class PolicyFile:
     def _read(self, stamp: _Stamp) -> None:
         try:
             policy = load_policy(self.path, self._mode)
-            self.accept(policy.budgets)
+            self.accept(policy)
         except ConfigurationError as error:
             logger.error(
                 "aden: %s changed but is not valid; the last good one stays: %s", self.path, error

@@ -279,7 +279,7 @@ class Session:
 def _introduce(budget: SessionBudget, meter: "Meter") -> None:
     """Tell the ledger what it is to keep, and read what it keeps already, off the event loop."""
     try:
-        make_known(meter.ledger, [budget.own.budget])
+        make_known(meter.ledger, [budget.own.budget], mode=meter.policy().mode)
         budget.read()
     except Exception as error:  # the requests themselves find out, and say so
         logger.warning("aden: the ledger was not told of budget %r: %s", budget.id, error)

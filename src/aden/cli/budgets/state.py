@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
+from aden.budgets.budget import Mode
 from aden.budgets.note import Note, note_of
 from aden.budgets.policy_file import load_policy
 from aden.cli.ledgers import say
@@ -80,7 +82,7 @@ def standings(ledger: Ledger) -> list[Standing]:
             current = current and not (gone and _is_endless(note))
             found.append(Standing(account.budget, balance, note, current))
     for name, note in notes.items():
-        if name not in seen and note.mode != "off" and note.gone_at is None:
+        if name not in seen and note.gone_at is None:
             empty = Balance(name, _window_now(note, at) or "", None)
             found.append(Standing(name, empty, note, True))
     return sorted(found, key=lambda each: (each.budget, each.balance.window_id))
@@ -93,9 +95,11 @@ def notes_of(ledger: Ledger) -> Mapping[str, Note]:
     """
     said = {name: Note.from_json(text) for name, text in ledger.descriptions().items()}
     notes = {name: note for name, note in said.items() if note is not None}
-    if path := Settings.from_env(os.environ).budgets_path:
+    settings = Settings.from_env(os.environ)
+    if path := settings.budgets_path:
         try:
-            notes |= {each.id: note_of(each) for each in load_policy(Path(path), "enforce").budgets}
+            policy = load_policy(Path(path), cast("Mode", settings.mode or "enforce"))
+            notes |= {each.id: note_of(each, mode=policy.mode) for each in policy.budgets}
         except ConfigurationError as error:
             _say_once(f"aden: {error}\nBudgets are shown as running programs know them.")
     return notes
