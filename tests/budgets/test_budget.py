@@ -202,6 +202,15 @@ def test_no_two_scopes_share_a_ledger_key(
         assert len(left.key) < 3 * 3 * 250
 
 
+def test_labels_that_no_encoding_knows_have_budgets_of_their_own() -> None:
+    """Half a character is a label like any other, and so is the mark that stands in for one."""
+    each = Budget("b", "1", scope={"customer": ANY})
+    labels = ("\ud800", "\ud801", "%3F", "?")
+    keys = {matches(each, REQUEST, Attribution(customer_id=label))[0].key for label in labels}
+    assert len(keys) == len(labels)
+    assert all(key.isascii() for key in keys)
+
+
 def test_a_key_can_be_read_and_taken_apart() -> None:
     """What keys are put together with is escaped, and a long label is a digest."""
     budget = Budget("b", 1, scope={"customer": ANY})

@@ -131,6 +131,8 @@ def _escaped(value: str) -> str:
     if len(value) > MAX_LABEL:
         return "#" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     return "".join(
-        char if char.isprintable() and char not in "%|=,#" else quote(char, "", "utf-8", "replace")
+        char
+        if char.isprintable() and char not in "%|=,#"
+        else quote(char, "", "utf-8", "surrogatepass")
         for char in value
     )
