@@ -11,6 +11,7 @@ from aden.cli.budgets.shapes import narrow_table, table
 from aden.cli.budgets.state import Standing, standings
 from aden.cli.spend.shapes import cut
 from aden.core.money import format_usd
+from aden.errors import LedgerError
 from aden.ledger import Ledger
 
 EVERY_S = 1.0
@@ -105,11 +106,20 @@ class LastHour:
 
 
 def live(ledger: Ledger, out: TextIO = sys.stdout, frames: int | None = None) -> None:
-    """Draw until interrupted, or *frames* times; on a terminal each frame replaces the last."""
+    """Draw until interrupted, or *frames* times; on a terminal each frame replaces the last.
+
+    Raises:
+        LedgerError: The ledger does not answer at the start. Later the view waits for it.
+    """
     drawn = 0
     view = LiveView(ledger)
     while True:
-        shown = view.frame(_size(out))
+        try:
+            shown = view.frame(_size(out))
+        except LedgerError as error:
+            if not drawn:
+                raise
+            shown = f"aden: {error}\nThe view goes on when it answers again."
         out.write(f"{CLEAR}{shown}\n" if out.isatty() else f"{shown}\n\n")
         out.flush()
         drawn += 1
