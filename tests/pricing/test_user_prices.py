@@ -141,6 +141,22 @@ def test_the_closest_word_holds(
     assert price.source == source
 
 
+@pytest.mark.parametrize("text", ["", '[[provider]]\nname = "openai"\n'])
+def test_a_factor_is_on_the_dearest_rates_too(text: str, tmp_path: Path) -> None:
+    """Who pays more than the list says pays it for a model without a price and for searches."""
+    path = tmp_path / "prices.toml"
+    path.write_text(text + 'multiplier = "1.5"')
+    plain, dearer = PriceBook(), PriceBook(load_prices(path))
+    for model, preview in (("gpt-9", False), ("gpt-5.3-codex", False), ("gpt-4o", True)):
+        request = Request("openai", model, preview_search=preview)
+        for usage in (Usage(1000, 1000), Usage(1000, 1000, web_searches=10)):
+            listed = plain.price(request, model, usage).cost(usage)
+            assert dearer.price(request, model, usage).cost(usage) == Decimal("1.5") * listed
+    images = Usage(images=4)
+    unknown = plain.floor("openai").cost(images)
+    assert dearer.floor("openai").cost(images) == Decimal("1.5") * unknown > 0
+
+
 def test_a_tier_s_own_row_holds_for_it_and_the_other_for_the_rest(book: PriceBook) -> None:
     """What is said of no tier holds for all without a row."""
     few = Usage(1000, 0)

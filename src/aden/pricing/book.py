@@ -115,7 +115,8 @@ class PriceBook:
             unit: dearest[unit] for unit in _SEARCHES if unit in dearest and unit not in price.rates
         }
         if request.preview_search and not reasons(model):
-            more["web_searches"] = _PREVIEW_SEARCH
+            factor = self._factor(provider_id(request.provider))
+            more["web_searches"] = _PREVIEW_SEARCH.times(factor)
         return replace(price, rates={**price.rates, **more}) if more else price
 
     def find(
@@ -161,7 +162,10 @@ class PriceBook:
         """
         name = provider_id(provider)
         if name not in self._floors:
-            rates = {"images": _DEAREST_IMAGE, **self._dearest(None), **self._dearest(name)}
+            factor = self._factor(name)
+            rates: dict[Unit, Rate] = {"images": _DEAREST_IMAGE.times(factor)}
+            for owner in (None, name):
+                rates |= self._dearest(owner, factor)
             self._floors[name] = Price(rates, "floor")
         return self._floors[name]
 
@@ -191,9 +195,15 @@ class PriceBook:
         fitting = [each for each in known if each.startswith("ft:") == asked.startswith("ft:")]
         return did_you_mean(asked, dict.fromkeys(fitting), most=MEANT, likeness=LIKENESS)
 
-    def _dearest(self, provider: str | None) -> Mapping[Unit, Rate]:
+    def _dearest(self, provider: str | None, factor: Decimal) -> Mapping[Unit, Rate]:
+        """The dearest rates of the tables times the user's *factor*, and of the user's own rows."""
+        listed = {unit: rate.times(factor) for unit, rate in _dearest_listed(provider).items()}
         users = (row.rates or {} for row in self._user.table.of(provider))
-        return _dearest((_dearest_listed(provider), *users))
+        return _dearest((listed, *users))
+
+    def _factor(self, provider: str) -> Decimal:
+        factor = self._user.factor(provider)
+        return Decimal(1) if factor is None else factor
 
     def _find(self, provider: str, model: str, tier: str | None, host: str | None) -> Price | None:
         name = provider_id(provider)
