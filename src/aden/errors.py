@@ -35,7 +35,11 @@ class ConfigurationError(AdenError, ValueError):
     """
 
     def __init__(self, setting: str, value: object, allowed: str) -> None:
-        super().__init__(f"{setting}={value!r} is not valid: expected {allowed}")
+        try:
+            shown = repr(value)
+        except Exception:  # it is anything: an int of 5,000 digits has no repr
+            shown = f"<{type(value).__name__}>"
+        super().__init__(f"{setting}={shown} is not valid: expected {allowed}")
         self.setting = setting
         self.value = value
         self.allowed = allowed

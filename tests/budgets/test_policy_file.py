@@ -90,6 +90,7 @@ def test_a_file_says_what_code_would_say(tmp_path: Path) -> None:
         ("budget = 3", "[[budget]]"),
         ("budget = " + "1" * 5000, "TOML"),
         ("budget = " + "[" * 5000, "TOML"),
+        ('[[budget]]\nid = "b"\nlimit_usd = 0x' + "f" * 5000, "budget b: limit_usd=<int>"),
         ("[[rule]]\naction = []", "rule 1: action=[]"),
         ("budgets = []", "budgets"),
         ("", "at least one [[budget]]"),
