@@ -125,6 +125,13 @@ def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["source"] == "floor"
 
 
+@pytest.mark.parametrize("host", ["[::1]:8080", "localhost:11434", "gpu.internal"])
+def test_the_table_to_copy_names_the_host(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the request's base URL has it."""
+    assert main(["prices", "llama-of-ours", "--host", host]) == 1
+    assert f'host = "{host}"' in capsys.readouterr().out
+
+
 def test_a_host_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
     """The table to copy would name a host that no request has."""
     assert main(["prices", "llama3", "--host", "http://localhost:11434/v1"]) == 2

@@ -74,6 +74,16 @@ model = "*"
 free = true
 
 [[price]]
+host = "[::1]:8080"
+model = "*"
+free = true
+
+[[price]]
+host = "fe80::a"
+model = "*"
+free = true
+
+[[price]]
 host = "localhost:11434"
 model = "dear"
 per_request = "0.01"
@@ -181,6 +191,8 @@ def test_speech_of_one_s_own_stands_above_the_speech_table(book: PriceBook) -> N
         ("localhost", 11434, "dear", 10_000_000),
         ("GPU.internal", 8000, "llama3", 10_000_000),  # a host without a port: every port
         ("localhost", 8000, "gpt-4o", 1_250_000_000),
+        ("::1", 8080, "llama3", 0),  # as it stands in a base URL
+        ("fe80::A", 9, "llama3", 0),
     ],
 )
 def test_a_host_is_priced_before_a_provider(

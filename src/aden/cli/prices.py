@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from aden.core.request import Request
 from aden.errors import ConfigurationError, did_you_mean
 from aden.pricing import Price, PriceBook
 from aden.pricing.price import PER, Unit
-from aden.pricing.rows import MILLION, MINUTE_MS, TIERS, check_host
+from aden.pricing.rows import MILLION, MINUTE_MS, TIERS, check_host, host_key
 from aden.pricing.unknown import snippet
 from aden.pricing.user_prices import load_prices
 from aden.settings import Settings
@@ -48,8 +49,10 @@ def _run(chosen: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: The provider, the host or ADEN_PRICES is wrong.
     """
+    host = None
     if chosen.host:
         check_host(chosen.host, "--host")
+        host = host_key(chosen.host)
     path = Settings.from_env(os.environ).prices_path
     book = PriceBook(load_prices(Path(path))) if path else PriceBook()
     if chosen.provider and not chosen.host and not book.is_provider(chosen.provider):
@@ -59,7 +62,7 @@ def _run(chosen: argparse.Namespace) -> int:
         raise ConfigurationError("--provider", chosen.provider, allowed)
     tried = (chosen.provider,) if chosen.provider else book.providers_first("openai")
     for provider in tried:
-        price = book.find(provider, chosen.model, chosen.tier, chosen.host)
+        price = book.find(provider, chosen.model, chosen.tier, host)
         if price is not None:
             print(_json(chosen.model, price) if chosen.json else _text(chosen.model, price))
             return 0
@@ -69,12 +72,13 @@ def _run(chosen: argparse.Namespace) -> int:
         print(_json(chosen.model, floor))
         return 1
     meant = book.meant(chosen.provider, chosen.model)
-    address, _, port = (chosen.host or "").partition(":")
+    found = re.fullmatch(r"\[?(.*?)\]?(?::(\d+))?", host or "")
+    address, port = found.groups() if found else (host, None)
     asked = Request(
         provider,
         chosen.model,
         server_address=address or None,
-        server_port=int(port) if port.isdigit() else None,
+        server_port=int(port) if port else None,
     )
     print(f"No price is known for {chosen.model!r}{meant or '.'}")
     print("Budgets count it at the dearest known rates:\n")

@@ -85,7 +85,7 @@ def read_row(table: object, where: str) -> Row:
     return Row(
         model=model.lower(),
         provider=provider_id(provider) if provider else None,
-        host=host.lower() if host else None,
+        host=host_key(host) if host else None,
         tier=tier,
         rates=_priced(table, where),
         same_as=_text(table, "same_as", where),
@@ -121,6 +121,12 @@ def check_host(host: str, setting: str) -> None:
     if "/" in host or " " in host:
         allowed = "a host without scheme and path, with its port or without: localhost:11434"
         raise ConfigurationError(setting, host, allowed)
+
+
+def host_key(host: str) -> str:
+    """A host as prices are found by it: in lower case, an IPv6 address as it stands in a URL."""
+    is_bare = host.count(":") > 1 and not host.startswith("[")
+    return f"[{host}]".lower() if is_bare else host.lower()
 
 
 def read_multiplier(table: Mapping[str, Any], where: str) -> Decimal | None:

@@ -100,8 +100,9 @@ def is_own_host(request: Request) -> bool:
 
 def host_of(request: Request) -> str:
     """Host of the request, with the port where that is not the scheme's own."""
+    address = request.server_address or ""
     port = f":{request.server_port}" if request.server_port else ""
-    return f"{request.server_address}{port}"
+    return f"[{address}]{port}" if ":" in address else f"{address}{port}"
 
 
 def _whose(request: Request) -> str:
