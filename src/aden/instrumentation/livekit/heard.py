@@ -6,17 +6,18 @@ import contextvars
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary, WeakSet
 
 from aden.budgets.heard import DEFAULT_MESSAGE, Heard, Line, check_message, check_on_refusal
 from aden.errors import ConfigurationError, RequestCancelledError
 from aden.instrumentation.livekit.job import current_job
-from aden.instrumentation.livekit.turn import current_turn
+from aden.instrumentation.livekit.turn import current_turn, told_of_refusal
 from aden.metering.meter import Meter
 
 if TYPE_CHECKING:
     from livekit.agents import Agent, AgentSession
+    from livekit.agents.voice import SpeechHandle
 
 HEARD_WITHIN_S = 0.14
 """After this a caller hears the refusal message, whatever a function of the program still does.
@@ -191,7 +192,7 @@ async def _hand_over(
     if _handed_over.get(refused.session) == asked:
         return None  # what it did is refused as well
     _handed_over[refused.session] = asked
-    return await _line(meter, heard.hand_over, refused, until)
+    return await _line(meter, "hand_over", heard.hand_over, refused, until)
 
 
 async def _message(meter: Meter, heard: Heard, refused: RefusedTurn, until: float) -> Line:
@@ -200,7 +201,7 @@ async def _message(meter: Meter, heard: Heard, refused: RefusedTurn, until: floa
         return Line(message)
     if isinstance(message, Line):
         return message
-    line = await _line(meter, message, refused, until)
+    line = await _line(meter, "refusal_message", message, refused, until)
     if line is not None:
         return line
     process = meter.options.heard.refusal_message
@@ -210,11 +211,18 @@ async def _message(meter: Meter, heard: Heard, refused: RefusedTurn, until: floa
 
 
 async def _line(
-    meter: Meter, function: Callable[[Any], object], refused: RefusedTurn, until: float
+    meter: Meter,
+    setting: str,
+    function: Callable[[Any], object],
+    refused: RefusedTurn,
+    until: float,
 ) -> Line | None:
     """What *function* gives; None where it fails, or is not done when the caller is to hear it."""
+    if setting in told_of_refusal.get():
+        return None
     aside = contextvars.copy_context()
     aside.run(current_turn.set, None)  # what it asks a model is no answer of the agent
+    aside.run(told_of_refusal.set, told_of_refusal.get() | {setting})
     task = asyncio.create_task(_call(meter, function, refused), context=aside)
     _at_work.add(task)
     task.add_done_callback(_at_work.discard)
@@ -228,6 +236,9 @@ async def _line(
         return given
     if isinstance(given, str):
         return Line(given)
+    if _is_speech(given):
+        given._error = refused.error  # session.run() raises it, whatever is said
+        return _NOTHING
     meter.cannot("refusal", f"{function!r} gave {given!r:.100}; expected a text, a Line or None")
     return None
 
@@ -236,12 +247,19 @@ async def _call(meter: Meter, function: Callable[[Any], object], refused: Refuse
     try:
         async with asyncio.timeout(FUNCTION_S):
             given = function(refused)
-            return await given if inspect.isawaitable(given) else given
+            # A speech would wait for the refused one, which waits for this function.
+            return await given if inspect.isawaitable(given) and not _is_speech(given) else given
     except TimeoutError:
         meter.cannot("refusal", f"{function!r} took longer than {FUNCTION_S:.0f} s")
     except Exception:
         meter.cannot("refusal", f"{function!r} raised", trace=True)
     return None
+
+
+def _is_speech(given: Any) -> TypeGuard["SpeechHandle"]:
+    from livekit.agents.voice import SpeechHandle
+
+    return isinstance(given, SpeechHandle)
 
 
 def _close(session: Any, speech: Any) -> None:

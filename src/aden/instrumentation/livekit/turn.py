@@ -65,6 +65,14 @@ class Turn:
 current_turn: ContextVar[Turn | None] = ContextVar("aden_livekit_turn", default=None)
 """The turn whose answer is being made here; None outside of an ``llm_node``."""
 
+told_of_refusal: ContextVar[frozenset[str]] = ContextVar(
+    "aden_told_of_refusal", default=frozenset()
+)
+"""The program's functions (by setting) that were told of a refusal, and ask what is asked here.
+
+What they ask is not given to them again, where it is refused as well: they would ask for ever.
+"""
+
 
 _told: "WeakKeyDictionary[RequestCancelledError, Any]" = WeakKeyDictionary()
 """By which LLM's ``error`` event a refusal was told of; a session hears only its agent's."""

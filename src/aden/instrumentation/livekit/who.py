@@ -18,7 +18,7 @@ from aden.core.place import NOWHERE, Place
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.job import current_job, session_of, text
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS
-from aden.instrumentation.livekit.turn import current_turn
+from aden.instrumentation.livekit.turn import current_turn, told_of_refusal
 from aden.metering.asking import NOBODY_ASKING, Asking
 
 
@@ -153,9 +153,11 @@ def _listens(session: Any) -> Iterator[None]:
     activity = context_variable("_AgentActivityContextVar")
     speech = context_variable("_SpeechHandleContextVar")
     token = _listening.set(_Listening(session, activity, speech))
+    told = told_of_refusal.set(frozenset())  # what the caller says from then on is no function's
     try:
         yield
     finally:
+        told_of_refusal.reset(told)
         _listening.reset(token)
 
 
