@@ -247,6 +247,7 @@ class Talk:
         if call is None:
             self._stop = self._ahead.refusal
             if self._stop is None:  # nobody was heard before it: it is refused late
+                self._caller.speaks()
                 self._ahead.late()
         return call
 

@@ -16,7 +16,7 @@ from aden.metering.meter import Meter
 _messages: "WeakSet[Any]" = WeakSet()
 """The speeches that say a refusal."""
 _spoken_to: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
-"""How often the caller of an agent's session has begun to speak."""
+"""How often the caller of an agent's session has spoken."""
 _at_work: set[asyncio.Task[None]] = set()
 
 
@@ -40,9 +40,9 @@ class Caller:
         return context_variable("_SpeechHandleContextVar") in _messages
 
     def speaks(self) -> None:
-        """The caller begins to speak."""
+        """The caller begins to speak, or is answered though nothing told of it."""
         if self._agents is not None:
-            _spoken_to[self._agents] = _spoken_to.get(self._agents, 0) + 1
+            spoken_to(self._agents)
 
     def refused(self, refusal: RequestCancelledError) -> None:
         """Tell of it: by the ``error`` event at once, and as ``on_refusal`` says."""
@@ -78,6 +78,11 @@ class Caller:
         except Exception:  # of ours, or of an agent's own attributes: not silence
             self._meter.cannot("refusal", "it could not be read", trace=True)
             return DEFAULT_MESSAGE
+
+
+def spoken_to(session: Any) -> None:
+    """The caller of an agent's session says something else, which is refused by itself."""
+    _spoken_to[session] = _spoken_to.get(session, 0) + 1
 
 
 def tell(session: Any, model: Any, refusal: RequestCancelledError) -> None:

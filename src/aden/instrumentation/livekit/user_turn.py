@@ -9,6 +9,7 @@ from typing import Any
 
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.livekit.heard import takes_up
+from aden.instrumentation.livekit.realtime_caller import spoken_to
 from aden.instrumentation.livekit.refusal import refusal_in
 from aden.instrumentation.livekit.turn import refuse_ahead
 
@@ -62,6 +63,7 @@ class _Hook:
             setattr(self._agent, _HOOK, self._set)
 
     async def __call__(self, turn_ctx: Any, *args: Any, **kwargs: Any) -> None:
+        spoken_to(self._activity.session)  # LiveKit writes nothing down of what a model hears
         try:
             await self._own(turn_ctx, *args, **kwargs)
         except Exception as error:
