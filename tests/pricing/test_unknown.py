@@ -50,6 +50,15 @@ def test_what_was_counted_in_another_unit_is_unknown_and_not_free(
     )
 
 
+def test_a_plugin_that_names_no_model_is_not_told_to_mean_that_name(
+    book: PriceBook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some vendors have a row for it, which is no word to be typed."""
+    book.price(Request("unknown", "unknown"), "unknown", USAGE)
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert "did you mean" not in line
+
+
 def test_a_model_is_named_once_with_a_table_that_prices_it(
     book: PriceBook, caplog: pytest.LogCaptureFixture
 ) -> None:

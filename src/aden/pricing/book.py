@@ -190,7 +190,7 @@ class PriceBook:
         owners = self.providers() if name is None else (name,)
         rows = (*speech_table().of(name), *self._user.table.of(name))
         known = [*(each for owner in owners for each in genai.names(owner))]
-        known += [row.model for row in rows if row.model != "*"]
+        known += [row.model for row in rows if row.model not in ("*", "unknown")]
         asked = model[:MAX_NAME].lower()
         fitting = [each for each in known if each.startswith("ft:") == asked.startswith("ft:")]
         return did_you_mean(asked, dict.fromkeys(fitting), most=MEANT, likeness=LIKENESS)
