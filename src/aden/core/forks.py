@@ -1,8 +1,11 @@
 """What outlives a fork of its process, and is told of it."""
 
+import logging
 import os
 import weakref
 from functools import partial
+
+logger = logging.getLogger("aden")
 
 _owners: "weakref.WeakSet[object]" = weakref.WeakSet()
 
@@ -18,7 +21,10 @@ def see_through_forks(owner: object) -> None:
 def _tell(step: str) -> None:
     for owner in list(_owners):
         if (told := getattr(owner, step, None)) is not None:
-            told()
+            try:
+                told()
+            except Exception:  # the others have to be told all the same
+                logger.exception("aden: %s of %s failed", step, type(owner).__name__)
 
 
 if hasattr(os, "register_at_fork"):
