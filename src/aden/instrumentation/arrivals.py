@@ -12,6 +12,7 @@ from typing import Any
 
 import wrapt
 
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.connection import UNKNOWN, Connection, unread
 from aden.instrumentation.unpacking import unpacking
 
@@ -43,6 +44,7 @@ class Arrivals:
     """Counts a stream's events as their bytes come in, ahead of whoever reads them."""
 
     def __init__(self, response: Any) -> None:
+        self._kept: list[int] = []
         self._pieces = 0
         self._events = 0
         self._bytes = 0
@@ -52,7 +54,6 @@ class Arrivals:
         self._made = 0
         self._rate = 0.0
         self._looked_at: float | None = None
-        self._kept: list[int] = []
         # Not the response: it refers to us, and a cycle would delay the end of its connection.
         self._connection = Connection(response)
         self._peer = UNKNOWN
@@ -89,7 +90,7 @@ class Arrivals:
         and where they are compressed, these are told by their size, and what is made during a
         round trip by the rate so far.
         """
-        self._look_at_what_was_kept()
+        self.closed()
         made = max(self._events, self._made)
         if self._done or self._looked_at is None:
             return made
@@ -108,23 +109,19 @@ class Arrivals:
         """End the connection, of which nobody reads any more. Never waits."""
         descriptor = self._connection.descriptor
         if descriptor is not None:
-            with self.closing(), socket.socket(fileno=os.dup(descriptor)) as line:
-                line.shutdown(socket.SHUT_RDWR)
-
-    @contextlib.contextmanager
-    def closing(self) -> Iterator[None]:
-        """Around the closing of the connection, for which a busy event loop may take its time."""
-        self.let_go()
-        try:
-            yield
-        finally:
-            self._look_at_what_was_kept()
+            self.let_go()
+            try:
+                with socket.socket(fileno=os.dup(descriptor)) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+            finally:
+                self.closed()
 
     def let_go(self) -> None:
-        """Look before the connection is closed, and keep a descriptor to look again afterwards.
+        """Look before the connection is closed, and keep a descriptor to look again when it is.
 
-        The provider goes on until both are closed. Called by the garbage collector too, ahead of
-        all finalizers: one of them closes the connection, and which comes first is not known.
+        A busy event loop may take its time to close it, and the provider goes on until both are
+        closed. Called by the garbage collector too, ahead of all finalizers: one of them closes
+        the connection, and which comes first is not known.
         """
         if self._done:
             return
@@ -154,7 +151,8 @@ class Arrivals:
         for descriptor in self._taken_back():
             os.close(descriptor)
 
-    def _look_at_what_was_kept(self) -> None:
+    def closed(self) -> None:
+        """The connection is closed: look at what was kept of it."""
         for descriptor in self._taken_back():
             if not self._done:  # else the connection may be another answer's by now
                 self._note(descriptor)
@@ -214,24 +212,38 @@ class _Counted(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
     def __iter__(self) -> Iterator[bytes]:
         for data in self.__wrapped__:
-            self._self_arrivals.saw(data)
+            try:
+                self._self_arrivals.saw(data)
+            except Exception as error:
+                unfollowed(error)
             yield data
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _CountedPieces(self.__wrapped__.__aiter__(), self._self_arrivals)
+        pieces: AsyncIterator[bytes] = self.__wrapped__.__aiter__()
+        try:
+            return _CountedPieces(pieces, self._self_arrivals)
+        except Exception as error:
+            unfollowed(error)
+            return pieces
 
     def close(self) -> None:
         """Whoever closes it, the garbage collector too, which may come here before our own."""
-        with self._self_arrivals.closing():
+        aside(self._self_arrivals.let_go)
+        try:
             # While the interpreter winds down, the HTTP library's closing makes a timedelta, of
             # which Python 3.13 dies (gh-132413); the process's end closes the connection anyway.
             if not sys.is_finalizing():
                 self.__wrapped__.close()
+        finally:
+            aside(self._self_arrivals.closed)
 
     async def aclose(self) -> None:
         """`close`, awaiting."""
-        with self._self_arrivals.closing():
+        aside(self._self_arrivals.let_go)
+        try:
             await self.__wrapped__.aclose()
+        finally:
+            aside(self._self_arrivals.closed)
 
 
 class _CountedPieces:
@@ -248,5 +260,8 @@ class _CountedPieces:
 
     async def __anext__(self) -> bytes:
         data = await self._pieces.__anext__()
-        self._arrivals.saw(data)
+        try:
+            self._arrivals.saw(data)
+        except Exception as error:
+            unfollowed(error)
         return data

@@ -39,6 +39,7 @@ class StreamMeter:
         owns: bool,
         *,
         ending: Callable[[], Ending] | None = None,
+        hide: bool = False,
     ) -> None:
         self._meter = meter
         self._call = call
@@ -46,6 +47,7 @@ class StreamMeter:
         self._feed = feed
         self._owns = owns
         self._ended = False
+        self._hide = hide
         quote = call.quote
         self._extend_at = quote.output_tokens if quote else NEVER
         bound = quote is not None and quote.bound is not None
@@ -66,7 +68,10 @@ class StreamMeter:
     def watch(self, response: Any) -> None:
         """Count what arrives on a response's connection, ahead of who reads it."""
         if self._arrivals is None:
-            self._arrivals = Arrivals(response)
+            try:
+                self._arrivals = Arrivals(response)
+            except Exception:
+                self.unreadable("what arrives cannot be counted")
 
     def began(self) -> None:
         """The first piece of the answer is here."""
@@ -89,8 +94,13 @@ class StreamMeter:
                 self._meter.settler.extend(self._call)
         except Exception:
             self.unreadable("a chunk could not be read")
-            return True
+            return self.shows(chunk)
         return visible
+
+    def shows(self, chunk: Any) -> bool:
+        """Whether the caller is to see a chunk that cannot be read: not what only we asked for."""
+        usage = getattr(chunk, "usage", None)
+        return not self._hide or usage is None or bool(getattr(chunk, "choices", None))
 
     def unreadable(self, why: str) -> None:
         """Something of the answer is not what it should be: it is told, and the call goes on."""
@@ -153,6 +163,19 @@ class StreamMeter:
         if self._ended:
             return
         self._ended = True
+        try:
+            self._note_end(how)
+        except Exception:
+            self._attempt.silent = True
+            self.unreadable("how a stream ended could not be noted")
+        if self._owns:
+            try:
+                self._meter.settle(self._call, error)
+            except BaseException:
+                self._ended = False  # whoever lets go of it comes back to it
+                raise
+
+    def _note_end(self, how: str) -> None:
         self._call.ahead = None  # which refers to us
         if self._attempt.failure is not None:
             how = "error"
@@ -168,14 +191,15 @@ class StreamMeter:
                 self._attempt.over = True
                 self._attempt.silent = self._attempt.silent or not self._chunks  # it was no stream
             self._call.stream_end = how
-        if self._owns:
-            self._meter.settle(self._call, error)
 
     def broke(self, error: BaseException) -> None:
         """Reading on raised."""
         if type(error).__name__ in _CANCELLED:
-            if self._arrivals is not None:
-                self._arrivals.look()
+            try:
+                if self._arrivals is not None:
+                    self._arrivals.look()
+            except Exception:
+                self.unreadable("what came in could not be counted")
             self.end("cancelled", error)
         else:
             self.end("error", error)
@@ -191,14 +215,18 @@ class StreamMeter:
         In a forked child the stream is the parent's, which settles it.
         """
         if not self._ended and not self._call.is_copy:
-            if self._arrivals is not None:
-                self._arrivals.let_go()
-            self._meter.dispatcher.soon(self._forgotten)
+            try:
+                if self._arrivals is not None:
+                    self._arrivals.let_go()
+            finally:  # whatever comes of that
+                self._meter.dispatcher.soon(self._forgotten)
 
     def _forgotten(self) -> None:
         """A stream that was dropped before it was begun is closed by nobody: all of it is made."""
         arrivals = self._arrivals
-        if arrivals is not None and self._chunks:
-            arrivals.wait_for_closing()
-        self._attempt.silent = not self._chunks and arrivals is not None and arrivals.goes_on
-        self.end("abandoned")
+        try:
+            if arrivals is not None and self._chunks:
+                arrivals.wait_for_closing()
+            self._attempt.silent = not self._chunks and arrivals is not None and arrivals.goes_on
+        finally:
+            self.end("abandoned")

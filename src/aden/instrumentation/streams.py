@@ -4,6 +4,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.stream_meter import StreamMeter
 from aden.metering.shells import agrow, grow
 
@@ -25,16 +26,16 @@ class MeteredIterator:
                 return self._cut()
             try:
                 chunk = next(self._inner)
-            except StopIteration:
-                self._stream.end("complete")
-                raise
             except BaseException as error:
-                if not _is_being_read(error):
-                    self._stream.broke(error)
+                aside(_stopped, stream, error)
                 raise
-            visible = stream.chunk(chunk)
-            if (tokens := stream.outgrown()) is not None:
-                stream.grown(grow(*stream.call_as_sent, tokens))
+            try:
+                visible = stream.chunk(chunk)
+                if (tokens := stream.outgrown()) is not None:
+                    stream.grown(grow(*stream.call_as_sent, tokens))
+            except Exception as error:
+                unfollowed(error)
+                visible = stream.shows(chunk)
             if visible:
                 return chunk
 
@@ -43,7 +44,7 @@ class MeteredIterator:
         try:
             self._inner.close()  # type: ignore[attr-defined]
         finally:
-            self._stream.end("budget")
+            aside(self._stream.end, "budget")
         if last is None:
             raise StopIteration
         return last
@@ -69,16 +70,16 @@ class AsyncMeteredIterator:
                 return await self._cut()
             try:
                 chunk = await self._inner.__anext__()
-            except StopAsyncIteration:
-                self._stream.end("complete")
-                raise
             except BaseException as error:
-                if not _is_being_read(error):
-                    self._stream.broke(error)
+                aside(_stopped, stream, error)
                 raise
-            visible = stream.chunk(chunk)
-            if (tokens := stream.outgrown()) is not None:
-                stream.grown(await agrow(*stream.call_as_sent, tokens))
+            try:
+                visible = stream.chunk(chunk)
+                if (tokens := stream.outgrown()) is not None:
+                    stream.grown(await agrow(*stream.call_as_sent, tokens))
+            except Exception as error:
+                unfollowed(error)
+                visible = stream.shows(chunk)
             if visible:
                 return chunk
 
@@ -87,13 +88,21 @@ class AsyncMeteredIterator:
         try:
             await self._inner.aclose()  # type: ignore[attr-defined]
         finally:
-            self._stream.end("budget")
+            aside(self._stream.end, "budget")
         if last is None:
             raise StopAsyncIteration
         return last
 
     def __del__(self) -> None:
         self._stream.dropped()
+
+
+def _stopped(stream: StreamMeter, error: BaseException) -> None:
+    """Reading on gave no chunk but *error*."""
+    if isinstance(error, StopIteration | StopAsyncIteration):
+        stream.end("complete")
+    elif not _is_being_read(error):
+        stream.broke(error)
 
 
 _BEING_READ = ("generator already executing", "asynchronous generator is already running")
@@ -143,7 +152,7 @@ def leave(metered: Leavable, close: Callable[..., Any], args: Any, kwargs: Any) 
     try:
         return close(*args, **kwargs)
     finally:
-        metered.end("abandoned")
+        aside(metered.end, "abandoned")
 
 
 async def _aleave(
@@ -152,4 +161,4 @@ async def _aleave(
     try:
         return await close(*args, **kwargs)
     finally:
-        metered.end("abandoned")
+        aside(metered.end, "abandoned")

@@ -1,12 +1,15 @@
 """Keeps the holds of living calls alive and notes how far they have come."""
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aden.ledger.protocol import Ledger
 from aden.metering.worker import begins
+
+logger = logging.getLogger("aden.ledger")
 
 LEASE_MS = 60_000
 RENEW_EVERY_S = 15.0
@@ -48,14 +51,21 @@ class LeaseKeeper:
             held = dict(self._held)
             if held:
                 idle_rounds = 0
-                progress = {name: _ask(how_far) for name, how_far in held.items()}
-                self._ledger.renew(progress, LEASE_MS)
+                self._renew(held)
                 continue
             idle_rounds += 1
             with self._lock:
                 if idle_rounds > 4 and not self._held:
                     self._running = False
                     return
+
+    def _renew(self, held: Mapping[str, Progress]) -> None:
+        """Whatever comes of it, the thread goes on: a hold outlasts some failed renewals."""
+        try:
+            progress = {name: _ask(how_far) for name, how_far in held.items()}
+            self._ledger.renew(progress, LEASE_MS)
+        except Exception:
+            logger.exception("aden: open calls could not be renewed")
 
 
 def _ask(progress: Progress) -> Sequence[int]:

@@ -233,13 +233,17 @@ class Meter:
 
         Where the provider works on in the background, that waits until its result is fetched.
         """
-        if call.at_work and call.state == "sent":
-            call.error = error or call.error
-            given_up = self.background.keep(call)
-            if given_up is not None:
-                self._settle_now(given_up)
-        else:
-            self._settle_now(call, error)
+        try:
+            if call.at_work and call.state == "sent":
+                call.error = error or call.error
+                given_up = self.background.keep(call)
+                if given_up is not None:
+                    self._settle_now(given_up)
+            else:
+                self._settle_now(call, error)
+        except Exception:
+            self.cannot("settlement", "a call's end could not be followed", trace=True)
+            self._settle_now(call, error)  # it is booked once, however often this is called
 
     def settle_all(self) -> None:
         """The process ends: what is still open will not be read to its end. Never raises."""

@@ -3,6 +3,7 @@
 Workers that retry what was refused are a storm, for the ledger and for whoever reads the reports.
 """
 
+import logging
 import os
 import threading
 import time
@@ -13,6 +14,8 @@ from aden.errors import RefusalDetails
 from aden.ledger.protocol import Charge, Line, Option, Refusal
 from aden.metering.call import Call
 from aden.metering.worker import begins
+
+logger = logging.getLogger("aden.gate")
 
 REMEMBER_S = 1.0
 """For how long a refusal is repeated without asking: so soon a raise or a reset is seen."""
@@ -156,12 +159,15 @@ class Repeats:
     def _run(self) -> None:
         while True:
             time.sleep(REPORT_EVERY_S)
-            with self._turn():
-                self._let_go()
-                if not self._unreported and not self._known:
-                    self._reporting = False
-                    return
-            self.report()
+            try:
+                with self._turn():
+                    self._let_go()
+                    if not self._unreported and not self._known:
+                        self._reporting = False
+                        return
+                self.report()
+            except Exception:  # it is the only one who reports
+                logger.exception("aden: refusals could not be reported")
 
     def _let_go(self) -> None:
         """Forget the requests whose refusal does not hold any more."""

@@ -1,6 +1,5 @@
 """The end of a call: price it, book it, write the span, count it, tell the emitters."""
 
-import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
@@ -43,13 +42,19 @@ class Settler:
         """Book the call once, however often and from wherever this is called."""
         if not call.ends():
             return
+        error = error or call.failure
         try:
-            self._settle(call, error or call.failure)
+            try:
+                record, charges = self._book(call, error)
+            except Exception:
+                self._meter.cannot("settlement", "a call could not be priced", trace=True)
+                record, charges = self._book_hold(call, error)
+            self._tell(call, record, charges, error)
         except Exception:
-            self._meter.cannot("settlement", "a call could not be priced or shown", trace=True)
-            self._settle_hold(call, error or call.failure)
+            self._meter.cannot("settlement", "a call could not be shown", trace=True)
         except BaseException:  # by a signal's handler: nobody will come back to it
-            self._settle_hold(call, error or call.failure)
+            record, _ = self._book_hold(call, error)
+            call.span.finish(record, error, NO_ANSWER)
             raise
         finally:
             self._meter.leases.drop(call.id)
@@ -130,32 +135,67 @@ class Settler:
         except Exception:
             meter.cannot("settlement", "refusals could not be reported", trace=True)
 
-    def _settle(self, call: Call, error: BaseException | None) -> None:
-        meter, output = self._meter, self._learned(call, error)
+    def _book(self, call: Call, error: BaseException | None) -> tuple[CallRecord, Sequence[Charge]]:
+        meter, output = self._meter, None
+        meter.leases.drop(call.id)
+        try:
+            output = self._learned(call, error)
+        except Exception:
+            meter.cannot("settlement", "nothing could be learned of a call", trace=True)
         billed = bill(call, meter.estimator, meter.prices)
         record = self._record(call, billed, error)
         charges = self._charges(call, billed)
         meter.ledger.settle(Settlement(call.id, charges, record, output))
-        meter.reserver.settled(call, charges)
         meter.reserver.learned(output)
-        if (session := call.session) is not None:
-            session.saw(record)
-        if call.plan is not None:
-            meter.reserver.fill.saw(call.plan.matches)
-        answer = call.attempts[-1].answer if call.attempts else NO_ANSWER
+        return record, charges
+
+    def _book_hold(
+        self, call: Call, error: BaseException | None
+    ) -> tuple[CallRecord, Sequence[Charge]]:
+        """Book what was held; the ledger ignores it where the call is booked already."""
+        self._meter.leases.drop(call.id)
+        holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
+        record = self._record(call, _reserved(call), error)
+        self._meter.ledger.settle(Settlement(call.id, holds, record))
+        return record, holds
+
+    def _tell(
+        self,
+        call: Call,
+        record: CallRecord,
+        charges: Sequence[Charge],
+        error: BaseException | None,
+    ) -> None:
+        """Note, show and hand out what is booked: each, whatever becomes of the others."""
+        meter = self._meter
+        try:
+            meter.reserver.settled(call, charges)
+            if (session := call.session) is not None:
+                session.saw(record)
+            if call.plan is not None:
+                meter.reserver.fill.saw(call.plan.matches)
+        finally:
+            try:
+                self._show(call, record, error)
+            finally:
+                self._hand_out(record)
+        if call.plan is not None and meter.on_alert is not None:
+            self.alerts.ended(call, call.plan)
+            self._standing_alerts(call, call.plan)
+
+    def _show(self, call: Call, record: CallRecord, error: BaseException | None) -> None:
+        meter, answer = self._meter, call.attempts[-1].answer if call.attempts else NO_ANSWER
         if call.content is not None:
             answer = replace(answer, content=call.content)
-        if proposed := meter.telemetry.proposed(record):
-            answer = replace(answer, attributes={**answer.attributes, **proposed})
-        call.span.finish(record, error, answer)
+        try:
+            if proposed := meter.telemetry.proposed(record):
+                answer = replace(answer, attributes={**answer.attributes, **proposed})
+        finally:
+            call.span.finish(record, error, answer)
         if isinstance(error, RequestCancelledError):
             meter.telemetry.refused(record, error.details, call.span)
         frameworks = call.request.operation if isinstance(call.span, FrameworkSpan) else None
         meter.telemetry.count(record, frameworks)
-        self._hand_out(record)
-        if call.plan is not None and meter.on_alert is not None:
-            self.alerts.ended(call, call.plan)
-            self._standing_alerts(call, call.plan)
 
     def _learned(self, call: Call, error: BaseException | None) -> tuple[str, int] | None:
         """Learn from what the provider counted; gives what it teaches about a model's answers."""
@@ -182,19 +222,14 @@ class Settler:
         self._meter.dispatcher.put(self._meter.tell_server, record, ours=True)
         self._meter.dispatcher.put(self._meter.emit_metric, record)
 
-    def _settle_hold(self, call: Call, error: BaseException | None) -> None:
-        """Book what was held; the ledger ignores it where the call is booked already."""
-        holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
-        self._meter.ledger.settle(Settlement(call.id, holds))
-        self._meter.reserver.settled(call, holds)
-        with contextlib.suppress(Exception):  # said already; the span may not stay open
-            call.span.finish(self._record(call, _NOT_PRICED, error), error, NO_ANSWER)
-
     def _charges(self, call: Call, billed: Bill) -> tuple[Charge, ...]:
         """One charge a matching budget, in the window of the reserve."""
-        if not call.attempts or call.plan is None:
+        if not call.attempts:
             return ()
-        matches = call.plan.matches
+        if call.plan is not None:
+            matches = call.plan.matches
+        else:  # our own code failed before it knew them
+            matches = call.policy.matching(call.request, call.attribution)
         if isinstance(call.outcome, Grant):
             windows = [hold.window_id for hold in call.outcome.holds]
         else:
@@ -261,6 +296,14 @@ class Settler:
             event = AlertEvent(alert.level, message, attribution=call.attribution)
             claimed = ClaimedAlert(self._meter, alone, 0, self.alerts.note)
             self._meter.dispatcher.put(claimed, event, self._meter.on_alert)
+
+
+def _reserved(call: Call) -> Bill:
+    """What it was taken to cost, where it cannot be priced."""
+    quote = call.quote or (call.plan.asked if call.plan else None)
+    if quote is None or not call.attempts:
+        return _NOT_PRICED
+    return Bill(quote.amounts, quote.price.source)
 
 
 def _telling(call: Call) -> Match | None:

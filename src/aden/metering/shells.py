@@ -75,16 +75,24 @@ async def aadmit(meter: Meter, call: Call) -> None:
 
 def fall_back(meter: Meter, call: Call) -> bool:
     """Whether the asked model may be sent, where the provider refused the degraded one."""
-    if ask := meter.asked_model(call):
-        _reserve(meter, call, ask)
-    return meter.fell_back(call)
+    try:
+        if ask := meter.asked_model(call):
+            _reserve(meter, call, ask)
+        return meter.fell_back(call)
+    except Exception:
+        meter.cannot("gate", "whether the asked model fits could not be told", trace=True)
+        return False
 
 
 async def afall_back(meter: Meter, call: Call) -> bool:
     """`fall_back`, awaiting."""
-    if ask := meter.asked_model(call):
-        await _areserve(meter, call, ask)
-    return meter.fell_back(call)
+    try:
+        if ask := meter.asked_model(call):
+            await _areserve(meter, call, ask)
+        return meter.fell_back(call)
+    except Exception:
+        meter.cannot("gate", "whether the asked model fits could not be told", trace=True)
+        return False
 
 
 def bear(meter: Meter, call: Call, request: Request, *, as_sent: bool = False) -> None:

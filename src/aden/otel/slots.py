@@ -14,6 +14,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from aden.otel.exit import Background
+from aden.telemetry.quiet import broke
 
 P = TypeVar("P", SpanProcessor, LogRecordProcessor)
 PATIENCE_S = 2.0
@@ -49,13 +50,19 @@ class SpanSlot(_Slot[SpanProcessor], SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """A span has started."""
-        for each in self.now:
-            each.on_start(span, parent_context)
+        try:
+            for each in self.now:
+                each.on_start(span, parent_context)
+        except Exception as error:  # which whoever starts a span would have
+            broke(error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """A span has ended."""
-        for each in self.now:
-            each.on_end(span)
+        try:
+            for each in self.now:
+                each.on_end(span)
+        except Exception as error:
+            broke(error)
 
 
 class LogSlot(_Slot[LogRecordProcessor], LogRecordProcessor):

@@ -30,15 +30,15 @@ class BudgetSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Bind the span to its call and apply the hooks, if the reservation is there already."""
-        call = call_in(parent_context)
         meter = active_meter()
         if meter is None:
             return
-        if not isinstance(call, Call) or call.state == "settled":
-            if foreign.is_foreign(span.instrumentation_scope):
-                self._foreign[span.get_span_context().span_id] = span
-            return
         try:
+            call = call_in(parent_context)
+            if not isinstance(call, Call) or call.state == "settled":
+                if foreign.is_foreign(span.instrumentation_scope):
+                    self._foreign[span.get_span_context().span_id] = span
+                return
             if call.span.span.get_span_context().is_valid:
                 return  # a span below the call's own
             call.span.bind(span)
@@ -60,17 +60,15 @@ class BudgetSpanProcessor(SpanProcessor):
         told = self._foreign.pop(context.span_id, None) if call is None else None
         if meter is None:
             return
-        if call is not None:
-            for attempt in call.attempts:
-                if attempt.response_id:
-                    self._answers.append(attempt.response_id)
-            if call.state == "sent":
-                meter.settle(call)
-        elif told is not None and meter.options.meter_foreign:
-            try:
+        try:
+            if call is not None:
+                self._answers.extend(each.response_id for each in call.attempts if each.response_id)
+                if call.state == "sent":
+                    meter.settle(call)
+            elif told is not None and meter.options.meter_foreign:
                 self._book(meter, span)
-            except Exception:
-                meter.cannot("settlement", "what a span told of a call was not booked", trace=True)
+        except Exception:
+            meter.cannot("settlement", "what a span told of a call was not booked", trace=True)
 
     def _book(self, meter: Meter, span: ReadableSpan) -> None:
         told = foreign.read(span)

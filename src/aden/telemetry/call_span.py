@@ -95,7 +95,8 @@ class CallSpan:
 
     def finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
         """Write usage, cost and decision, and end the span."""
-        quietly(self._finish, record, error, answer)
+        if not quietly(self._finish, record, error, answer):
+            quietly(self._abandon)
         self._call = self.context = None  # they refer to this span: let all go with the call
 
     def _finish(self, record: CallRecord, error: BaseException | None, answer: Answer) -> None:
@@ -123,6 +124,10 @@ class CallSpan:
         finally:
             if self._outer is None:
                 self.span.end()
+
+    def _abandon(self) -> None:
+        if self._outer is None and self.span.is_recording():
+            self.span.end()
 
     def _show(
         self,

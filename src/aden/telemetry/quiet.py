@@ -17,8 +17,13 @@ def quietly(work: Callable[[*Ts], object], *args: *Ts) -> bool:
         work(*args)
         return True
     except Exception as error:
-        kind = f"{type(error).__name__}: {error}"
-        if kind not in _said and len(_said) < 100:
-            _said.add(kind)
-            logger.exception("aden: telemetry failed; budgets are not affected")
+        broke(error)
         return False
+
+
+def broke(error: Exception) -> None:
+    """Say of telemetry's *error*, once a kind."""
+    kind = f"{type(error).__name__}: {error}"
+    if kind not in _said and len(_said) < 100:
+        _said.add(kind)
+        logger.error("aden: telemetry failed; budgets are not affected", exc_info=error)

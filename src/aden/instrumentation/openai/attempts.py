@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 
 from aden.core.request import Request
+from aden.errors import RequestCancelledError
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -41,28 +42,70 @@ class Sending:
     """The HTTP response to it, where the SDK has read its body by itself."""
     answer: Any = None
     """What the SDK made of it; somebody between us and the SDK may put something around that."""
+    joined: bool = False
+    """Whether it is sent inside a call that is on its way already."""
+    went: bool = False
+    """Whether the SDK was asked to send it."""
+    came: Any = None
+    """What the SDK gave to that."""
     _tokens: Any = None
 
     def __enter__(self) -> None:
         """It is on its way: its span is current, and nested wrappers find it and the call."""
-        context = self.call.span.context or with_call(self.call)
-        self._tokens = otel_context.attach(context), current_sending.set(self)
+        context = None
+        if not self.joined:
+            context = otel_context.attach(self.call.span.context or with_call(self.call))
+        self._tokens = context, current_sending.set(self)
 
     def __exit__(self, *_raised: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Nothing of it is current any more, as far as something is."""
+        if self._tokens is None:
+            return
         context, sending = self._tokens
-        self._tokens = None
-        if no_longer_current(sending):
+        if no_longer_current(sending) and context is not None:
             otel_context.detach(context)
+        self._tokens = None
 
     def begin(self) -> Attempt:
         """A request goes out."""
         self.attempt = self.call.attempt(self.request)
         return self.attempt
 
+    def missed(self) -> None:
+        """A sending could not be noted: it counts as one whose answer tells what it was."""
+        self.meter.cannot("reader", "a sending could not be followed", trace=True)
+        self.attempt = None
+
+    def failed(self, error: BaseException) -> None:
+        """No answer came to the latest."""
+        try:
+            if self.attempt is not None:
+                failed(self.attempt, error)
+        except Exception:
+            self.meter.cannot("reader", "a failure could not be read", trace=True)
+
+    def answered(self, response: Any) -> None:
+        """An error status is not billed; what else is read in whole may have to be read here."""
+        try:
+            if self.attempt is not None and getattr(response, "status_code", 200) >= 400:
+                self.attempt.ended_free()
+            if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
+                self.whole = response
+        except Exception:
+            self.meter.cannot("reader", "an answer could not be followed", trace=True)
+
     def answers(self, answer: Any) -> Any:
         """The SDK gives *answer* to whoever called it."""
         self.answer = answer
         return answer
+
+    def unseen(self) -> None:
+        """Nobody follows its answer: what is generated of it is unknown."""
+        if self.went:
+            self.latest().silent = True
 
     def latest(self) -> Attempt:
         """The attempt that answered; one is made up where the SDK showed none."""
@@ -89,15 +132,20 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
     sending = current_sending.get()
     if sending is None:
         return wrapped(*args, **kwargs)
-    if sending.attempt is not None:  # the SDK tries again what may have been billed
-        bear(sending.meter, sending.call, sending.request, as_sent=True)
-    attempt = sending.begin()
+    try:
+        if sending.attempt is not None:  # the SDK tries again what may have been billed
+            bear(sending.meter, sending.call, sending.request, as_sent=True)
+        sending.begin()
+    except RequestCancelledError:
+        raise
+    except Exception:
+        sending.missed()
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        failed(attempt, error)
+        sending.failed(error)
         raise
-    answered(sending, attempt, response)
+    sending.answered(response)
     return response
 
 
@@ -106,15 +154,20 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
     sending = current_sending.get()
     if sending is None:
         return await wrapped(*args, **kwargs)
-    if sending.attempt is not None:
-        await abear(sending.meter, sending.call, sending.request, as_sent=True)
-    attempt = sending.begin()
+    try:
+        if sending.attempt is not None:
+            await abear(sending.meter, sending.call, sending.request, as_sent=True)
+        sending.begin()
+    except RequestCancelledError:
+        raise
+    except Exception:
+        sending.missed()
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
-        failed(attempt, error)
+        sending.failed(error)
         raise
-    answered(sending, attempt, response)
+    sending.answered(response)
     return response
 
 
@@ -149,11 +202,3 @@ def _connects(frame: FrameType) -> bool:
     owner = frame.f_locals.get("self")
     tunnels = type(owner).__name__.endswith("TunnelHTTPConnection")
     return tunnels and getattr(owner, "_connected", True) is False
-
-
-def answered(sending: Sending, attempt: Attempt, response: Any) -> None:
-    """An error status is not billed; what else is read in whole may have to be read here too."""
-    if getattr(response, "status_code", 200) >= 400:
-        attempt.ended_free()
-    if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
-        sending.whole = response

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from aden.core.request import Request
+from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
 from aden.instrumentation.in_place import Wrapper
 from aden.instrumentation.measured import measured_here
-from aden.instrumentation.openai.attempts import Sending, current_sending, no_longer_current
+from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.concrete import concrete
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -58,18 +59,23 @@ def perform(
     kwargs: dict[str, Any],
 ) -> Any:
     """Admit a request, send it with *wrapped*, which takes keywords, and meter its answer."""
-    if (outer := _outer_call()) is not None:
-        return _join(meter, outer, endpoint, client, wrapped, kwargs)
-    call = _begin(meter, endpoint, client, kwargs)
+    if (outer := _outer_call()) is not None and current_sending.get() is not None:
+        return wrapped(**kwargs)  # create under parse: the outer wrapper sees it all
+    call = sending = None
     try:
-        admit(meter, call)
-        sending = Sending(meter, call, call.request.to(call.model))
+        if outer is not None:
+            sending = _joined(meter, outer, endpoint, client, kwargs)
+        else:
+            call = _begin(meter, endpoint, client, kwargs)
+            admit(meter, call)
+            sending = Sending(meter, call, call.request.to(call.model))
         with sending:
             response, hide = _send(endpoint, sending, wrapped, kwargs)
-        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=call is not None)
     except BaseException as error:  # also what a signal's handler raises while the answer is read
-        meter.settle(call, error)
-        raise
+        if not _is_ours(meter, call, sending, error):
+            raise
+    return wrapped(**kwargs) if sending is None or not sending.went else sending.came
 
 
 async def aperform(
@@ -80,18 +86,45 @@ async def aperform(
     kwargs: dict[str, Any],
 ) -> Any:
     """`perform`, awaiting."""
-    if (outer := _outer_call()) is not None:
-        return await _ajoin(meter, outer, endpoint, client, wrapped, kwargs)
-    call = _begin(meter, endpoint, client, kwargs)
+    if (outer := _outer_call()) is not None and current_sending.get() is not None:
+        return await wrapped(**kwargs)
+    call = sending = None
     try:
-        await aadmit(meter, call)
-        sending = Sending(meter, call, call.request.to(call.model))
+        if outer is not None:
+            sending = _joined(meter, outer, endpoint, client, kwargs)
+        else:
+            call = _begin(meter, endpoint, client, kwargs)
+            await aadmit(meter, call)
+            sending = Sending(meter, call, call.request.to(call.model))
         with sending:
             response, hide = await _asend(endpoint, sending, wrapped, kwargs)
-        return take_response(meter, sending, endpoint, response, hide=hide, owns=True)
+        return take_response(meter, sending, endpoint, response, hide=hide, owns=call is not None)
     except BaseException as error:  # also what a signal's handler raises while the answer is read
-        meter.settle(call, error)
-        raise
+        if not _is_ours(meter, call, sending, error):
+            raise
+    return await wrapped(**kwargs) if sending is None or not sending.went else sending.came
+
+
+def _is_ours(
+    meter: Meter, call: Call | None, sending: Sending | None, error: BaseException
+) -> bool:
+    """Settle what ended by *error*; whether only our own code failed, so that the request goes on.
+
+    Then it is sent as if we were not there, if it was not sent before: the client's own request
+    method gates it once more.
+    """
+    ours = isinstance(error, Exception) and not isinstance(error, RequestCancelledError)
+    if not ours or (sending is not None and sending.went and sending.came is None):
+        if call is not None:
+            meter.settle(call, error)
+        return False
+    meter.cannot("gate", f"a request could not be followed: {error!r:.200}", trace=True)
+    if sending is not None:
+        sending.leave()
+        sending.unseen()
+    if call is not None:
+        meter.settle(call, None if call.attempts else error)
+    return True
 
 
 def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]) -> Call:
@@ -148,17 +181,19 @@ def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tu
     Where the provider does not take the degraded model, the asked one is sent, once.
     """
     while True:
+        sending.went = False
         bear(sending.meter, sending.call, sending.request)
         sent, hide = _compose(endpoint, sending, kwargs)
+        sending.went = True
         try:
-            return wrapped(**sent), hide
+            sending.came = wrapped(**sent)
+            return sending.came, hide
         except Exception as error:
-            if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
-                continue
-            endpoint.note_unparsed(sending)
-            if not _degrade_refused(sending, error) or not fall_back(sending.meter, sending.call):
+            again = _after(endpoint, sending, kwargs, sent, error, hide=hide)
+            if again is None or not (again or fall_back(sending.meter, sending.call)):
                 raise
-        sending.request = sending.request.to(sending.call.model)
+        if not again:
+            sending.request = sending.request.to(sending.call.model)
 
 
 async def _asend(
@@ -166,18 +201,42 @@ async def _asend(
 ) -> tuple[Any, bool]:
     """`_send`, awaiting."""
     while True:
+        sending.went = False
         await abear(sending.meter, sending.call, sending.request)
         sent, hide = _compose(endpoint, sending, kwargs)
+        sending.went = True
         try:
-            return await wrapped(**sent), hide
+            sending.came = await wrapped(**sent)
+            return sending.came, hide
         except Exception as error:
-            if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
-                continue
-            endpoint.note_unparsed(sending)
-            refused = _degrade_refused(sending, error)
-            if not refused or not await afall_back(sending.meter, sending.call):
+            again = _after(endpoint, sending, kwargs, sent, error, hide=hide)
+            if again is None or not (again or await afall_back(sending.meter, sending.call)):
                 raise
-        sending.request = sending.request.to(sending.call.model)
+        if not again:
+            sending.request = sending.request.to(sending.call.model)
+
+
+def _after(
+    endpoint: Endpoint,
+    sending: Sending,
+    kwargs: dict[str, Any],
+    sent: Mapping[str, Any],
+    error: Exception,
+    *,
+    hide: bool,
+) -> bool | None:
+    """What *error* is answered by: True, the same without what we added; False, the asked model.
+
+    None: nothing, it is the caller's.
+    """
+    try:
+        if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
+            return True
+        endpoint.note_unparsed(sending)
+        return False if _degrade_refused(sending, error) else None
+    except Exception:
+        sending.meter.cannot("reader", "a failure could not be read", trace=True)
+        return None
 
 
 def _compose(
@@ -185,11 +244,16 @@ def _compose(
 ) -> tuple[dict[str, Any], bool]:
     """What is sent: the decided model and cap; and whether usage in the answer is to be hidden."""
     request = sending.request
-    ask = request.stream and tells_usage(request)
-    sent, hide = endpoint.rewrite(kwargs, request.model, ask)
-    if sending.call.policy.bounds:
-        _cap(endpoint, sending, kwargs, sent)
-    return sent, hide
+    try:
+        ask = request.stream and tells_usage(request)
+        sent, hide = endpoint.rewrite(kwargs, request.model, ask)
+        if sending.call.policy.bounds:
+            _cap(endpoint, sending, kwargs, sent)
+        return sent, hide
+    except Exception:
+        sending.meter.cannot("gate", "a request could not be rewritten", trace=True)
+        degraded = request.model != sending.call.request.model
+        return ({**kwargs, "model": request.model} if degraded else kwargs), False
 
 
 def _cap(
@@ -233,41 +297,15 @@ def _outer_call() -> Call | None:
     return outer if isinstance(outer, Call) and outer.joinable else None
 
 
-def _join(
-    meter: Meter, call: Call, endpoint: Endpoint, client: Any, wrapped: Any, kwargs: Any
-) -> Any:
-    """A request inside an open call: no second gate, but its facts feed that call."""
-    if current_sending.get() is not None:  # create under parse: the outer wrapper sees it all
-        return wrapped(**kwargs)
-    sending = _joined(meter, call, endpoint, client, kwargs)
-    token = current_sending.set(sending)
-    try:
-        response, hide = _send(endpoint, sending, wrapped, kwargs)
-    finally:
-        no_longer_current(token)
-    return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
-
-
-async def _ajoin(
-    meter: Meter, call: Call, endpoint: Endpoint, client: Any, wrapped: Any, kwargs: Any
-) -> Any:
-    if current_sending.get() is not None:
-        return await wrapped(**kwargs)
-    sending = _joined(meter, call, endpoint, client, kwargs)
-    token = current_sending.set(sending)
-    try:
-        response, hide = await _asend(endpoint, sending, wrapped, kwargs)
-    finally:
-        no_longer_current(token)
-    return take_response(meter, sending, endpoint, response, hide=hide, owns=False)
-
-
 def _joined(
     meter: Meter, call: Call, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
 ) -> Sending:
-    """Degrade what asks the call's own model; a second model inside a call is left alone."""
+    """A request inside an open call: no second gate, but its facts feed that call.
+
+    What asks the call's own model is degraded with it; a second model inside a call is left alone.
+    """
     request = _describe(meter, endpoint, client, kwargs)
     if call.policy.bounds:
         request = with_most(request, endpoint, kwargs)
     model = call.model if request.model == call.request.model else request.model
-    return Sending(meter, call, request.to(model))
+    return Sending(meter, call, request.to(model), joined=True)

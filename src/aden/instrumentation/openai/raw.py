@@ -6,6 +6,7 @@ from typing import Any
 
 import wrapt
 
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.events import Events, values
@@ -60,12 +61,11 @@ class RawMeter:
             http_response.stream = _Observed(http_response.stream, self)
             metered.watch(http_response)
 
-    def parsed(self, value: Any) -> Any:
+    def parsed(self, value: Any) -> None:
         """``parse()`` made a stream (or something else): meter it from here on."""
         if is_stream(value) and not self._handed_over and not self._read:
-            self._handed_over = True
             observe_stream(value, self._metered)
-        return value
+            self._handed_over = True
 
     def feed(self, data: bytes) -> None:
         """The caller has read a piece of the body."""
@@ -89,6 +89,11 @@ class RawMeter:
             return data
         return self._hidden.shown(data)
 
+    def unhidden(self, data: bytes) -> bytes:
+        """A piece as it is, and what was kept before it: rather shown than lost."""
+        rest, self._hidden = self.rest(), None
+        return rest + data
+
     def rest(self) -> bytes:
         """What of the body he has not been shown at its end."""
         return b"" if self._hidden is None else self._hidden.rest()
@@ -96,7 +101,7 @@ class RawMeter:
     def end(self, how: str) -> None:
         """The body is read to its end, or left."""
         if not self._handed_over:
-            self._read_rest(whole=how == "complete")
+            aside(self._read_all, how == "complete")
             self._metered.end(how)
         elif how == "abandoned":  # the response is closed under its stream
             self._metered.end(how)
@@ -108,7 +113,7 @@ class RawMeter:
     def broke(self, error: BaseException) -> None:
         """Reading the body raised; a stream that was parsed from it tells that itself."""
         if not self._handed_over:
-            self._read_rest(whole=False)
+            aside(self._read_all, False)
             self._metered.broke(error)
 
     def dropped(self) -> None:
@@ -119,7 +124,7 @@ class RawMeter:
     def __del__(self) -> None:
         self.dropped()
 
-    def _read_rest(self, *, whole: bool) -> None:
+    def _read_all(self, whole: bool) -> None:
         """Cut in the middle it may be no JSON; the call is then estimated."""
         try:
             if self._sending.request.stream:
@@ -154,31 +159,41 @@ class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
     def __iter__(self) -> Iterator[bytes]:
         try:
             for data in self.__wrapped__:
-                self._self_raw.feed(data)
-                if shown := self._self_raw.shown(data):
+                try:
+                    self._self_raw.feed(data)
+                    shown = self._self_raw.shown(data)
+                except Exception as error:
+                    unfollowed(error)
+                    shown = self._self_raw.unhidden(data)
+                if shown:
                     yield shown
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._self_raw.broke(error)
+            aside(self._self_raw.broke, error)
             raise
-        self._self_raw.end("complete")
-        if rest := self._self_raw.rest():
+        aside(self._self_raw.end, "complete")
+        if rest := self._self_raw.unhidden(b""):
             yield rest
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for data in self.__wrapped__:
-                self._self_raw.feed(data)
-                if shown := self._self_raw.shown(data):
+                try:
+                    self._self_raw.feed(data)
+                    shown = self._self_raw.shown(data)
+                except Exception as error:
+                    unfollowed(error)
+                    shown = self._self_raw.unhidden(data)
+                if shown:
                     yield shown
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._self_raw.broke(error)
+            aside(self._self_raw.broke, error)
             raise
-        self._self_raw.end("complete")
-        if rest := self._self_raw.rest():
+        aside(self._self_raw.end, "complete")
+        if rest := self._self_raw.unhidden(b""):
             yield rest
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aden.instrumentation.aside import aside
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.raw import RawMeter, is_stream
@@ -17,6 +18,7 @@ def take_response(
 ) -> Any:
     """Meter what the SDK returned; the caller gets the same object, whatever happens here."""
     try:
+        sending.came = None  # which may come to refer to us
         answer = _answer(sending, response)
         whole = is_model(answer)
         if not whole and is_stream(answer):
@@ -32,6 +34,7 @@ def take_response(
                 meter.settle(sending.call)
     except Exception:
         meter.cannot("reader", "a response could not be read", trace=True)
+        sending.unseen()
         if owns:
             meter.settle(sending.call)
     return response
@@ -49,7 +52,8 @@ def _metered(
     meter: Meter, sending: Sending, endpoint: Endpoint, hide: bool, owns: bool
 ) -> StreamMeter:
     feed = endpoint.feeder(sending, hide)
-    return StreamMeter(meter, sending.call, sending.latest(), feed, owns, ending=endpoint.ending)
+    attempt, ending = sending.latest(), endpoint.ending
+    return StreamMeter(meter, sending.call, attempt, feed, owns, ending=ending, hide=hide)
 
 
 def _http_response(response: Any) -> Any:
@@ -62,23 +66,29 @@ def _http_response(response: Any) -> Any:
 
 def parsing(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of a raw response's ``parse``, sync or async."""
-    raw: RawMeter | None = vars(response).get("_aden_raw")
     value = wrapped(*args, **kwargs)
-    take: Callable[[Any], Any]
+    if hasattr(value, "__await__"):
+        return _later(response, value)
+    aside(_parsed, response, value)
+    return value
+
+
+async def _later(response: Any, parsing: Awaitable[Any]) -> Any:
+    value = await parsing
+    aside(_parsed, response, value)
+    return value
+
+
+def _parsed(response: Any, value: Any) -> None:
+    """A raw response was parsed, by its caller or by somebody beneath us."""
+    raw: RawMeter | None = vars(response).get("_aden_raw")
     if raw is not None:
-        take = raw.parsed
+        raw.parsed(value)
     elif (sending := current_sending.get()) is not None and sending.answer is response:
-        take = sending.answers  # somebody beneath us parses it, and may give what he makes of that
-    else:
-        return value
-    return _later(take, value) if hasattr(value, "__await__") else take(value)
+        sending.answer = value  # and he may give what he makes of that
 
 
 def closing_raw(wrapped: Callable[..., Any], response: Any, args: Any, kwargs: Any) -> Any:
     """Wrapper of a raw response's ``close``, sync or async."""
     raw: RawMeter | None = vars(response).get("_aden_raw")
     return wrapped(*args, **kwargs) if raw is None else leave(raw, wrapped, args, kwargs)
-
-
-async def _later(take: Callable[[Any], Any], parsing: Awaitable[Any]) -> Any:
-    return take(await parsing)

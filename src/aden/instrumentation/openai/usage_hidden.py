@@ -21,14 +21,17 @@ class HiddenUsage:
 
     def shown(self, data: bytes) -> bytes:
         """What *data* completes, as the caller is to see it."""
-        self._rest += data
-        ends = [end.end() for end in _END.finditer(self._rest)]
+        body = self._rest + data
+        ends = [end.end() for end in _END.finditer(body)]
         starts = [0, *ends]
-        events = [self._rest[begin:end] for begin, end in zip(starts, ends, strict=False)]
-        self._rest = self._rest[starts[-1] :]
-        if len(self._rest) > MAX_HELD_BYTES:
-            events.append(self.rest())
-        return b"".join(_without(event) for event in events)
+        events = [body[begin:end] for begin, end in zip(starts, ends, strict=False)]
+        rest = body[starts[-1] :]
+        if len(rest) > MAX_HELD_BYTES:
+            events.append(rest)
+            rest = b""
+        shown = b"".join(_without(event) for event in events)
+        self._rest = rest  # not before: should this fail, all of it can still be shown
+        return shown
 
     def rest(self) -> bytes:
         """What the body's end leaves: no whole event."""

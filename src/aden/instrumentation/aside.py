@@ -1,0 +1,27 @@
+"""Our own work beside what a caller asked for: a mistake in it is told, and his call goes on."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+from aden.instrumentation.active import active_meter
+
+Ts = TypeVarTuple("Ts")
+
+logger = logging.getLogger("aden.gate")
+
+
+def aside(work: Callable[[*Ts], object], *args: *Ts) -> None:
+    """Do *work*; what it raises is no caller's."""
+    try:
+        work(*args)
+    except Exception as error:
+        unfollowed(error)
+
+
+def unfollowed(error: Exception) -> None:
+    """Tell that our own code failed while it followed an answer."""
+    if (meter := active_meter()) is not None:
+        meter.cannot("reader", f"an answer could not be followed: {error!r:.200}", trace=True)
+    else:
+        logger.error("aden: an answer could not be followed", exc_info=error)
