@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
-from types import FrameType
+from types import CodeType, FrameType
 
 
 class Struck(BaseException):
@@ -49,3 +49,54 @@ def _came_to_its_end(place: int, act: Callable[[int], object], after: str | None
     finally:
         sys.setprofile(None)
     return True
+
+
+Mistake = tuple[str, CodeType]
+"""A function of ours by its name, and what it runs."""
+
+
+def below_the_door(act: Callable[[], object]) -> list[Mistake]:
+    """The functions of Aden that functions of Aden enter on this thread while *act* runs."""
+    found: dict[CodeType, str] = {}
+
+    def look(frame: FrameType, event: str, _arg: object) -> None:
+        above = frame.f_back
+        if event == "call" and above is not None and _is_ours(frame) and _is_ours(above):
+            found.setdefault(frame.f_code, _name(frame))
+
+    try:
+        sys.setprofile(look)
+        act()
+    finally:
+        sys.setprofile(None)
+    return [(name, code) for code, name in found.items()]
+
+
+def mistaken(code: CodeType, error: Exception, act: Callable[[], object]) -> bool:
+    """Call *act*; the first entry of *code* from Aden raises *error*. Whether there was one."""
+    came = False
+
+    def look(frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal came
+        above = frame.f_back
+        if came or event != "call" or frame.f_code is not code:
+            return
+        if above is not None and _is_ours(above):
+            came = True
+            raise error
+
+    try:
+        sys.setprofile(look)
+        act()
+    finally:
+        sys.setprofile(None)
+    return came
+
+
+def _is_ours(frame: FrameType) -> bool:
+    module = str(frame.f_globals.get("__name__"))
+    return module.startswith("aden.") and not module.startswith("aden.testing")
+
+
+def _name(frame: FrameType) -> str:
+    return f"{frame.f_globals['__name__']}:{frame.f_code.co_qualname}"

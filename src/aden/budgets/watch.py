@@ -95,6 +95,9 @@ class PolicyFile:
                 "aden: %s changed but is not valid; the last good one stays: %s", self.path, error
             )
             return
+        except Exception:  # a mistake of ours; unseen, it would end the thread and tell nobody
+            logger.exception("aden: %s could not be read; the last good one stays", self.path)
+            return
         if stamp == self._stamp:  # nothing newer was read meanwhile
             self._policy = policy
             said = "aden: budgets read again from %s (version %s, %s)"

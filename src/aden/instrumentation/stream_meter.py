@@ -99,8 +99,12 @@ class StreamMeter:
 
     def shows(self, chunk: Any) -> bool:
         """Whether the caller is to see a chunk that cannot be read: not what only we asked for."""
-        usage = getattr(chunk, "usage", None)
-        return not self._hide or usage is None or bool(getattr(chunk, "choices", None))
+        if not self._hide:
+            return True
+        if getattr(chunk, "usage", None) is not None:
+            return bool(getattr(chunk, "choices", None))
+        getattr(chunk, "model_fields_set", set()).discard("usage")
+        return True
 
     def unreadable(self, why: str) -> None:
         """Something of the answer is not what it should be: it is told, and the call goes on."""

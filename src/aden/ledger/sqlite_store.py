@@ -283,15 +283,17 @@ class Store:
     def _catch_up(self) -> None:
         pause_s = RETRY_S
         while self._backlog and self._insisting.acquire(blocking=False):
-            while self._backlog:
-                try:
-                    self.transact(_nothing)
-                    self._complained = False
-                except Exception as error:
-                    self._complain(error)
-                    time.sleep(pause_s)
-                    pause_s = RETRY_S if is_busy(error) else min(1.0, pause_s * 2)
-            self._insisting.release()
+            try:
+                while self._backlog:
+                    try:
+                        self.transact(_nothing)
+                        self._complained = False
+                    except Exception as error:
+                        self._complain(error)
+                        time.sleep(pause_s)
+                        pause_s = RETRY_S if is_busy(error) else min(1.0, pause_s * 2)
+            finally:  # kept, it would let no other thread begin
+                self._insisting.release()
 
     def settle_down(self, timeout_s: float) -> None:
         """Flush, and see the store's own threads off, so that none is cut down in its turn."""

@@ -42,9 +42,10 @@ class Settler:
         """Book the call once, however often and from wherever this is called."""
         if not call.ends():
             return
-        error = error or call.failure
+        record = None
         try:
             try:
+                error = error or call.failure
                 record, charges = self._book(call, error)
             except Exception:
                 self._meter.cannot("settlement", "a call could not be priced", trace=True)
@@ -52,6 +53,9 @@ class Settler:
             self._tell(call, record, charges, error)
         except Exception:
             self._meter.cannot("settlement", "a call could not be shown", trace=True)
+            own = not isinstance(call.span, FrameworkSpan) and call.span.span.is_recording()
+            if record is not None and own:  # it may not stay open
+                call.span.finish(record, error, NO_ANSWER)
         except BaseException:  # by a signal's handler: nobody will come back to it
             record, _ = self._book_hold(call, error)
             call.span.finish(record, error, NO_ANSWER)

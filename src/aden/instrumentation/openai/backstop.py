@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import unfollowed
 from aden.instrumentation.openai.attempts import Sending, current_sending
 from aden.instrumentation.openai.create import aperform, perform
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -63,9 +64,13 @@ class _Held:
 
     def send(self, /, **sent: Any) -> Any | Awaitable[Any]:
         """Send the request with *sent* in place of `body`."""
-        same = sent.keys() == self.body.keys()
-        same = same and all(value is self.body[name] for name, value in sent.items())
-        options = self.options if same else _with_body(self.options, sent, self.files)
+        options = self.options
+        try:
+            same = sent.keys() == self.body.keys()
+            if not same or any(value is not self.body[name] for name, value in sent.items()):
+                options = _with_body(options, sent, self.files)
+        except Exception as error:  # then it goes as it was asked
+            unfollowed(error)
         return self.wrapped(self.cast_to, options, *self.args, **self.kwargs)
 
 

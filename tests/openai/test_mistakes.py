@@ -1,0 +1,143 @@
+"""Whichever function of ours fails, once: the call goes through, is booked, and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lanes import Lane
+from shapes import consumed, parsed, plain, streaming_stream_lines
+
+import aden
+from aden.instrumentation.openai.attempts import current_sending
+from aden.telemetry.quiet import logger as telemetry_logger
+from strikes import below_the_door, mistaken
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aden.testing import OpenAIServer
+    from house import House
+
+DOORS = (
+    # What only leads from the SDK to the first guard, or back to the SDK.
+    "active:active_meter",
+    "concrete:",
+    "create:perform",
+    "create:aperform",
+    "create:_outer_call",
+    "context:call_in",
+    "attempts:Sending.answer",
+    "attempts:Sending.fail",
+    "backstop:request",
+    "backstop:arequest",
+    "backstop:_answers",
+    "backstop:_hold",
+    "backstop:_Held.send",
+    "raw:_Observed.",
+    "arrivals:_Counted",
+    "raw:RawMeter.leave",
+    "raw:RawMeter.unhidden",
+    "raw:RawMeter.rest",
+    "streams:leave",
+    "streams:_aleave",
+    "taking:_later",
+    # What guards the others, and what destructors do: Python itself tells of a fault in one.
+    "aside:",
+    "quiet:",
+    ".__del__",
+    ".dropped",
+    "raw:RawMeter.__init__",
+    ":Arrivals.__init__",
+    ":Arrivals.ended",
+    ":Arrivals._taken_back",
+    "MeteredIterator.__init__",
+    # What shows the usage that we asked for and the caller did not.
+    "stream_meter:StreamMeter.__init__",
+    "stream_meter:StreamMeter._end_of_hold",
+)
+NOT_FOLLOWED = (
+    "taking:",
+    "told:is_model",
+    "raw:is_stream",
+    "attempts:Sending.",
+    "attempts:no_longer_current",
+    "endpoint:Endpoint.feeder",
+    "dispatch:Dispatcher.ready",
+    "streams:observe_stream",
+    "stream_meter:StreamMeter.watch",
+)
+"""Where these fail, nobody takes out the usage that only we asked for."""
+
+
+class World:
+    """One loop, one client, and one context, in which a call may leave something."""
+
+    def __init__(self, kind: str, server: OpenAIServer) -> None:
+        self.lane = Lane(kind, server)
+        self.loop = asyncio.new_event_loop()
+        self.context = contextvars.copy_context()
+
+    def run(self, use: Callable[[Lane], Awaitable[Any]]) -> Any:
+        """What a program sees of a call."""
+        return self.loop.run_until_complete(
+            self.loop.create_task(self._see(use), context=self.context)
+        )
+
+    async def _see(self, use: Callable[[Lane], Awaitable[Any]]) -> Any:
+        try:
+            return await use(self.lane)
+        except Exception as error:
+            return "raised", repr(error)
+
+    def close(self) -> None:
+        """The client, then the loop."""
+        self.loop.run_until_complete(self.lane.close())
+        self.loop.close()
+
+
+def known_of(house: House) -> int:
+    """What the journal knows, and what is counted as not known."""
+    return len(list(house.ledger.journal())) + sum(house.failures().values())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("use", [plain, consumed, parsed, streaming_stream_lines])
+def test_a_mistake_in_any_one_function_of_ours_is_not_the_callers(
+    use: Callable[[Lane], Awaitable[Any]],
+    kind: str,
+    server: OpenAIServer,
+    instrumented: Callable[..., House],
+) -> None:
+    """Each function that a warm call enters fails at its first entry, one in each call."""
+    telemetry_logger.disabled = True
+    world = World(kind, server)
+    try:
+        bare = world.run(use)
+        house = instrumented()
+        world.run(use)
+        seen: list[Any] = []
+        for name, code in below_the_door(lambda: world.run(use)):
+            if any(each in name for each in DOORS) or (
+                use is consumed and any(each in name for each in NOT_FOLLOWED)
+            ):
+                continue
+            held, known = house.balance().held, known_of(house)
+            mistake = RuntimeError("a mistake of ours")
+            came = mistaken(code, mistake, lambda: seen.append(world.run(use)))
+            assert seen.pop() == bare, name
+            assert house.meter.leases._held == {}, name
+            assert world.context.get(current_sending) is None, name
+            if came and not name.startswith("aden.ledger."):  # whose holds end with their leases
+                assert house.balance().held == held, name
+                assert house.open_spans.names == {}, name
+                assert known_of(house) > known, name
+        before, billed = house.balance().spent, server.bill.total_nano_usd
+        world.run(use)
+        assert house.balance().spent - before == server.bill.total_nano_usd - billed > 0
+        aden.flush()
+    finally:
+        telemetry_logger.disabled = False
+        world.close()
