@@ -98,6 +98,27 @@ def test_a_call_that_cannot_tell_its_progress_does_not_cost_the_others_theirs() 
     keeper.drop("sound")
 
 
+def test_a_renewal_that_fails_is_no_end_of_renewing() -> None:
+    """The next round renews what the failed one did not."""
+
+    class Failing(Counting):
+        failed = False
+
+        def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError("a mistake of ours")
+            super().renew(progress, lease_ms)
+
+    ledger = Failing(FixedClock())
+    keeper = LeaseKeeper(ledger, EVERY_S)
+    hold(ledger, "kept")
+    keeper.keep("kept", lambda: [25])
+    rounds(ledger)
+    assert ledger.failed
+    keeper.drop("kept")
+
+
 def test_a_process_that_may_start_no_thread_renews_from_when_it_may(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
