@@ -141,7 +141,6 @@ class Settler:
 
     def _book(self, call: Call, error: BaseException | None) -> tuple[CallRecord, Sequence[Charge]]:
         meter, output = self._meter, None
-        meter.leases.drop(call.id)
         try:
             output = self._learned(call, error)
         except Exception:
@@ -157,7 +156,6 @@ class Settler:
         self, call: Call, error: BaseException | None
     ) -> tuple[CallRecord, Sequence[Charge]]:
         """Book what was held; the ledger ignores it where the call is booked already."""
-        self._meter.leases.drop(call.id)
         holds = call.outcome.holds if isinstance(call.outcome, Grant) and call.attempts else ()
         record = self._record(call, _reserved(call), error)
         self._meter.ledger.settle(Settlement(call.id, holds, record))
