@@ -54,6 +54,8 @@ DOORS = (
     ":Arrivals.ended",
     ":Arrivals._taken_back",
     "MeteredIterator.__init__",
+    # A dictionary's pop, and nothing else.
+    "leases:LeaseKeeper.drop",
     # What shows the usage that we asked for and the caller did not.
     "stream_meter:StreamMeter.__init__",
     "stream_meter:StreamMeter._end_of_hold",
