@@ -142,6 +142,8 @@ class Hearing:
                 await asyncio.wait({self._books}, timeout=CLOSE_S)
         finally:
             self._safely(lambda: self._finish(whole=whole))
+            self._standing = False
+            self._withdraw()
 
     # What the plugin was given, and how much of it is billed, as far as anybody knows.
 
@@ -251,6 +253,12 @@ class Hearing:
     def _book(self, usage: Usage) -> None:
         call = self._call or self._unheld()
         self._call = None
+        try:
+            self._write_down(call, usage)
+        finally:  # nobody comes back to it
+            self._meter.settle(call)
+
+    def _write_down(self, call: Call, usage: Usage) -> None:
         lasted = round((time.time() - self._since) * 1000)
         if self._by_session:
             usage = replace(usage, session_ms=lasted, estimated=True)
@@ -267,7 +275,6 @@ class Hearing:
         call.span = NO_SPAN
         self._meter.open_span(call, self._since)
         self._since = time.time()
-        self._meter.settle(call)
 
     def _unheld(self) -> Call:
         """A stretch that is over before anything was held for it."""
@@ -280,8 +287,6 @@ class Hearing:
             self._book_next()
         if self._standing and not (whole and self._told_ms):
             self._estimate()
-        self._standing = False
-        self._withdraw()
 
     def _withdraw(self) -> None:
         if (call := self._call) is not None:

@@ -17,6 +17,7 @@ from opentelemetry import trace
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside
 from aden.instrumentation.livekit.above import Above, is_adapter, running, stream_above
 from aden.instrumentation.livekit.llm_figures import correct, tell_failed
 from aden.instrumentation.livekit.measuring import learn_tools, measure_context, measure_tools
@@ -60,12 +61,9 @@ async def main_task(
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
     stream._llm_request_span = trace.get_current_span()
-    call.span.bind(stream._llm_request_span)
     above, sendings = stream_above(), None
     try:
-        await _admit(meter, call, stream, above)
-        if not is_adapter(stream):
-            sendings = Sendings(meter, call, stream)
+        sendings = await _ready(meter, call, stream, above)
         with running(stream, call):
             await wrapped(*args, **kwargs)
     except RequestCancelledError as refusal:
@@ -82,38 +80,46 @@ async def main_task(
     except asyncio.CancelledError:  # the caller spoke, or the turn was discarded: not an error
         call.stream_end = "cancelled"
         if sendings is not None:
-            sendings.cut()
-        _ended(meter, call, stream, sendings)
+            aside(sendings.cut)
+        aside(_ended, meter, call, stream, sendings)
         raise
     except BaseException as error:
-        _release_or_settle(meter, call, stream, error)
+        aside(_release_or_settle, meter, call, stream, error)
         raise
     finally:
-        let_go(stream)
-    _ended(meter, call, stream, sendings)
+        aside(let_go, stream)
+    aside(_ended, meter, call, stream, sendings)
+
+
+async def _ready(meter: Meter, call: Call, stream: Any, above: Above | None) -> Sendings | None:
+    """Admit it, and see its sendings; a mistake of ours in that is told, and it is sent."""
+    try:
+        call.span.bind(stream._llm_request_span)
+        await _admit(meter, call, stream, above)
+        return None if is_adapter(stream) else Sendings(meter, call, stream)
+    except RequestCancelledError:
+        raise
+    except Exception:
+        meter.cannot("gate", "an LLM stream could not be followed", trace=True)
+        return None
 
 
 def _ended(meter: Meter, call: Call, stream: Any, sendings: Sendings | None) -> None:
     _release_or_settle(meter, call, stream)
     if sendings is not None:
-        correct(meter, call, stream, sendings.told)
-        _learn(meter, call, stream)
-
-
-def _learn(meter: Meter, call: Call, stream: Any) -> None:
-    try:
+        aside(correct, meter, call, stream, sendings.told)
         if call.attempts:
             learn_tools(stream._tools, stream._chat_ctx, call.attempts[-1].request)
-    except Exception:
-        meter.cannot("reader", "a request's tools could not be measured", trace=True)
 
 
 def _release_or_settle(
     meter: Meter, call: Call, stream: Any, error: BaseException | None = None
 ) -> None:
-    if is_adapter(stream):
-        release(meter, call)
-    meter.settle(call, error)
+    try:
+        if is_adapter(stream):
+            release(meter, call)
+    finally:
+        meter.settle(call, error)
 
 
 async def monitor(
@@ -125,7 +131,7 @@ async def monitor(
     finally:
         call: Call | None = vars(stream).get("_aden_call")
         if call is not None:
-            _measured(call, stream)
+            aside(_measured, call, stream)
 
 
 def _measured(call: Call, stream: Any) -> None:
@@ -162,12 +168,12 @@ def _begin(stream: Any, args: Any, kwargs: Mapping[str, Any]) -> Call | None:
             refusal_class(), BUSY_WAIT_MS, asking.speaks, delayed=asking.delayed, waited=waited
         )
         call = meter.begin(request, _Params(request, kwargs), lane, asking)
+        if is_adapter(stream):
+            call.policy = call.policy.of_any_model
+        call.span = AboveSpan() if is_adapter(stream) else FrameworkSpan()
     except Exception:
         meter.cannot("gate", "an LLM stream could not be described", trace=True)
         return None
-    if is_adapter(stream):
-        call.policy = call.policy.of_any_model
-    call.span = AboveSpan() if is_adapter(stream) else FrameworkSpan()
     return call
 
 

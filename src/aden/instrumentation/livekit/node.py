@@ -14,6 +14,7 @@ from aden.budgets.heard import DEFAULT_MESSAGE
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.livekit import realtime_caller
 from aden.instrumentation.livekit.heard import RefusedTurn, hear
 from aden.instrumentation.livekit.refusal import refusal_in
@@ -28,17 +29,21 @@ async def inference(
     if active_meter() is None or len(args) < 5:  # another LiveKit, which calls it otherwise
         return await wrapped(*args, **kwargs)
     node, chat_ctx, tool_ctx, model_settings, data, *rest = args
-    turn = Turn(
-        data,
-        context_variable("_SpeechHandleContextVar"),
-        context_variable("_AgentActivityContextVar"),
-    )
+    try:
+        turn = Turn(
+            data,
+            context_variable("_SpeechHandleContextVar"),
+            context_variable("_AgentActivityContextVar"),
+        )
+        node = _answering(node, turn)
+    except Exception as error:  # then a refusal is an error to LiveKit
+        unfollowed(error)
+        return await wrapped(*args, **kwargs)
     current_turn.set(turn)  # in the node's own task: nothing else sees it
-    node = _answering(node, turn)
     try:
         return await wrapped(node, chat_ctx, tool_ctx, model_settings, data, *rest, **kwargs)
     finally:
-        turn.over()
+        aside(turn.over)
 
 
 async def said(

@@ -13,6 +13,7 @@ from opentelemetry import context as otel_context
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.livekit.hearing import Hearing, request_for
 from aden.instrumentation.livekit.speech import begin, never_billed
 from aden.instrumentation.livekit.untold import Told, tell_stt
@@ -49,7 +50,7 @@ async def recognize(
         meter.settle(call, error)
         raise
     meter.settle(call)
-    _tell_tokens(meter, stt, call)
+    aside(_tell_tokens, meter, stt, call)
     return event
 
 
@@ -127,6 +128,10 @@ def _heard(meter: Meter, call: Call, stt: Any, sound: Any, ended: Any) -> None:
         meter.cannot("reader", "what was recognised could not be counted", trace=True)
 
 
+def _tell(meter: Meter, stream: Any, hearing: Hearing, told: Told) -> None:
+    tell_stt(meter, stream._stt, hearing.booked, told.usage, streamed=True)
+
+
 def _tell_tokens(meter: Meter, stt: Any, call: Call) -> None:
     """What the SDK inside told, and LiveKit drops; how long the sound is, LiveKit has told."""
     told = replace(call.attempts[-1].usage, audio_input_ms=None)
@@ -151,15 +156,20 @@ async def main_task(
     except RequestCancelledError as refusal:
         stream._emit_error(refusal, recoverable=True)
         raise
+    except Exception:
+        meter.cannot("gate", "an STT stream could not be decided", trace=True)
     token = measured_outside.set(hearing.stand_down)
-    _watch(stream, hearing)
+    aside(_watch, stream, hearing)
     whole = False
     try:
         await wrapped(*args, **kwargs)
         whole = True
     finally:
         measured_outside.reset(token)
-        await hearing.close(whole=whole)
+        try:
+            await hearing.close(whole=whole)
+        except Exception as error:
+            unfollowed(error)
 
 
 async def monitor(
@@ -177,7 +187,7 @@ async def monitor(
     finally:
         hearing = _of(stream)
         if hearing is not None:
-            tell_stt(meter, stream._stt, hearing.booked, told.usage, streamed=True)
+            aside(_tell, meter, stream, hearing, told)
 
 
 async def closed(
@@ -219,7 +229,7 @@ def push_frame(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any
     hearing = _of(stream)
     if hearing is not None:
         frame = args[0] if args else kwargs["frame"]
-        hearing.pushed(getattr(frame, "duration", 0.0))
+        aside(hearing.pushed, getattr(frame, "duration", 0.0))
 
 
 def _hearing(meter: Meter, stream: Any) -> Hearing | None:
@@ -246,7 +256,7 @@ def _watch(stream: Any, hearing: Hearing) -> None:
     send = channel.send_nowait
 
     def send_nowait(event: Any) -> None:
-        hearing.sent(event)
+        aside(hearing.sent, event)
         send(event)
 
     channel.send_nowait = send_nowait

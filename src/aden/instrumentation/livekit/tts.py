@@ -14,6 +14,7 @@ from opentelemetry import trace
 
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside
 from aden.instrumentation.livekit.plugin import let_go
 from aden.instrumentation.livekit.speaking import TYPICAL_CHARACTERS, Speaking, request_for
 from aden.instrumentation.livekit.speech import OPERATION, begin
@@ -51,17 +52,17 @@ async def main_task(
     if speaking is None or meter is None:
         await wrapped(*args, **kwargs)
         return
-    _watch(stream, speaking)
+    aside(_watch, stream, speaking)
     if not speaking.owns:
         try:
             await wrapped(*args, **kwargs)
         finally:
-            let_go(stream)
-            speaking.finished()
+            aside(let_go, stream)
+            aside(speaking.finished)
         return
     # LiveKit sets it in the function that a refusal never reaches; its aclose() ends the span.
     stream._tts_request_span = trace.get_current_span()
-    speaking.call.span.bind(stream._tts_request_span)
+    aside(speaking.call.span.bind, stream._tts_request_span)
     try:
         await aadmit(meter, speaking.call)
         await wrapped(*args, **kwargs)
@@ -71,14 +72,14 @@ async def main_task(
         raise
     except asyncio.CancelledError:  # the caller spoke: not an error
         speaking.call.stream_end = "cancelled"
-        speaking.settle()
+        aside(speaking.settle)
         raise
     except BaseException as error:
-        speaking.settle(error)
+        aside(speaking.settle, error)
         raise
     finally:
-        let_go(stream)
-    speaking.settle()
+        aside(let_go, stream)
+    aside(speaking.settle)
 
 
 async def node(wrapped: Callable[..., Awaitable[Any]], _module: Any, args: Any, kwargs: Any) -> Any:
@@ -115,7 +116,7 @@ def push_text(wrapped: Callable[..., None], stream: Any, args: Any, kwargs: Any)
     wrapped(*args, **kwargs)
     speaking = _of(stream)
     if speaking is not None and len(stream._input_buffer) > taken:
-        speaking.given(len(stream._input_buffer[-1]))
+        aside(speaking.given, len(stream._input_buffer[-1]))
 
 
 def _of(stream: Any) -> Speaking | None:
@@ -160,18 +161,18 @@ def _watch(stream: Any, speaking: Speaking) -> None:
 
     async def _run(*args: Any, **kwargs: Any) -> None:
         token = _inside.set(speaking)
-        speaking.began()
+        aside(speaking.began)
         try:
             await run(*args, **kwargs)
         except BaseException as error:
-            speaking.ended(error)
+            aside(speaking.ended, error)
             raise
         finally:
             _inside.reset(token)
-        speaking.ended(None)
+        aside(speaking.ended, None)
 
     def send_nowait(audio: Any) -> None:
-        speaking.spoke(audio)
+        aside(speaking.spoke, audio)
         send(audio)
 
     stream._run = _run
