@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from lane_kit import INSTRUCTIONS, Lane, held
 from livekit.agents import Agent, AgentSession, llm
+from realtime_kit import ask, heard, talking
 from speech_provider import Ear, SpeechProvider, Voice, frame
 
 from aden import Budget
+from aden.metering.shells import aadmit
 from aden.runtime import current_runtime
 from strikes import below_the_door, mistaken
 
@@ -157,3 +159,22 @@ def test_a_mistake_in_any_one_function_of_ours_is_not_heard(way: Any, lane: Lane
                 assert not came or in_ledger or held(lane, BUDGET) == before, name
             runner.run(world.__aexit__(None, None, None))
         runner.run(provider.__aexit__(None, None, None))
+
+
+def test_a_realtime_reply_that_could_not_be_decided_is_spoken(lane: Lane) -> None:
+    """LiveKit would wait ten seconds for it, and the caller with it."""
+
+    async def reply(session: Any) -> str:
+        async with asyncio.timeout(5):
+            return await heard(await session.generate_reply())
+
+    with lane.instrumented(budgets=[BUDGET]), asyncio.Runner() as runner:
+        talk = talking(lane, modalities=["text"])
+        session = runner.run(talk.__aenter__())
+        runner.run(ask(session))
+        said: list[str] = []
+        mistake = RuntimeError("a mistake of ours")
+        assert mistaken(aadmit.__code__, mistake, lambda: said.append(runner.run(reply(session))))
+        assert len(said[0]) > 10
+        runner.run(talk.__aexit__(None, None, None))
+        assert held(lane, BUDGET) == 0

@@ -102,6 +102,8 @@ class Gate:
                 answer.set_exception(refusal)
             self._refused(refusal)
             return
+        except Exception:  # ours: the caller is answered all the same
+            self._meter.cannot("gate", "a reply could not be decided", trace=True)
         except BaseException:
             call.stream_end = "cancelled"
             self._meter.settle(call)
