@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
@@ -189,10 +189,12 @@ def _send(endpoint: Endpoint, sending: Sending, wrapped: Any, kwargs: Any) -> tu
             sending.came = wrapped(**sent)
             return sending.came, hide
         except Exception as error:
-            again = _after(endpoint, sending, kwargs, sent, error, hide=hide)
-            if again is None or not (again or fall_back(sending.meter, sending.call)):
+            model = _after(endpoint, sending, kwargs, sent, error, hide=hide)
+            if model is None:
                 raise
-        if not again:
+            if model == "asked" and not fall_back(sending.meter, sending.call):
+                raise
+        if model == "asked":
             sending.request = sending.request.to(sending.call.model)
 
 
@@ -209,31 +211,39 @@ async def _asend(
             sending.came = await wrapped(**sent)
             return sending.came, hide
         except Exception as error:
-            again = _after(endpoint, sending, kwargs, sent, error, hide=hide)
-            if again is None or not (again or await afall_back(sending.meter, sending.call)):
+            model = _after(endpoint, sending, kwargs, sent, error, hide=hide)
+            if model is None:
                 raise
-        if not again:
+            if model == "asked" and not await afall_back(sending.meter, sending.call):
+                raise
+        if model == "asked":
             sending.request = sending.request.to(sending.call.model)
 
 
 def _after(
     endpoint: Endpoint,
     sending: Sending,
-    kwargs: dict[str, Any],
+    kwargs: Mapping[str, Any],
     sent: Mapping[str, Any],
     error: Exception,
     *,
     hide: bool,
-) -> bool | None:
-    """What *error* is answered by: True, the same without what we added; False, the asked model.
+) -> Literal["same", "asked"] | None:
+    """What *error* is answered by; None: by nothing, it is the caller's.
 
-    None: nothing, it is the caller's.
+    By the same request, where the server refused only what we added, which is remembered and not
+    added again; by the asked model, where it does not take the degraded one.
     """
+    request = sending.request
     try:
-        if _teaches(endpoint, sending, kwargs, sent, error, hide=hide):
-            return True
+        if hide and refuses_usage(request, error):
+            return "same"
+        if refuses_cap(endpoint, request, kwargs, sent, error):
+            takes = cap_name(endpoint, kwargs, request) is not None
+            sending.request = replace(request, takes_cap=takes)
+            return "same"
         endpoint.note_unparsed(sending)
-        return False if _degrade_refused(sending, error) else None
+        return "asked" if _degrade_refused(sending, error) else None
     except Exception:
         sending.meter.cannot("reader", "a failure could not be read", trace=True)
         return None
@@ -269,26 +279,6 @@ def _cap(
         sent[name] = cap
     if quote.bound is not None:
         sending.call.span.capped(cap if name else None)
-
-
-def _teaches(
-    endpoint: Endpoint,
-    sending: Sending,
-    kwargs: Mapping[str, Any],
-    sent: Mapping[str, Any],
-    error: Exception,
-    *,
-    hide: bool,
-) -> bool:
-    """Whether the server refused only what we added: it is remembered, and not added again."""
-    request = sending.request
-    if hide and refuses_usage(request, error):
-        return True
-    if not refuses_cap(endpoint, request, kwargs, sent, error):
-        return False
-    takes = cap_name(endpoint, kwargs, request) is not None
-    sending.request = replace(request, takes_cap=takes)
-    return True
 
 
 def _outer_call() -> Call | None:
