@@ -156,16 +156,19 @@ class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
         super().__init__(stream)
         self._self_raw = raw
 
+    def _self_read(self, data: bytes) -> bytes:
+        """The caller reads a piece: what he is to see of it."""
+        try:
+            self._self_raw.feed(data)
+            return self._self_raw.shown(data)
+        except Exception as error:
+            unfollowed(error)
+            return self._self_raw.unhidden(data)
+
     def __iter__(self) -> Iterator[bytes]:
         try:
             for data in self.__wrapped__:
-                try:
-                    self._self_raw.feed(data)
-                    shown = self._self_raw.shown(data)
-                except Exception as error:
-                    unfollowed(error)
-                    shown = self._self_raw.unhidden(data)
-                if shown:
+                if shown := self._self_read(data):
                     yield shown
         except GeneratorExit:
             raise
@@ -179,13 +182,7 @@ class _Observed(wrapt.ObjectProxy):  # type: ignore[type-arg]
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for data in self.__wrapped__:
-                try:
-                    self._self_raw.feed(data)
-                    shown = self._self_raw.shown(data)
-                except Exception as error:
-                    unfollowed(error)
-                    shown = self._self_raw.unhidden(data)
-                if shown:
+                if shown := self._self_read(data):
                     yield shown
         except GeneratorExit:
             raise
