@@ -7,6 +7,7 @@ from aden.budgets.bound import SLICE_TOKENS
 from aden.core.estimate import output_tokens
 from aden.core.request import Request
 from aden.instrumentation.arrivals import Arrivals
+from aden.instrumentation.aside import aside
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -199,11 +200,8 @@ class StreamMeter:
     def broke(self, error: BaseException) -> None:
         """Reading on raised."""
         if type(error).__name__ in _CANCELLED:
-            try:
-                if self._arrivals is not None:
-                    self._arrivals.look()
-            except Exception:
-                self.unreadable("what came in could not be counted")
+            if self._arrivals is not None:
+                aside(self._arrivals.look)
             self.end("cancelled", error)
         else:
             self.end("error", error)

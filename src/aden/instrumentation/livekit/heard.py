@@ -220,10 +220,10 @@ async def _line(
     """What *function* gives; None where it fails, or is not done when the caller is to hear it."""
     if setting in told_of_refusal.get():
         return None
-    aside = contextvars.copy_context()
-    aside.run(current_turn.set, None)  # what it asks a model is no answer of the agent
-    aside.run(told_of_refusal.set, told_of_refusal.get() | {setting})
-    task = asyncio.create_task(_call(meter, function, refused), context=aside)
+    apart = contextvars.copy_context()
+    apart.run(current_turn.set, None)  # what it asks a model is no answer of the agent
+    apart.run(told_of_refusal.set, told_of_refusal.get() | {setting})
+    task = asyncio.create_task(_call(meter, function, refused), context=apart)
     _at_work.add(task)
     task.add_done_callback(_at_work.discard)
     left_s = until - asyncio.get_running_loop().time()

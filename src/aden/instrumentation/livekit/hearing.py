@@ -118,11 +118,13 @@ class Hearing:
         self._pushed_ms += seconds * 1000
         if self._pushed_ms - self._noted_ms >= NOTE_EVERY_MS:
             self._noted_ms = self._pushed_ms
-            self._safely(self._note)
+            if self._standing:
+                self._note()
 
     def sent(self, event: Any) -> None:
         """The plugin tells of something."""
-        self._safely(lambda: self._sent(event))
+        if self._standing:
+            self._sent(event)
 
     def stand_down(self) -> None:
         """Somebody inside, closer to the provider, meters the same."""

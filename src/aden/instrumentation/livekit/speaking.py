@@ -1,12 +1,12 @@
 """One TTS request while it runs: what was given to the plugin, what came back."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from aden.core.request import Request
 from aden.core.usage import NO_USAGE, Usage, milliseconds, token_count
+from aden.instrumentation.aside import aside
 from aden.instrumentation.livekit.speech import describe, never_billed
 from aden.instrumentation.openai.speech import TOKENS_PER_CHARACTER, TOKENS_PER_S
 from aden.metering.attempt import Attempt
@@ -44,7 +44,7 @@ _BY_SOUND = ("speech", "speech_output")
 
 
 class Speaking:
-    """Counts for one Call. Nothing here raises into LiveKit."""
+    """Counts for one Call."""
 
     def __init__(
         self, meter: Meter, call: Call, stream: Any, tts: Any, text: str | None, *, owns: bool
@@ -72,7 +72,7 @@ class Speaking:
         self._given += characters
         if self._given > self._holds and self.owns and self.call.joinable:
             self._holds = self._given * 3 // 2
-            self._safely(self._extend, "more text could not be held")
+            self._extend()
 
     def began(self) -> None:
         """The plugin begins to send."""
@@ -84,32 +84,6 @@ class Speaking:
 
     def spoke(self, audio: Any) -> None:
         """A frame came back."""
-        self._safely(lambda: self._spoke(audio), "a frame could not be read")
-
-    def ended(self, error: BaseException | None) -> None:
-        """The plugin has sent what it could, or failed, or was cancelled."""
-        self.running = False
-        self._safely(lambda: self._ended(error), "what was spoken could not be counted")
-
-    def finished(self) -> None:
-        """LiveKit has passed on the last frame, which is later than the plugin's end."""
-        self._safely(self._count_frames, "what was spoken could not be counted")
-
-    def settle(self, error: BaseException | None = None) -> None:
-        """Book it; a stream that was given no text was no request."""
-        self.finished()
-        if not self.call.attempts and not self._given and error is None:
-            self._meter.settler.withdraw(self.call)
-        else:
-            self._meter.settle(self.call, error)
-
-    def _extend(self) -> None:
-        attempt = self._own()
-        if attempt is not None:
-            attempt.request = self._request(self._given, exact=False)
-            self._meter.settler.extend(self.call)
-
-    def _spoke(self, audio: Any) -> None:
         self.spoken_ms += milliseconds(audio.frame.duration) or 0
         attempt = self._own()
         if attempt is not None and attempt.first_chunk_at is None:
@@ -117,7 +91,9 @@ class Speaking:
             started: float = getattr(self._stream, "_started_time", 0.0)
             attempt.sent_at = started or attempt.sent_at
 
-    def _ended(self, error: BaseException | None) -> None:
+    def ended(self, error: BaseException | None) -> None:
+        """The plugin has sent what it could, or failed, or was cancelled."""
+        self.running = False
         given = self._taken()
         if self._fed():
             self.billed_characters += given
@@ -137,6 +113,27 @@ class Speaking:
         attempt.ended_unknown()
         self.billed_characters += given
 
+    def finished(self) -> None:
+        """LiveKit has passed on the last frame, which is later than the plugin's end."""
+        if (attempt := self._mine) is not None and attempt.outcome in ("unknown", "reported"):
+            carried = attempt.request.carries
+            carried = replace(carried, audio_output_ms=round(self.spoken_ms))
+            attempt.request = replace(attempt.request, carries=carried)
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Book it; a stream that was given no text was no request."""
+        aside(self.finished)
+        if not self.call.attempts and not self._given and error is None:
+            self._meter.settler.withdraw(self.call)
+        else:
+            self._meter.settle(self.call, error)
+
+    def _extend(self) -> None:
+        attempt = self._own()
+        if attempt is not None:
+            attempt.request = self._request(self._given, exact=False)
+            self._meter.settler.extend(self.call)
+
     def _likely_tokens(self, given: int, *, cut: bool) -> int:
         """Of the output: by the sound, where that did not come to its end."""
         by_text = round(given * TOKENS_PER_CHARACTER)
@@ -149,12 +146,6 @@ class Speaking:
         if attempt.outcome != "reported" and self.spoken_ms:
             attempt.request = replace(attempt.request, hidden_output=False)
             attempt.unread = self._likely_tokens(given, cut=True)
-
-    def _count_frames(self) -> None:
-        if (attempt := self._mine) is not None and attempt.outcome in ("unknown", "reported"):
-            carried = attempt.request.carries
-            carried = replace(carried, audio_output_ms=round(self.spoken_ms))
-            attempt.request = replace(attempt.request, carries=carried)
 
     def _own(self) -> Attempt | None:
         """The sending of a plugin whose SDK we do not see; None where it tells of it itself."""
@@ -196,9 +187,3 @@ class Speaking:
         )
         asked = self.call.request
         return sent if not self.owns else replace(sent, provider=asked.provider, model=asked.model)
-
-    def _safely(self, count: Callable[[], None], why: str) -> None:
-        try:
-            count()
-        except Exception:
-            self._meter.cannot("reader", why, trace=True)

@@ -6,6 +6,7 @@ The SDK inside ``recognize``, where there is one, finds the Call in its context 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -128,10 +129,6 @@ def _heard(meter: Meter, call: Call, stt: Any, sound: Any, ended: Any) -> None:
         meter.cannot("reader", "what was recognised could not be counted", trace=True)
 
 
-def _tell(meter: Meter, stream: Any, hearing: Hearing, told: Told) -> None:
-    tell_stt(meter, stream._stt, hearing.booked, told.usage, streamed=True)
-
-
 def _tell_tokens(meter: Meter, stt: Any, call: Call) -> None:
     """What the SDK inside told, and LiveKit drops; how long the sound is, LiveKit has told."""
     told = replace(call.attempts[-1].usage, audio_input_ms=None)
@@ -187,7 +184,7 @@ async def monitor(
     finally:
         hearing = _of(stream)
         if hearing is not None:
-            aside(_tell, meter, stream, hearing, told)
+            aside(partial(tell_stt, streamed=True), meter, stream._stt, hearing.booked, told.usage)
 
 
 async def closed(

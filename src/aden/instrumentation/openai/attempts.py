@@ -11,6 +11,7 @@ from opentelemetry import context as otel_context
 
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
+from aden.instrumentation.aside import aside
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
@@ -81,21 +82,15 @@ class Sending:
 
     def failed(self, error: BaseException) -> None:
         """No answer came to the latest."""
-        try:
-            if self.attempt is not None:
-                failed(self.attempt, error)
-        except Exception:
-            self.meter.cannot("reader", "a failure could not be read", trace=True)
+        if self.attempt is not None:
+            failed(self.attempt, error)
 
     def answered(self, response: Any) -> None:
         """An error status is not billed; what else is read in whole may have to be read here."""
-        try:
-            if self.attempt is not None and getattr(response, "status_code", 200) >= 400:
-                self.attempt.ended_free()
-            if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
-                self.whole = response
-        except Exception:
-            self.meter.cannot("reader", "an answer could not be followed", trace=True)
+        if self.attempt is not None and getattr(response, "status_code", 200) >= 400:
+            self.attempt.ended_free()
+        if getattr(response, "is_closed", False):  # a stream's would outlive the stream here
+            self.whole = response
 
     def answers(self, answer: Any) -> Any:
         """The SDK gives *answer* to whoever called it."""
@@ -143,9 +138,9 @@ def observe(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs: Any) -
     try:
         response = wrapped(*args, **kwargs)
     except BaseException as error:
-        sending.failed(error)
+        aside(sending.failed, error)
         raise
-    sending.answered(response)
+    aside(sending.answered, response)
     return response
 
 
@@ -165,9 +160,9 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
-        sending.failed(error)
+        aside(sending.failed, error)
         raise
-    sending.answered(response)
+    aside(sending.answered, response)
     return response
 
 
