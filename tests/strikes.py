@@ -10,8 +10,30 @@ class Struck(BaseException):
     """What the handler raises: like Ctrl-C, or SystemExit at SIGTERM."""
 
 
+class AlarmError(Exception):
+    """What an alarm's handler raises: like the time limit of a task queue."""
+
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+def interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """A handler of Ctrl-C."""
+    raise Struck
+
+
+def alarm(_signum: int, _frame: FrameType | None) -> None:
+    """A handler of an alarm; it has to be set for one, for that is how it is known."""
+    raise AlarmError
+
+
 def struck(
-    act: Callable[[int], object], *, after: str | None = None, every: int = 1
+    act: Callable[[int], object],
+    *,
+    after: str | None = None,
+    every: int = 1,
+    handler: Handler = interrupt,
+    ours: bool = False,
 ) -> Iterator[int]:
     """Call *act* with 1, 2, …, each time interrupted one place later, until it comes to its end.
 
@@ -22,33 +44,37 @@ def struck(
         act: What is interrupted.
         after: The function from whose beginning on the places count; None: all.
         every: How many places are passed over, and one.
+        handler: What raises there.
+        ours: Only in functions of Aden; an HTTP client does not survive it everywhere.
     """
     for place in count(1, every):
-        if _came_to_its_end(place, act, after):
+        if _came_to_its_end(place, act, after, handler, ours):
             return
         yield place
 
 
-def _came_to_its_end(place: int, act: Callable[[int], object], after: str | None) -> bool:
+def _came_to_its_end(
+    place: int, act: Callable[[int], object], after: str | None, handler: Handler, ours: bool
+) -> bool:
     left = place + (after is None)  # `sys.setprofile` is the first that returns
     counts = after is None
 
     def look(frame: FrameType, event: str, _arg: object) -> None:
         nonlocal left, counts
         counts = counts or frame.f_code.co_name == after
-        if counts and event in ("call", "c_return"):
+        if counts and event in ("call", "c_return") and (not ours or _is_ours(frame)):
             left -= 1
             if not left:
-                raise Struck
+                handler(0, frame)
 
     try:
         sys.setprofile(look)
         act(place)
-    except Struck:
+    except (Struck, AlarmError):
         return False
     finally:
         sys.setprofile(None)
-    return True
+    return left > 0  # else something has swallowed it
 
 
 Mistake = tuple[str, CodeType]

@@ -108,6 +108,8 @@ def test_a_call_does_not_move_the_log_itself(sqlite: SqliteLedger, path: Path) -
     _until(lambda: _emptied(sqlite))
 
 
+# What is raised while `threading` forgets a thread that has ended, the interpreter swallows.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_log_is_emptied_whoever_was_interrupted_when_its_thread_was_started(
     sqlite: SqliteLedger, path: Path
 ) -> None:

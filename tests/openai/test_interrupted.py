@@ -1,40 +1,107 @@
-"""A call whose caller is interrupted by a signal's handler after the provider has answered."""
+"""A call whose caller is interrupted by a signal's handler: Ctrl-C, or an alarm."""
 
+import contextvars
+import os
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 
 import aden
+from aden import BeforeRequestResult
 from aden.instrumentation.active import active_meter
 from aden.testing import OpenAIServer
-from strikes import struck
+from strikes import AlarmError, Handler, alarm, interrupt, struck
+
+SAID: Any = [{"role": "user", "content": "in 3 tokens"}]
 
 
-def test_a_call_that_is_interrupted_while_its_answer_is_read_holds_nothing(
-    tmp_path: Path,
+@pytest.fixture
+def provider() -> Iterator[OpenAIServer]:
+    """A server without delays, and no Aden after it."""
+    with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
+        yield server
+    aden.uninstrument()
+
+
+@pytest.fixture(autouse=True)
+def alarm_is_set() -> Iterator[None]:
+    """`alarm` is known by being set for a signal."""
+    before = signal.signal(signal.SIGUSR1, alarm)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def caller(provider: OpenAIServer) -> Callable[[int], object]:
+    """Makes a call, whatever it is asked with."""
+    client = openai.OpenAI(base_url=provider.base_url, api_key="none", max_retries=0)
+    return lambda _: client.chat.completions.create(model="gpt-4o-mini", messages=SAID)
+
+
+@pytest.mark.parametrize("handler", [interrupt, alarm])
+@pytest.mark.parametrize("ledger", ["memory:", "sqlite://{}/ledger.db"])
+def test_a_call_that_is_interrupted_holds_nothing_and_its_caller_hears_of_it(
+    provider: OpenAIServer, tmp_path: Path, ledger: str, handler: Handler
 ) -> None:
     """Its lease would be renewed as long as the process lives: nobody comes back to it."""
-    with OpenAIServer(ttft_ms=0, token_interval_ms=0) as server:
-        aden.instrument(budgets=[aden.Budget("b", 100)], ledger=f"sqlite://{tmp_path}/ledger.db")
-        client = openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0)
+    aden.instrument(budgets=[aden.Budget("b", 100)], ledger=ledger.format(tmp_path))
+    send = caller(provider)
+    heard = set()
+    # One place is left at which what is current stays so: it may not reach other tests.
+    apart = contextvars.copy_context()
 
-        def call(_: int) -> None:
-            said: Any = [{"role": "user", "content": "in 3 tokens"}]
-            client.chat.completions.create(model="gpt-4o-mini", messages=said)
-
+    def call(place: int) -> None:
         try:
-            call(0)
-            meter = active_meter()
-            assert meter is not None
-            places = 0
-            for place in struck(call, after="take_response", every=7):
-                places += 1
-                deadline = time.monotonic() + 3
-                while meter.ledger.open_holds() or meter.leases._held or meter.on_their_way:
-                    assert time.monotonic() < deadline, place
-                    time.sleep(0.002)
-            assert places > 20
-        finally:
-            aden.uninstrument()
+            send(place)
+        except BaseException:
+            heard.add(place)
+            raise
+
+    call(0)
+    places, to_their_leases = 0, 0
+    for place in struck(partial(apart.run, call), every=3, handler=handler, ours=True):
+        places += 1
+        assert place in heard
+        deadline = time.monotonic() + 3
+        while is_kept_open():
+            assert time.monotonic() < deadline, place
+            time.sleep(0.002)
+        to_their_leases += holds() > to_their_leases
+    assert places > 150
+    assert to_their_leases <= 1  # between the end of a call and its booking
+
+
+def is_kept_open() -> bool:
+    """Whether anything is renewed, or taken to be on its way."""
+    meter = active_meter()
+    assert meter is not None
+    renewed = any(how_far() is not None for how_far in dict(meter.leases._held).values())
+    return renewed or bool(meter.on_their_way)
+
+
+def holds() -> int:
+    """How many calls hold something."""
+    meter = active_meter()
+    assert meter is not None
+    return meter.ledger.open_holds()
+
+
+def test_an_alarm_ends_a_throttle_and_nothing_is_sent(provider: OpenAIServer) -> None:
+    """It may be the task queue's time limit; the throttle would have taken it for our mistake."""
+    aden.instrument(
+        ledger="memory:", before_request=lambda _p, _c: BeforeRequestResult.throttle(5_000)
+    )
+    call = caller(provider)
+    rings = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
+    since = time.monotonic()
+    rings.start()
+    with pytest.raises(AlarmError):
+        call(0)
+    assert time.monotonic() < since + 4
+    assert not provider.requests

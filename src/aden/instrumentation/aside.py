@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVarTuple
 
+from aden.core.interruption import interrupts
 from aden.instrumentation.active import active_meter
 
 Ts = TypeVarTuple("Ts")
@@ -20,7 +21,9 @@ def aside(work: Callable[[*Ts], object], *args: *Ts) -> None:
 
 
 def unfollowed(error: Exception) -> None:
-    """Tell that our own code failed while it followed an answer."""
+    """Tell that our own code failed while it followed an answer, unless it was interrupted."""
+    if interrupts(error):
+        raise error
     if (meter := active_meter()) is not None:
         meter.cannot("reader", f"an answer could not be followed: {error!r:.200}", trace=True)
     else:

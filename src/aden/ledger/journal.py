@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from aden.core.interruption import interrupts
 from aden.core.record import CallRecord
 from aden.errors import ConfigurationError
 
@@ -49,7 +50,9 @@ def line_of(record: CallRecord | None) -> str | None:
         return None
     try:
         return record.to_json()
-    except Exception:
+    except Exception as error:
+        if interrupts(error):
+            raise
         logger.exception("aden: call %s cannot be written to the journal", record.id)
         return None
 

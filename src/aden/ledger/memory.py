@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 from aden.core.forks import see_through_forks
+from aden.core.interruption import interrupts
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import LedgerUnavailable
@@ -184,7 +185,9 @@ class MemoryLedger:
         while self._put_off:
             try:
                 self._put_off[0](self._clock())
-            except Exception:
+            except Exception as error:
+                if interrupts(error):
+                    raise
                 logger.exception("aden: the ledger could not be written")
             self._put_off.popleft()
             self.books.undo()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from aden.core.event_loop import running_loop
+from aden.core.interruption import interrupts
 from aden.errors import ConfigurationError
 from aden.ledger.sqlite_checkpoint import Checkpoints
 from aden.ledger.sqlite_file import (
@@ -235,7 +236,9 @@ class Store:
             finally:
                 if self._backlog:
                     self._insist()
-        except Exception:
+        except Exception as error:
+            if interrupts(error):
+                raise
             logger.exception("aden: %s could not be written", self._path)
 
     def _makes_room(self) -> bool:

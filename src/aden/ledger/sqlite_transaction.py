@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
+from aden.core.interruption import interrupts
 from aden.ledger.sqlite_file import BUSY_WAIT_S, Connection, is_busy
 
 logger = logging.getLogger("aden.ledger")
@@ -63,6 +64,8 @@ def book(db: Connection, now: float, works: Sequence[Work[None]]) -> None:
     except sqlite3.OperationalError:
         raise  # the file's fault: all of it is tried again
     except Exception as error:
+        if interrupts(error):
+            raise
         raise NotPlainError from error
 
 
@@ -82,7 +85,9 @@ def _book_apart(db: Connection, now: float, work: Work[None]) -> None:
         work(db, now)
     except sqlite3.OperationalError:
         raise
-    except Exception:
+    except Exception as error:
+        if interrupts(error):
+            raise
         logger.exception("aden: a booking is impossible and left out")
         db.execute("ROLLBACK TO put_off")
         db.ages.clear()

@@ -1,10 +1,12 @@
 """What the gate could not evaluate: counted each time, said once a minute."""
 
 import logging
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
+from aden.core.interruption import interrupts
 from aden.telemetry.telemetry import Telemetry
 
 logger = logging.getLogger("aden.gate")
@@ -32,7 +34,12 @@ class Complaints:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
-        """A leg could not be evaluated."""
+        """A leg could not be evaluated; *trace*: for what is being handled, a mistake of ours.
+
+        What a signal's handler raised is none, and goes on to the caller.
+        """
+        if trace and (mistake := sys.exception()) is not None and interrupts(mistake):
+            raise mistake
         self.telemetry.failed(leg)
         if not self._says(leg):
             return

@@ -14,7 +14,8 @@ logger = logging.getLogger("aden.ledger")
 LEASE_MS = 60_000
 RENEW_EVERY_S = 15.0
 
-Progress = Callable[[], Sequence[int]]
+Progress = Callable[[], Sequence[int] | None]
+"""One amount a hold; None where the operation is over, though nobody has dropped it."""
 
 
 class LeaseKeeper:
@@ -32,7 +33,7 @@ class LeaseKeeper:
         self._running = False
 
     def keep(self, operation: str, progress: Progress) -> None:
-        """Renew this operation's lease until `drop`; *progress* gives one amount a hold."""
+        """Renew this operation's lease until `drop`, or until *progress* knows of its end."""
         if os.getpid() != self._pid:
             self._start()
         with self._lock:
@@ -62,13 +63,16 @@ class LeaseKeeper:
     def _renew(self, held: Mapping[str, Progress]) -> None:
         """Whatever comes of it, the thread goes on: a hold outlasts some failed renewals."""
         try:
-            progress = {name: _ask(how_far) for name, how_far in held.items()}
-            self._ledger.renew(progress, LEASE_MS)
+            asked = {name: _ask(how_far) for name, how_far in held.items()}
+            for name in (name for name, progress in asked.items() if progress is None):
+                self.drop(name)  # interrupted on the way there
+            open_ones = {name: held for name, held in asked.items() if held is not None}
+            self._ledger.renew(open_ones, LEASE_MS)
         except Exception:
             logger.exception("aden: open calls could not be renewed")
 
 
-def _ask(progress: Progress) -> Sequence[int]:
+def _ask(progress: Progress) -> Sequence[int] | None:
     """The progress of one call; where it cannot be told, the others are renewed all the same."""
     try:
         return progress()

@@ -10,6 +10,7 @@ from aden.budgets import gate
 from aden.budgets.budget import Match
 from aden.budgets.plan import Plan, binds, counts
 from aden.core.failure import error_type
+from aden.core.interruption import interrupts
 from aden.core.limit import Amounts
 from aden.core.money import NanoUSD
 from aden.core.record import AlertEvent, CallRecord
@@ -51,15 +52,15 @@ class Settler:
                 self._meter.cannot("settlement", "a call could not be priced", trace=True)
                 record, charges = self._book_hold(call, error)
             self._tell(call, record, charges, error)
-        except Exception:
+        except BaseException as raised:
+            if interrupts(raised):  # nobody will come back to it
+                record, _ = self._book_hold(call, error)
+                call.span.finish(record, error, NO_ANSWER)
+                raise
             self._meter.cannot("settlement", "a call could not be shown", trace=True)
             own = not isinstance(call.span, FrameworkSpan) and call.span.span.is_recording()
             if record is not None and own:  # it may not stay open
                 call.span.finish(record, error, NO_ANSWER)
-        except BaseException:  # by a signal's handler: nobody will come back to it
-            record, _ = self._book_hold(call, error)
-            call.span.finish(record, error, NO_ANSWER)
-            raise
         finally:
             self._meter.leases.drop(call.id)
 
@@ -72,8 +73,13 @@ class Settler:
         self._meter.ledger.settle(Settlement(call.id))
         self._meter.reserver.settled(call, ())
 
-    def progress(self, call: Call) -> Sequence[int]:
-        """What the call has cost so far, one amount a hold; a plain call may have cost all."""
+    def progress(self, call: Call) -> Sequence[int] | None:
+        """What the call has cost so far, one amount a hold; a plain call may have cost all.
+
+        None where it is settled.
+        """
+        if call.state == "settled":
+            return None
         outcome = call.outcome
         if not isinstance(outcome, Grant):
             return ()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 
 from aden.telemetry import names
 from aden.telemetry.attributes import Value
@@ -44,10 +45,17 @@ def published(spoken: Protocol, context: "Context") -> "Context":
 
 
 def open_outside(spoken: Protocol) -> Any:
-    """The record of the inference that is open around us; None where there is none."""
+    """The record of the inference that is open around us; None where there is none.
+
+    A context may outlive its inference: a task that was begun in it, a caller that was interrupted.
+    """
     key, make = spoken
     record = otel_context.get_value(key)
-    return record if isinstance(record, make) else None
+    if not isinstance(record, make):
+        return None
+    span = trace.get_current_span()
+    is_over = span.get_span_context().trace_flags.sampled and not span.is_recording()
+    return None if is_over else record
 
 
 def fill(record: Any, attributes: Mapping[str, Value], content: Prepared | None) -> None:

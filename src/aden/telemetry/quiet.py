@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVarTuple
 
+from aden.core.interruption import interrupts
+
 Ts = TypeVarTuple("Ts")
 
 logger = logging.getLogger("aden.telemetry")
@@ -22,7 +24,9 @@ def quietly(work: Callable[[*Ts], object], *args: *Ts) -> bool:
 
 
 def broke(error: Exception) -> None:
-    """Say of telemetry's *error*, once a kind."""
+    """Say of telemetry's *error*, once a kind; what a signal's handler raised goes on."""
+    if interrupts(error):
+        raise error
     kind = f"{type(error).__name__}: {error}"
     if kind not in _said and len(_said) < 100:
         _said.add(kind)

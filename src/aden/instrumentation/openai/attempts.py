@@ -119,6 +119,8 @@ def no_longer_current(token: Token[Sending | None]) -> bool:
         current_sending.reset(token)
     except ValueError:
         return False
+    except RuntimeError:  # put back, and interrupted before it was noted
+        return True
     return True
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from aden.core.interruption import interrupts
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
@@ -113,14 +114,15 @@ def _is_ours(
     Then it is sent as if we were not there, if it was not sent before: the client's own request
     method gates it once more.
     """
-    ours = isinstance(error, Exception) and not isinstance(error, RequestCancelledError)
-    if not ours or (sending is not None and sending.went and sending.came is None):
+    if sending is not None:
+        sending.leave()  # where it was interrupted on its way out
+    theirs = isinstance(error, RequestCancelledError) or interrupts(error)
+    if theirs or (sending is not None and sending.went and sending.came is None):
         if call is not None:
             meter.settle(call, error)
         return False
     meter.cannot("gate", f"a request could not be followed: {error!r:.200}", trace=True)
     if sending is not None:
-        sending.leave()
         sending.unseen()
     if call is not None:
         meter.settle(call, None if call.attempts else error)
