@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def test_a_call_that_is_interrupted_holds_nothing_and_its_caller_hears_of_it(
 
     call(0)
     places, to_their_leases = 0, 0
-    for place in struck(partial(apart.run, call), every=3, handler=handler, ours=True):
+    for place in struck(lambda place: apart.run(call, place), every=3, handler=handler, ours=True):
         places += 1
         assert place in heard
         deadline = time.monotonic() + 3
