@@ -8,7 +8,8 @@ import pytest
 from journals import a_call, at, write_ledger
 
 from aden.cli import main
-from aden.cli.reconcile import compare, read_export
+from aden.cli.reconcile.compare import compare
+from aden.cli.reconcile.export import read_export
 from aden.errors import ConfigurationError
 
 OPENAI = """\
@@ -151,6 +152,7 @@ def test_a_drift_is_shown_and_told_by_the_exit_code(
         ("date,model,input_tokens,output_tokens\n2026-01-01,m,1\n", "line 2='3 fields'"),
         ("date,model,input_tokens,output_tokens\n2026-01-01,m,1,000,7\n", "line 2='5 fields'"),
         ("start_time,amount_value,amount_currency,line_item\n", "of costs, not of usage"),
+        ("usage_date_utc,model,token_type,cost_usd\n", "of costs, not of usage"),
         ("", "a column for the day"),
     ],
 )
@@ -179,6 +181,71 @@ def test_what_a_spreadsheet_has_written_again_is_read(between: str, tmp_path: Pa
     path.write_text(f"\ufeff{head}\r\n{line}\r\n".replace(",", between), newline="")
     (counts,) = read_export(path).counts.values()
     assert (counts.input, counts.output) == (300, 30)
+
+
+def test_anthropics_export_counts_the_input_in_parts(tmp_path: Path) -> None:
+    """Its columns are those of platform.claude.com's usage page; a line a key and workspace."""
+    path = tmp_path / "usage.csv"
+    path.write_text(
+        "usage_date_utc,model_version,api_key,workspace,usage_type,context_window,"
+        "usage_input_tokens_no_cache,usage_input_tokens_cache_write_5m,"
+        "usage_input_tokens_cache_write_1h,usage_input_tokens_cache_read,usage_output_tokens,"
+        "web_search_count,inference_geo,speed\n"
+        "2025-11-20,claude-sonnet-4-5-20250929,a,Default,standard,≤ 200k,1,20,300,4000,7,0,,\n"
+        "2025-11-20,claude-sonnet-4-5-20250929,b,Default,standard,≤ 200k,50000,0,0,0,70,0,,\n"
+    )
+    call = replace(a_call(NOON, "claude-sonnet-4-5", tokens=(54_321, 77)), provider="anthropic")
+    (drift,) = compare(read_export(path), [call])
+    assert (drift.theirs.input, drift.theirs.output, drift.percent) == (54_321, 77, 0.0)
+
+
+def test_columns_are_known_by_the_words_of_their_names(tmp_path: Path) -> None:
+    """As people write them at the head of a table."""
+    path = tmp_path / "usage.csv"
+    path.write_text("Date,Model,Input Tokens,Output-Tokens\n2025-11-20,gpt-4o,300,30\n")
+    (counts,) = read_export(path).counts.values()
+    assert (counts.input, counts.output) == (300, 30)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        ("11/8/2025", "11/20/2025"),
+        ("8.11.2025", "20.11.2025"),
+        ("2025/11/08 0:00", "2025/11/20 0:00"),
+        ("11/08/2025, 12:00:00 AM", "11/20/2025, 12:00:00 AM"),
+    ],
+)
+def test_dates_as_countries_write_them_are_read_by_what_the_file_shows(
+    days: tuple[str, str], tmp_path: Path
+) -> None:
+    """A number above 12 is no month, in one date and so in all of them."""
+    assert _days(tmp_path, *days) == ["2025-11-08", "2025-11-20"]
+
+
+@pytest.mark.parametrize(
+    "days", [("11/8/2025", "12/8/2025"), ("11/8/2025", "20/8/2025", "8/20/2025")]
+)
+def test_a_date_that_may_be_two_is_refused(days: tuple[str, ...], tmp_path: Path) -> None:
+    """Where no date of the file shows the order, or some show the one and some the other."""
+    with pytest.raises(ConfigurationError) as raised:
+        _days(tmp_path, *days)
+    assert "line 2: day='11/8/2025' is not valid: expected a date that can be read in one way" in (
+        str(raised.value)
+    )
+
+
+def test_the_same_number_twice_is_one_date_whatever_comes_first(tmp_path: Path) -> None:
+    """The eleventh of November."""
+    assert _days(tmp_path, "11/11/2025") == ["2025-11-11"]
+
+
+def _days(tmp_path: Path, *days: str) -> list[str]:
+    """The days of an export whose dates are written so."""
+    path = tmp_path / "usage.csv"
+    lines = (f'"{day}",gpt-4o,5,5' for day in days)
+    path.write_text("\n".join(("date,model,input_tokens,output_tokens", *lines, "")))
+    return [day for day, _ in read_export(path).counts]
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -10,7 +10,7 @@ from aden.cli.budgets.run import add_budgets
 from aden.cli.demo.command import add_demo
 from aden.cli.doctor import add_doctor
 from aden.cli.prices import add_prices
-from aden.cli.reconcile import add_reconcile
+from aden.cli.reconcile.run import add_reconcile
 from aden.cli.spend.run import add_spend
 from aden.errors import ConfigurationError, LedgerError
 

@@ -1,0 +1,1 @@
+"""``aden reconcile``: the provider's own usage export against the journal, by model and day."""
