@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from aden.budgets.note import Note
 from aden.cli.budgets.state import Standing, show
-from aden.cli.spend.shapes import one_line
+from aden.cli.cells import beginning, cut, one_line, padded, width
 from aden.ledger.operator import AuditEntry, Held
 
 BAR = 24
 KEY = 64
-"""Characters of a key that stand in a column; a longer one is whole too, for an order names it."""
+"""Columns up to which keys are padded; a longer one is shown whole, for an order names it."""
 NARROW_BAR = 10
 NARROW_FACTS = 44
 """Columns of a narrow line for per cent, spend, limit and a word more, at most."""
@@ -22,9 +22,10 @@ def table(found: Sequence[Standing]) -> str:
     """A line with a bar for each budget's window."""
     if not found:
         return NO_BUDGETS
-    width = min(KEY, max(len(each.budget) for each in found))
+    columns = min(KEY, max(width(each.budget) for each in found))
     return "\n".join(
-        f"{each.budget:<{width}}  {_window(each.balance.window_id):<18} {bar(each)} {_facts(each)}"
+        f"{padded(each.budget, columns)}  {_window(each.balance.window_id):<18} {bar(each)} "
+        f"{_facts(each)}"
         for each in found
     )
 
@@ -32,22 +33,24 @@ def table(found: Sequence[Standing]) -> str:
 def narrow_table(found: Sequence[Standing], columns: int) -> str:
     """As `table`; where that is too wide, without windows, and with short keys and bars."""
     whole = table(found)
-    if not found or max(map(len, whole.splitlines())) <= columns:
+    if not found or max(map(width, whole.splitlines())) <= columns:
         return whole
     facts = [_facts(each) for each in found]
     room = columns - NARROW_BAR - 2 - min(NARROW_FACTS, max(map(len, facts)))
-    width = min(max(len(each.budget) for each in found), max(16, room))
+    most = min(max(width(each.budget) for each in found), max(16, room))
     lines = (
-        f"{_both_ends(each.budget, width):<{width}} {bar(each, NARROW_BAR)} {fact}"
+        f"{padded(_both_ends(each.budget, most), most)} {bar(each, NARROW_BAR)} {fact}"
         for each, fact in zip(found, facts, strict=True)
     )
-    return "\n".join(line if len(line) <= columns else line[: columns - 1] + "…" for line in lines)
+    return "\n".join(cut(line, columns) for line in lines)
 
 
 def _both_ends(key: str, most: int) -> str:
     """A key that is too long: it begins with its budget's id, and differs at its end."""
+    if width(key) <= most:
+        return key
     head = (most - 1) // 2
-    return key if len(key) <= most else f"{key[:head]}…{key[head + 1 - most :]}"
+    return f"{beginning(key, head)}…{beginning(key[::-1], most - 1 - head)[::-1]}"
 
 
 def _facts(each: Standing) -> str:

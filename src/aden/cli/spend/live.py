@@ -9,7 +9,7 @@ from typing import TextIO
 
 from aden.cli.budgets.shapes import narrow_table, table
 from aden.cli.budgets.state import Standing, standings
-from aden.cli.spend.shapes import cut
+from aden.cli.cells import cell
 from aden.core.money import format_usd
 from aden.errors import LedgerError
 from aden.ledger import Ledger
@@ -46,7 +46,7 @@ class LiveView:
         models = MODELS if size is None else min(MODELS, size.lines // 4)
         dearest = sorted(costs.items(), key=lambda each: (-each[1], each[0]))[:models]
         pace = ["", f"last hour  {format_usd(costs.total())}  ({calls} calls)"]
-        pace += [f"  {cut(model, 30):<30} {format_usd(cost)}" for model, cost in dearest]
+        pace += [f"  {cell(model, 30)} {format_usd(cost)}" for model, cost in dearest]
         # Its last line is the cursor's, and one says how many more budgets there are.
         most = LINES if size is None else max(1, min(LINES, size.lines - len(pace) - 2))
         shown = found[:most]

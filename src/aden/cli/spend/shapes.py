@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TextIO
 from zoneinfo import ZoneInfo
 
+from aden.cli.cells import cell, one_line, width
 from aden.cli.spend.report import Report, day_of
 from aden.core.line import action_word
 from aden.core.money import NANO, format_usd, to_usd
@@ -27,18 +28,18 @@ COLUMNS = (
 )
 
 MIN_KEY, MAX_KEY = 31, 48
-"""Characters of a group's name: a session's UUID is shown whole, to be looked for elsewhere."""
+"""Columns of a group's name: a session's UUID is shown whole, to be looked for elsewhere."""
 
 
 def table(made: Report, unconfirmed: int | None) -> str:
     """For people. *unconfirmed*: nano-dollars booked for processes that died, None: not known."""
-    rows = made.rows()
-    width = 1 + min(MAX_KEY, max([MIN_KEY, *(len(key) for key, _ in rows)]))
-    head = f"{made.by:<{width}}{'calls':>8}{'refused':>9}{'input':>13}{'output':>12}{'cost':>15}"
-    lines = [head, "-" * len(head)]
     word = action_word if made.by == "decision" else str
-    lines += [_line(word(key), sums, width) for key, sums in rows]
-    lines += ["-" * len(head), _line("total", made.total, width), ""]
+    rows = [(one_line(word(key)), sums) for key, sums in made.rows()]
+    columns = min(MAX_KEY, max([MIN_KEY, *(width(name) for name, _ in rows)]))
+    head = f"{made.by:<{columns}} {'calls':>8}{'refused':>9}{'input':>13}{'output':>12}{'cost':>15}"
+    lines = [head, "-" * len(head)]
+    lines += [_line(cell(name, columns), sums) for name, sums in rows]
+    lines += ["-" * len(head), _line(cell("total", columns), made.total), ""]
     lines.append(f"estimated    {_share(made.total.estimated, made.total.cost)}")
     if made.total.unpriced:
         lines.append(
@@ -55,23 +56,11 @@ def table(made: Report, unconfirmed: int | None) -> str:
     return "\n".join(lines)
 
 
-def _line(key: str, sums: Sums, width: int) -> str:
-    shown = cut(key, width - 1)
+def _line(name: str, sums: Sums) -> str:
     return (
-        f"{shown:<{width}}{sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
+        f"{name} {sums.sent:>8}{sums.refused:>9}{sums.input_tokens:>13,}"
         f"{sums.output_tokens:>12,}{format_usd(sums.cost):>15}"
     )
-
-
-def cut(text: str, most: int) -> str:
-    """A name as a table shows it."""
-    text = one_line(text)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def one_line(text: str) -> str:
-    """What somebody named or wrote: it is anybody's, and may try to write lines of its own."""
-    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def _share(part: int, whole: int) -> str:
