@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 
 from aden.budgets.policy import Policy
-from aden.control.due import Due
+from aden.control.duty import Duty
 from aden.control.events import Event, Origin, events_of, heartbeat
 from aden.control.exchange import Exchange, NotNowError
 from aden.control.fetching import Fetcher
@@ -23,7 +23,6 @@ from aden.control.sending import Sender
 from aden.control.server import Server
 from aden.control.server_policy import ServerPolicy
 from aden.control.state import ControlState
-from aden.control.troubles import Troubles
 from aden.core.forks import see_through_forks
 from aden.core.record import CallRecord
 from aden.errors import ConfigurationError
@@ -90,10 +89,11 @@ class ControlAgent:
         self._flushing = False
         self._sequence = itertools.count(1)
         self._requests = self._errors = 0
-        self._troubles = Troubles(self.server)
         self._absent = False
         self._push: Push | None = None
-        self._poll, self._post, self._beat, self._push_due = Due(), Due(), Due(), Due()
+        self._poll, self._post, self._beat, self._intake = (
+            Duty(name, self.server) for name in ("policy", "events", "heartbeat", "push")
+        )
         self.policies.begin()
 
     def policy(self) -> Policy:
@@ -169,7 +169,10 @@ class ControlAgent:
             version=current.version,
             budgets=len(current.policy.budgets),
             age_s=None if current.at is None else max(0.0, time.time() - current.at),
-            last_error=self._troubles.first or self.policies.ledger_error,
+            last_error=self._poll.trouble
+            or self._post.trouble
+            or self._intake.trouble
+            or self.policies.ledger_error,
             absent=self._absent,
             connected=self._push is not None and self._push.connected,
             skew_s=self.policies.skew_s,
@@ -205,9 +208,8 @@ class ControlAgent:
                 self._deliver(sender)
             finally:
                 self._flushed.set()
-        now = time.monotonic()
         asked, self._asked = self._asked, None
-        if now >= self._poll.at or asked is not None:
+        if self._poll.is_due or asked is not None:
             try:
                 self._fetch(fetcher)
             finally:
@@ -215,17 +217,16 @@ class ControlAgent:
                     if waits is not None:
                         waits.set()
             self._listen()
-        if self.pushes and now >= self._push_due.at:
-            self._push_due.again(PUSH_EVERY_S)
+        if self.pushes and self._intake.is_due:
             self._take_pushes()
-        if not self._absent and now >= self._post.at:
+        if not self._absent and self._post.is_due:
             self._deliver(sender)
 
     def _next(self) -> float:
         """When something is due; what wakes the thread before it is looked at as well."""
         due = [self._poll.at]
         if self.pushes:
-            due.append(self._push_due.at)
+            due.append(self._intake.at)
         if not self._absent:
             due.append(self._post.at)
         return min(due)
@@ -237,10 +238,9 @@ class ControlAgent:
         except NotNowError as error:
             self._poll.later(self._poll_every_s, error.retry_after_s)
             known = "the last good policy stays" if self.policies.is_known else "there is none yet"
-            self._troubles.begin("policy", f"the policy could not be fetched: {error}", known)
+            self._poll.fails(f"the policy could not be fetched: {error}", known)
             return
         self._poll.again(self._poll_every_s)
-        self._troubles.end("policy")
         if self._absent:  # it answers, but it is no Aden server: one for telemetry alone
             self.outbox.clear()
         if self._absent and not was_absent:
@@ -255,7 +255,7 @@ class ControlAgent:
         try:
             while self.outbox:
                 sender.send(headers)
-            if time.monotonic() >= self._beat.at:
+            if self._beat.is_due:
                 requests, errors = self._requests, self._errors
                 sender.send_now(headers, self._heartbeat(requests, errors))
                 self._beat.again(BEAT_EVERY_S)
@@ -264,10 +264,9 @@ class ControlAgent:
                     self._errors -= errors
         except NotNowError as error:
             self._post.later(MAX_BACKOFF_S, error.retry_after_s)
-            self._troubles.begin("events", f"events could not be sent: {error}", "they are kept")
+            self._post.fails(f"events could not be sent: {error}", "they are kept")
         else:
             self._post.again(POST_EVERY_S)
-            self._troubles.end("events")
 
     def _heartbeat(self, requests: int, errors: int) -> Event:
         state = self.state
@@ -287,10 +286,11 @@ class ControlAgent:
 
     def _listen(self) -> None:
         """Have the server push, where it is there and the extra is installed."""
-        if self._push is None and not self._troubles.has("policy") and not self._absent:
+        if self._push is None and self._poll.trouble is None and not self._absent:
             self._push = Push.open(self.server, self.instance_id, self.pushes, self._wake.set)
 
     def _take_pushes(self) -> None:
+        self._intake.rest(PUSH_EVERY_S)
         for message in self.pushes.taken():
             try:
                 if message.kind == "alert":
@@ -301,9 +301,9 @@ class ControlAgent:
                     self.policies.pushed(message.body)
             except ConfigurationError as error:
                 why = f"a pushed {message.kind} is not valid: {error}"
-                self._troubles.begin("push", why, "the last good policy stays")
+                self._intake.fails(why, "the last good policy stays")
             else:
-                self._troubles.end("push")
+                self._intake.works()
 
     def _origin(self) -> Origin:
         return Origin(self.instance_id, self._agent_name, self.policies.current.id)
