@@ -4,8 +4,8 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 from weakref import WeakSet
 
@@ -35,8 +35,7 @@ from aden.policy_sources import (
     speak_with,
 )
 from aden.precedence import content_options, gate_options, hook
-from aden.pricing import PriceBook
-from aden.pricing.user_prices import load_prices
+from aden.pricing import PriceBook, price_book
 from aden.settings import Settings
 from aden.telemetry.content import ContentOptions
 from aden.telemetry.telemetry import SHOWS, ShowOptions, Telemetry
@@ -127,47 +126,63 @@ def compose(
     Raises:
         ConfigurationError: A setting is wrong. Nothing has changed then.
     """
-    url = options.server_url or settings.api_url
-    key = options.api_key or settings.api_key
-    check_server(url, key, "server_url" if options.server_url else "ADEN_API_URL")
-    if bool(url) != bool(key):
-        missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
-        logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
-    policy_id = options.policy_id or settings.policy_id
-    server = Server.at(url, key, policy_id) if url and key else None
-    path = options.prices or settings.prices_path
-    prices = PriceBook(load_prices(Path(path))) if path else PriceBook()
+    server = _server(options, settings)
     mode = cast("Mode", options.mode or settings.mode or "enforce")
+    prices = price_book(options.prices or settings.prices_path)
     own = own_policy(options, settings, prices, mode)
     has_budgets = own.has_budgets if own else server is not None
     ledger, doubt = _ledger(options, settings, has_budgets, old)
-    control = old.control if old else None
+    control = None
     try:
         if own is not None:
             own.make_known(ledger)
         if server is not None:
+            running = old.control if old else None
             names = (agent_name(options), aden_version())
             control = control_agent(
-                server, control, ledger, prices, mode, names, in_force=own is None
+                server, running, ledger, prices, mode, names, in_force=own is None
             )
-        else:
-            control = None
     except ConfigurationError:
         if old is None or ledger is not old.meter.ledger:
             ledger.close()
         raise
-    providers = _providers(url, key, otel, livekit_metrics=bool(settings.livekit_metrics))
+    providers = _providers(
+        *_named_server(options, settings), otel, livekit_metrics=bool(settings.livekit_metrics)
+    )
     nothing = make_policy((), mode)
+    policy = own.current if own else control.policy if control else lambda: nothing
+    meter = _meter(options, settings, otel, providers, policy, ledger, prices, old)
+    before: WeakSet[Meter] = WeakSet()
+    if old is not None:
+        before |= old.before | {old.meter}
+        if ledger is old.meter.ledger:
+            meter.take_over(old.meter)
+    meter.prices.load()
+    if control is not None:
+        speak_with(control, meter, providers.losses)
+    _say_in_force(meter)
+    limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
+    return Runtime(
+        options, meter, providers, control, limit, otel, ledger_doubt=doubt, before=before
+    )
+
+
+def _meter(
+    options: MeterOptions,
+    settings: Settings,
+    otel: OTelArguments,
+    providers: Providers,
+    policy: Callable[[], Policy],
+    ledger: Ledger,
+    prices: PriceBook,
+    old: Runtime | None,
+) -> Meter:
     before_request = hook(options, settings)
-    meter = Meter(
-        policy=own.current if own else control.policy if control else lambda: nothing,
+    shows = ShowOptions(proposed_cost="gen_ai_cost" in settings.semconv_opt_in)
+    return Meter(
+        policy=policy,
         ledger=ledger,
-        telemetry=_telemetry(
-            otel,
-            providers,
-            content_options(options, settings),
-            ShowOptions(proposed_cost="gen_ai_cost" in settings.semconv_opt_in),
-        ),
+        telemetry=_telemetry(otel, providers, content_options(options, settings), shows),
         dispatcher=old.meter.dispatcher if old else Dispatcher(),
         options=gate_options(options, settings),
         before_request=before_request,
@@ -177,28 +192,39 @@ def compose(
         prices=prices,
         who_asks=who_asks,
     )
-    before: WeakSet[Meter] = WeakSet()
-    if old is not None:
-        before |= old.before | {old.meter}
-        if ledger is old.meter.ledger:
-            meter.take_over(old.meter)
-    meter.telemetry.opened = inference_shown
-    meter.prices.load()
-    if control is not None:
-        speak_with(control, meter, providers.losses)
+
+
+def _say_in_force(meter: Meter) -> None:
     current = meter.policy()
     logger.info(
         "aden: %d budget(s) (policy %s, %s), ledger %s, which reaches the %s",
         len(current.budgets),
         current.version,
         current.mode,
-        ledger.url,
-        ledger.reach,
+        meter.ledger.url,
+        meter.ledger.reach,
     )
-    limit = FLUSH_TIMEOUT_S if settings.flush_timeout_s is None else settings.flush_timeout_s
-    return Runtime(
-        options, meter, providers, control, limit, otel, ledger_doubt=doubt, before=before
-    )
+
+
+def _named_server(options: MeterOptions, settings: Settings) -> tuple[str | None, str | None]:
+    """URL and key, each of which may be missing."""
+    return options.server_url or settings.api_url, options.api_key or settings.api_key
+
+
+def _server(options: MeterOptions, settings: Settings) -> Server | None:
+    """The Aden server to speak with; None where there is none, or no key for it.
+
+    Raises:
+        ConfigurationError: It cannot be reached so, or the key would be shown to the network.
+    """
+    url, key = _named_server(options, settings)
+    check_server(url, key, "server_url" if options.server_url else "ADEN_API_URL")
+    if url and key:
+        return Server.at(url, key, options.policy_id or settings.policy_id)
+    if url or key:
+        missing = "api_key (ADEN_API_KEY)" if url else "server_url (ADEN_API_URL)"
+        logger.warning("aden: no %s: nothing is sent to an Aden server", missing)
+    return None
 
 
 def compose_misconfigured(error: ConfigurationError, *, fail_open: bool) -> Runtime:
@@ -209,7 +235,6 @@ def compose_misconfigured(error: ConfigurationError, *, fail_open: bool) -> Runt
     telemetry = _telemetry(OTelArguments(), providers, ContentOptions())
     ledger, options = open_ledger("memory:"), GateOptions(fail_open, heard=_heard_at_least())
     meter = Meter(lambda: nothing, ledger, telemetry, Dispatcher(), options, who_asks=who_asks)
-    meter.telemetry.opened = inference_shown
     return Runtime(MeterOptions(), meter, providers)
 
 
@@ -264,7 +289,7 @@ def _telemetry(
     content: ContentOptions,
     shows: ShowOptions = SHOWS,
 ) -> Telemetry:
-    return Telemetry(
+    made = Telemetry(
         aden_version(),
         tracer_provider=otel.tracer_provider,
         counted_in=providers.counted_in,
@@ -273,3 +298,5 @@ def _telemetry(
         content=content,
         shows=shows,
     )
+    made.opened = inference_shown
+    return made

@@ -6,16 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 
 from aden.core.money import NANO
 from aden.core.request import Request
 from aden.errors import ConfigurationError, did_you_mean
-from aden.pricing import Price, PriceBook
+from aden.pricing import Price, PriceBook, Rate, price_book
 from aden.pricing.price import PER, Unit
 from aden.pricing.rows import MILLION, MINUTE_MS, TIERS, check_host, host_key
 from aden.pricing.unknown import snippet
-from aden.pricing.user_prices import load_prices
 from aden.settings import Settings
 
 _SHOWN: Mapping[Unit, tuple[str, int]] = {
@@ -53,39 +51,42 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.host:
         check_host(chosen.host, "--host")
         host = host_key(chosen.host)
-    path = Settings.from_env(os.environ).prices_path
-    book = PriceBook(load_prices(Path(path))) if path else PriceBook()
+    book = price_book(Settings.from_env(os.environ).prices_path)
     if chosen.provider and not chosen.host and not book.is_provider(chosen.provider):
         known = book.providers()
         allowed = "one with a known price, in the tables or in ADEN_PRICES: " + ", ".join(known)
         allowed += did_you_mean(chosen.provider, known)
         raise ConfigurationError("--provider", chosen.provider, allowed)
     tried = (chosen.provider,) if chosen.provider else book.providers_first("openai")
-    for provider in tried:
-        price = book.find(provider, chosen.model, chosen.tier, host)
-        if price is not None:
-            print(_json(chosen.model, price) if chosen.json else _text(chosen.model, price))
-            return 0
-    provider = chosen.provider or "openai"
-    floor = book.floor(provider)
-    if chosen.json:
-        print(_json(chosen.model, floor))
-        return 1
-    meant = book.meant(chosen.provider, chosen.model)
+    found = (book.find(provider, chosen.model, chosen.tier, host) for provider in tried)
+    price = next((each for each in found if each is not None), None)
+    if price is not None:
+        print(_json(chosen.model, price) if chosen.json else _text(chosen.model, price))
+        return 0
+    floor = book.floor(chosen.provider or "openai")
+    print(_json(chosen.model, floor) if chosen.json else _unknown(book, chosen, host, floor))
+    return 1
+
+
+def _unknown(book: PriceBook, chosen: argparse.Namespace, host: str | None, floor: Price) -> str:
+    """What becomes of a model without a price, and what would give it one."""
     found = re.fullmatch(r"\[?(.*?)\]?(?::(\d+))?", host or "")
     address, port = found.groups() if found else (host, None)
     asked = Request(
-        provider,
+        chosen.provider or "openai",
         chosen.model,
         server_address=address or None,
         server_port=int(port) if port else None,
     )
-    print(f"No price is known for {chosen.model!r}{meant or '.'}")
-    print("Budgets count it at the dearest known rates:\n")
-    print("\n".join(_rates(floor)))
-    print("\nTo price it, put this into the file that ADEN_PRICES names:\n")
-    print(snippet(asked, chosen.model, floor), end="")
-    return 1
+    meant = book.meant(chosen.provider, chosen.model)
+    lines = (
+        f"No price is known for {chosen.model!r}{meant or '.'}",
+        "Budgets count it at the dearest known rates:\n",
+        *_rates(floor),
+        "\nTo price it, put this into the file that ADEN_PRICES names:\n",
+        snippet(asked, chosen.model, floor).rstrip("\n"),
+    )
+    return "\n".join(lines)
 
 
 def _text(model: str, price: Price) -> str:
@@ -130,33 +131,29 @@ def _amount(nano: int, count: int) -> str:
 
 
 def _json(model: str, price: Price) -> str:
+    return json.dumps(_plain(model, price), indent=2)
+
+
+def _plain(model: str, price: Price) -> dict[str, object]:
     origin = price.origin
-    rates = {
-        unit: {
-            "usd": _amount(rate.nano, _SHOWN.get(unit, _TOKENS)[1]),
-            "per": _SHOWN.get(unit, _TOKENS)[0],
-            "above": {
-                str(tier.start): _amount(tier.nano, _SHOWN.get(unit, _TOKENS)[1])
-                for tier in rate.tiers
-            },
-        }
-        for unit, rate in price.rates.items()
+    return {
+        "asked": model,
+        "model": origin.model or None,
+        "matched": origin.matched or None,
+        "source": price.source,
+        "url": origin.url,
+        "as_of": str(origin.as_of) if origin.as_of else None,
+        "tier": origin.tier,
+        "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
+        "note": origin.note,
+        "least_seconds": price.least_ms / 1000,
+        "context_tokens": price.context_tokens,
+        "rates": {unit: _plain_rate(unit, rate) for unit, rate in price.rates.items()},
+        "bridges": [_plain(model, bridge) for bridge in price.bridges],
     }
-    return json.dumps(
-        {
-            "asked": model,
-            "model": origin.model or None,
-            "matched": origin.matched or None,
-            "source": price.source,
-            "url": origin.url,
-            "as_of": str(origin.as_of) if origin.as_of else None,
-            "tier": origin.tier,
-            "multiplier": f"{origin.multiplier:f}" if origin.multiplier is not None else None,
-            "note": origin.note,
-            "least_seconds": price.least_ms / 1000,
-            "context_tokens": price.context_tokens,
-            "rates": rates,
-            "bridges": [json.loads(_json(model, bridge)) for bridge in price.bridges],
-        },
-        indent=2,
-    )
+
+
+def _plain_rate(unit: Unit, rate: Rate) -> dict[str, object]:
+    words, count = _SHOWN.get(unit, _TOKENS)
+    above = {str(tier.start): _amount(tier.nano, count) for tier in rate.tiers}
+    return {"usd": _amount(rate.nano, count), "per": words, "above": above}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 from aden.core.request import Request, reasons
 from aden.core.usage import Usage
@@ -15,7 +16,7 @@ from aden.pricing.price import Price, Rate, Unit, nano_per
 from aden.pricing.rows import TIERS, Row
 from aden.pricing.table import bridges, price_of_row, speech_table
 from aden.pricing.unknown import UnknownPrices, host_of
-from aden.pricing.user_prices import UserPrices
+from aden.pricing.user_prices import UserPrices, load_prices
 
 MAX_REMEMBERED = 10_000
 MAX_PROVIDERS = 256
@@ -43,6 +44,15 @@ _PREVIEW_SEARCH = Rate(nano_per(Decimal(25), 1000))
 _DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
 """gpt-image-1 in high quality: 6,240 output tokens at $40 a million
 (https://developers.openai.com/api/docs/guides/image-generation)."""
+
+
+def price_book(path: str | None) -> "PriceBook":
+    """The book with the user's file of prices on top, where there is one.
+
+    Raises:
+        ConfigurationError: The file is not valid, or a price in it is none.
+    """
+    return PriceBook(load_prices(Path(path))) if path else PriceBook()
 
 
 class PriceBook:
