@@ -1,4 +1,4 @@
-"""The command line: ``aden demo``."""
+"""The command line, a module or a folder for each command; `lines`, `cells` … are shared."""
 
 from aden.cli.main import main
 

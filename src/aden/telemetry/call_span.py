@@ -107,7 +107,7 @@ class CallSpan:
         ttfc = None
         if self._first_chunk_at is not None:
             ttfc = max(self._first_chunk_at - self._started, 0.0)
-        failure = None if error is None else error_type(error)
+        failure = None if error is None else _by_conventions(error)
         try:
             if self._outer is not None:
                 prepared = self._capture.prepare(answer.content) if self._capture else None
@@ -163,8 +163,11 @@ class CallSpan:
         return attributes
 
 
-def error_type(error: BaseException) -> str:
-    """``error.type`` by the conventions: the qualified class, or what the error says of itself."""
+def _by_conventions(error: BaseException) -> str:
+    """``error.type`` as util-genai writes it: the class with its module, or the error's own word.
+
+    Records and LiveKit's spans have the class alone, as LiveKit writes it (`core.failure`).
+    """
     said = getattr(error, "_gen_ai_error_type", None)  # util-genai's own mark
     if isinstance(said, str):
         return said

@@ -148,4 +148,4 @@ class Instruments:
 
     def failed(self, leg: str) -> None:
         """A leg of the gate could not be evaluated."""
-        self._failures.add(1, {"aden.gate.leg": leg})
+        self._failures.add(1, {names.GATE_LEG: leg})

@@ -1,9 +1,8 @@
 """Points of metrics that wait until metrics are collected: no call waits for a point.
 
 To record one takes OpenTelemetry's SDK some ten microseconds, and a call has six of them; to make
-their labels takes a few more. An SDK
-asks its observable instruments first when it collects, so what they do before they answer is
-collected with it; `budget_gauge` does this.
+their labels takes a few more. An SDK asks its observable instruments first when it collects, so
+what they do before they answer is collected with it; `budget_gauge` does this.
 """
 
 import os

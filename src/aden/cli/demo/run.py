@@ -48,19 +48,17 @@ to = "gpt-4o-mini"
 
 
 def run_demo(jobs: int, limit_usd: str | None, live: bool) -> int:
-    """Run the demo; returns an exit code."""
+    """Run the demo; returns an exit code.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or there is no key for the real API.
+    """
     limit = limit_usd or LIMIT_USD
-    try:
-        parse_usd(limit, "--limit")
-    except ConfigurationError as error:
-        print(f"aden demo: {error}", file=sys.stderr)
-        return 2
+    parse_usd(limit, "--limit")
     if live and not os.environ.get("OPENAI_API_KEY"):
-        print("aden demo --live needs OPENAI_API_KEY", file=sys.stderr)
-        return 2
+        raise ConfigurationError("OPENAI_API_KEY", "", "the key of the real API, for --live")
     if not 1 <= jobs <= 16:
-        print(f"--jobs={jobs} is not valid: expected 1 to 16", file=sys.stderr)
-        return 2
+        raise ConfigurationError("--jobs", jobs, "1 to 16")
     try:
         import livekit.plugins.openai  # noqa: F401
     except ImportError as error:
