@@ -128,7 +128,9 @@ def compose(
     """
     server = _server(options, settings)
     mode = cast("Mode", options.mode or settings.mode or "enforce")
-    prices = price_book(options.prices or settings.prices_path)
+    prices = price_book(
+        options.prices or settings.prices_path, "prices" if options.prices else "ADEN_PRICES"
+    )
     own = own_policy(options, settings, prices, mode)
     has_budgets = own.has_budgets if own else server is not None
     ledger, doubt = _ledger(options, settings, has_budgets, old)

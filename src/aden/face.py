@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aden.errors import ConfigurationError
+from aden.errors import ConfigurationError, did_you_mean
 from aden.options import OPTION_NAMES, MeterOptions
 
 
@@ -52,7 +52,8 @@ def merge_options(options: MeterOptions | None, keywords: dict[str, Any]) -> Met
     """
     for name, value in keywords.items():
         if name not in OPTION_NAMES:
-            raise ConfigurationError(name, value, "one of " + ", ".join(OPTION_NAMES))
+            allowed = "one of " + ", ".join(OPTION_NAMES) + did_you_mean(name, OPTION_NAMES)
+            raise ConfigurationError(name, value, allowed)
     if options is None:
         return MeterOptions(**keywords)
     if not isinstance(options, MeterOptions):

@@ -7,6 +7,7 @@ OpenTelemetry says and are not listed here.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import get_args
 
 from aden.budgets.budget import Mode
@@ -81,8 +82,7 @@ class Settings:
         """
         for name in env:
             if name.startswith("ADEN_") and name not in VARIABLES:
-                hint = did_you_mean(name, VARIABLES)
-                logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
+                _say_unknown(name)
         return cls(
             api_key=_text(env, "ADEN_API_KEY"),
             api_url=_text(env, "ADEN_API_URL"),
@@ -107,6 +107,13 @@ class Settings:
             livekit_metrics=_switch(env, "ADEN_LIVEKIT_METRICS"),
             semconv_opt_in=_some_of(env, "ADEN_SEMCONV_OPT_IN", ("gen_ai_cost",)),
         )
+
+
+@cache
+def _say_unknown(name: str) -> None:
+    """Once a process, which may read the environment several times."""
+    hint = did_you_mean(name, VARIABLES)
+    logger.warning("aden: %s is not a variable that Aden knows%s", name, hint)
 
 
 def _text(env: Mapping[str, str], name: str) -> str | None:

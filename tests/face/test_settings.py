@@ -46,6 +46,31 @@ def test_an_unknown_variable_of_ours_is_pointed_out(caplog: pytest.LogCaptureFix
     assert "did you mean ADEN_BUDGETS?" in caplog.text
 
 
+def test_an_unknown_variable_is_pointed_out_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A command reads the environment for its ledger, its budgets, its prices."""
+    for _ in range(3):
+        Settings.from_env({"ADEN_LEDGR": "x"})
+    assert caplog.text.count("ADEN_LEDGR is not") == 1
+
+
+def test_an_unknown_keyword_is_told_with_the_one_that_was_meant() -> None:
+    """As an unknown variable is."""
+    with pytest.raises(ConfigurationError, match="did you mean hook_timeout_ms"):
+        aden.instrument(hook_timeout=5)
+
+
+def test_a_missing_file_of_prices_is_told_by_who_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option, or the variable: nobody looks for one that he has not set."""
+    missing = str(tmp_path / "prices.toml")
+    with pytest.raises(ConfigurationError, match=r"^prices="):
+        aden.instrument(prices=missing, ledger="memory:")
+    monkeypatch.setenv("ADEN_PRICES", missing)
+    with pytest.raises(ConfigurationError, match=r"^ADEN_PRICES="):
+        aden.instrument(ledger="memory:")
+
+
 def test_an_empty_variable_says_nothing() -> None:
     """As in `FOO= python agent.py`."""
     assert Settings.from_env(dict.fromkeys(VARIABLES, "")) == Settings()

@@ -46,13 +46,13 @@ _DEAREST_IMAGE = Rate(nano_per(Decimal("0.25"), 1))
 (https://developers.openai.com/api/docs/guides/image-generation)."""
 
 
-def price_book(path: str | None) -> "PriceBook":
-    """The book with the user's file of prices on top, where there is one.
+def price_book(path: str | None, setting: str = "ADEN_PRICES") -> "PriceBook":
+    """The book with the user's file of prices on top, where *setting* names one.
 
     Raises:
         ConfigurationError: The file is not valid, or a price in it is none.
     """
-    return PriceBook(load_prices(Path(path))) if path else PriceBook()
+    return PriceBook(load_prices(Path(path), setting)) if path else PriceBook()
 
 
 class PriceBook:

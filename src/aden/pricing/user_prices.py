@@ -27,8 +27,8 @@ class UserPrices:
         return self.by_provider.get(provider, self.multiplier)
 
 
-def load_prices(path: Path) -> UserPrices:
-    """Read the file.
+def load_prices(path: Path, setting: str = "ADEN_PRICES") -> UserPrices:
+    """Read the file that *setting* names.
 
     Raises:
         ConfigurationError: It is missing or not TOML, or an entry in it is wrong; the message
@@ -38,7 +38,7 @@ def load_prices(path: Path) -> UserPrices:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits
         allowed = f"a TOML file with [[price]] tables ({error})"
-        raise ConfigurationError("ADEN_PRICES", str(path), allowed) from error
+        raise ConfigurationError(setting, str(path), allowed) from error
     known_keys(str(path), document, ("multiplier", "provider", "price"))
     rows = [
         read_row(table, f"{path}: price {number} {_named(table)}".rstrip())
