@@ -11,6 +11,7 @@ from aden.budgets.heard import HandOver, Message, OnRefusal, check_message, chec
 from aden.budgets.hooks import Hook
 from aden.budgets.rule import Rule
 from aden.core.attribution import Attribution
+from aden.core.web import http_scheme
 from aden.errors import ConfigurationError
 from aden.metering.dispatch import AlertHandler, Emitter
 from aden.telemetry.content import Redact
@@ -174,9 +175,10 @@ def check_server(url: str | None, key: str | None, setting: str) -> None:
         parts.port  # noqa: B018 - raises where it is no port
     except (ValueError, AttributeError):
         raise ConfigurationError(setting, _without_secrets(url), allowed) from None
-    if parts.scheme not in ("http", "https", "ws", "wss") or not host:
+    scheme = http_scheme(parts.scheme)
+    if scheme not in ("http", "https") or not host:
         raise ConfigurationError(setting, _without_secrets(url), allowed)
-    if key and parts.scheme in ("http", "ws") and not _is_loopback(host):
+    if key and scheme == "http" and not _is_loopback(host):
         allowed = "https: the key is not sent in the clear"
         raise ConfigurationError(setting, _without_secrets(url), allowed)
     if key and (not key.isascii() or not key.isprintable() or " " in key):

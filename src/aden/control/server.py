@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
+from aden.core.web import http_scheme
 from aden.errors import ConfigurationError
-
-_HTTP = {"ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Server:
             ConfigurationError: The policy's id cannot be sent.
         """
         parts = urlsplit(url)
-        scheme = _HTTP.get(parts.scheme, parts.scheme)
+        scheme = http_scheme(parts.scheme)
         if policy_id is not None:
             good = policy_id.isascii() and policy_id.isprintable() and " " not in policy_id
             if not good or not 0 < len(policy_id) <= 200:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from aden.core.web import http_scheme
+
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
 
@@ -57,8 +59,8 @@ _TO_ADEN: tuple[Signal, ...] = ("traces", "metrics")
 def at(url: str, signal: Signal) -> str:
     """A signal's path below the base URL of an Aden server."""
     parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/{signal}", "", ""))
+    path = f"{parts.path.rstrip('/')}/v1/{signal}"
+    return urlunsplit((http_scheme(parts.scheme), parts.netloc, path, "", ""))
 
 
 def _endpoint(env: Mapping[str, str], signal: Signal) -> str:
