@@ -4,23 +4,35 @@ It prices the calls that it is told of by a table of its own, as existing server
 each budget's spend over the calendar month (UTC) of its own clock.
 """
 
+import gzip
 import hashlib
 import json
 import re
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import formatdate
 
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 PRICING: Mapping[str, Mapping[str, object]] = {
     "gpt-4o": {"provider": "openai", "input": 2.5, "output": 10.0, "cached_input": 1.25},
     "gpt-4o-mini": {"provider": "openai", "input": 0.15, "output": 0.6, "cached_input": 0.075},
 }
 """US dollars per million tokens."""
+_OTLP: Mapping[str, type[ExportTraceServiceRequest | ExportMetricsServiceRequest]] = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
 _KINDS = ("metric", "control", "heartbeat", "error")
 _ACTIONS = ("allow", "block", "throttle", "degrade", "alert")
 _STATUSES = ("healthy", "degraded", "reconnecting")
@@ -52,7 +64,8 @@ class ControlBooks:
         key: The bearer token that is let in.
         policy: The default policy's document; ``spent`` is worked out here.
         clock: Unix seconds.
-        is_old: As servers of early 2026: no ETag, and an event that comes twice counts twice.
+        is_old: As servers of early 2026: no ETag, no OTLP, and an event that comes twice counts
+            twice.
     """
 
     def __init__(
@@ -80,7 +93,7 @@ class ControlBooks:
         date = {"Date": formatdate(self._clock(), usegmt=True)}
         try:
             with self._lock:
-                status, answer, more = self._route(method, path, headers, body)
+                status, answer, more = self._answer(method, path, headers, body)
         except RefusedError as error:
             if not path.startswith("/socket.io/"):  # who looks for pushes may look
                 self.refused.append(f"{method} {path}: {error}")
@@ -110,6 +123,14 @@ class ControlBooks:
             key = (budget_id, self._month())
             self._spent[key] = self._spent.get(key, Decimal(0)) + Decimal(usd)
 
+    def _answer(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if method == "POST" and path in _OTLP and not self._is_old:
+            self._know_key(headers)
+            return _check_otlp(path, headers, body)
+        return self._route(method, path, headers, body)
+
     def _route(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, bytes, dict[str, str]]:
@@ -131,10 +152,9 @@ class ControlBooks:
 
     def _let_in(self, path: str, headers: Mapping[str, str]) -> tuple[str, str]:
         """Who asks, and of which policy."""
-        if not path.startswith(("/v1/control/", "/tsdb/")):  # it takes events, not OTLP
+        if not path.startswith(("/v1/control/", "/tsdb/")):
             raise RefusedError(404, "there is nothing here")
-        if headers.get("authorization") != f"Bearer {self._key}":
-            raise RefusedError(401, "the token is not valid")
+        self._know_key(headers)
         instance_id = headers.get("x-sdk-instance-id", "")
         try:
             uuid.UUID(instance_id)
@@ -144,6 +164,10 @@ class ControlBooks:
         if policy_id not in self.policies:
             raise RefusedError(404, "there is no such policy")
         return instance_id, policy_id
+
+    def _know_key(self, headers: Mapping[str, str]) -> None:
+        if headers.get("authorization") != f"Bearer {self._key}":
+            raise RefusedError(401, "the token is not valid")
 
     def _policy(
         self, policy_id: str, headers: Mapping[str, str]
@@ -257,6 +281,17 @@ def _check_metric(data: object) -> None:
     counted = ("input", "output", "total", "cached", "reasoning")
     for name in ("call_sequence", "latency_ms", *(f"{each}_tokens" for each in counted)):
         _number(data, name)
+
+
+def _check_otlp(
+    path: str, headers: Mapping[str, str], body: bytes
+) -> tuple[int, bytes, dict[str, str]]:
+    try:
+        plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+        _OTLP[path].FromString(plain)
+    except (OSError, EOFError, zlib.error, DecodeError):
+        raise RefusedError(400, "the body is no OTLP") from None
+    return _json({})
 
 
 def _counts(budget: Mapping[str, object], metadata: Mapping[str, object]) -> bool:
