@@ -14,8 +14,15 @@ from shapes import REQUEST, STREAM
 
 import aden
 from aden import Budget, RequestCancelledError
+from aden.budgets import gate
+from aden.budgets.doubts import ScopeWatch
 from aden.core.request import Request
 from aden.metering.call import Lane as CallLane
+from aden.metering.fill import Fill
+from aden.metering.leases import LeaseKeeper
+from aden.metering.meter import Meter
+from aden.metering.repeats import Repeats
+from strikes import mistaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +125,72 @@ def test_a_mistake_of_ours_after_the_ledger_refused_changes_nothing(
     with pytest.raises(RequestCancelledError) as caught:
         meter.gate_failed(call, RuntimeError("a mistake of ours"))
     assert (caught.value.reason, caught.value.budget_id) == ("exhausted", "all")
+
+
+BESIDE_THE_DECISION = [
+    ScopeWatch.saw,
+    Repeats.again,
+    Repeats.alike,
+    Fill.saw,
+    Repeats.granted,
+    Meter.open_span,
+    LeaseKeeper.keep,
+]
+
+
+def answered(make: Callable[..., Any], failing: Any = None) -> str:
+    """The model that answers, or why none does; where *failing*, of ours, fails once meanwhile."""
+    answers: list[str] = []
+
+    def ask() -> None:
+        try:
+            answers.append(str(make(**REQUEST).model))
+        except RequestCancelledError as refusal:
+            answers.append(refusal.reason)
+
+    if failing is None:
+        ask()
+    else:
+        mistaken(failing.__code__, RuntimeError("a mistake of ours"), ask)
+    return answers.pop()
+
+
+def test_what_fails_beside_a_decision_does_not_undo_it(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """A degrade, a hook's no and a rule's hold, whatever else of ours is wrong."""
+    create = make_client("sync", server).chat.completions.create
+    cheap = Budget("all", "100", ladder=[aden.Degrade(at=0, to="gpt-4o-mini")])
+    ways: dict[str, dict[str, Any]] = {
+        "gpt-4o-mini": {"budgets": [cheap]},
+        "hook": {"before_request": lambda *_: aden.BeforeRequestResult.cancel("not now")},
+        "policy": {"rules": [aden.Rule(aden.Block("not here"))]},
+        "exhausted": {"budgets": [Budget("all", 0)]},
+    }
+    for expected, options in ways.items():
+        house = instrumented(**options)
+        assert expected in answered(create)
+        for each in BESIDE_THE_DECISION:
+            house.meter.reserver.repeats = Repeats(house.meter.settler.report)
+            assert expected in answered(create, failing=each), each
+        assert house.balance().held == 0
+        aden.AdenInstrumentor().uninstrument()
+        aden.uninstrument()
+
+
+@pytest.mark.parametrize("broken", [gate.decide, Meter._choose_model])
+def test_a_decision_that_fails_sends_what_the_ledger_granted(
+    broken: Any, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The asked model may not fit: what is held is the cheaper one."""
+    cheap = Budget("all", "100", ladder=[aden.Degrade(at=0, to="gpt-4o-mini")])
+    house = instrumented(budgets=[cheap])
+    create = make_client("sync", server).chat.completions.create
+    mistake = RuntimeError("a mistake of ours")
+    assert mistaken(broken.__code__, mistake, lambda: create(**REQUEST))
+    (record,) = house.settled(1)
+    assert (record.model, record.decision.action) == ("gpt-4o-mini", "degrade")
+    assert record.cost == server.bill.total_nano_usd
 
 
 def no_thread(thread: threading.Thread) -> None:

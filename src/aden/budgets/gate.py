@@ -98,6 +98,18 @@ def _asking(options: Sequence[Option], match: Match) -> str:
     return f", and this request may {verb} {limit.show(least)}"
 
 
+def stated(plan: Plan, outcome: Outcome) -> Decision:
+    """What policy and ledger have said by themselves, where nothing more could be decided."""
+    if plan.block is not None:
+        return plan.block
+    if isinstance(outcome, Refusal):
+        return refused(outcome, plan)
+    granted = plan.quotes[outcome.option].model if outcome else plan.quotes[0].model
+    if granted != plan.quotes[0].model:
+        return Decision("degrade", "policy", "policy", model=granted)
+    return ALLOW
+
+
 def details(decision: Decision, plan: Plan, outcome: Outcome) -> RefusalDetails:
     """What a refusal tells the caller."""
     match = _in_the_way(decision, plan, outcome)

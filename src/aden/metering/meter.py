@@ -18,6 +18,7 @@ from aden.budgets.policy import Policy
 from aden.core.decision import ALLOW, Decision
 from aden.core.estimate import COLD_OUTPUT_TOKENS, InputEstimator
 from aden.core.request import Request
+from aden.errors import RequestCancelledError
 from aden.ledger.protocol import Ask, Grant, Ledger, Refusal
 from aden.metering.asking import NOBODY_ASKING, Asking, attribution_of
 from aden.metering.background import Background
@@ -32,6 +33,7 @@ from aden.metering.reservation import Reserver
 from aden.metering.settlement import Settler
 from aden.pricing import PriceBook
 from aden.telemetry.call_span import CallSpan
+from aden.telemetry.quiet import quietly
 from aden.telemetry.spans import NO_SPAN
 from aden.telemetry.telemetry import Telemetry
 
@@ -114,16 +116,25 @@ class Meter:
         Raises:
             RequestCancelledError: Something of the kind has just been refused.
         """
-        self.reserver.refuse_again(call)
+        self._repeat(self.reserver.refuse_again, call)
         policy = call.policy
         if (missing := policy.missing) is not None and policy.mode != "off":
             leg = "configuration" if missing.reason == "misconfigured" else "policy"
             self.cannot(leg, missing.message or "")
             call.hook = None if self.options.fail_open else missing
         call.plan = self.planned(call, lambda model: self.estimate(call, model))
-        self.scopes.saw(policy, call.request, call.attribution)
-        self.reserver.refuse_alike(call)
+        quietly(self.scopes.saw, policy, call.request, call.attribution)
+        self._repeat(self.reserver.refuse_alike, call)
         return None if call.plan.block else call.plan.ask
+
+    def _repeat(self, refuse: Callable[[Call], None], call: Call) -> None:
+        """Refuse it as others were before it; where that cannot be told, its budgets are asked."""
+        try:
+            refuse(call)
+        except RequestCancelledError:
+            raise
+        except Exception:
+            self.cannot("gate", "what was refused before could not be told", trace=True)
 
     def planned(self, call: Call, estimate: Outputs) -> Plan:
         """The ways to send a request, of which *estimate* tells what each is taken to use."""
@@ -159,6 +170,9 @@ class Meter:
             except Exception:
                 self.cannot("gate", "the decision failed", trace=True)
                 call.decision = self._undecided(call)
+                if isinstance(call.outcome, Grant):
+                    call.quote = call.plan.quotes[call.outcome.option]
+                    call.model = call.quote.model
 
     def adjust(self, call: Call) -> Ask | None:
         """What to reserve once more, because the hook chose a model that the hold does not bear."""
@@ -202,22 +216,25 @@ class Meter:
                 self.reserver.hold_back(call)
 
     def gate_failed(self, call: Call, error: Exception) -> None:
-        """Our own code failed on the way: the request goes, unless a budget has said no."""
+        """Our own code failed on the way: the request goes, as far as it can be decided still.
+
+        What was decided before stands, but for what has been refused since.
+        """
         self.cannot("gate", f"a request could not be decided: {error!r}", trace=True)
-        call.decision = self._undecided(call)
+        self.decide(call)
+        if call.decision.action != "block" and (since := self._undecided(call)).action == "block":
+            call.decision = since
         if call.decision.action == "block" and call.plan is not None:
-            raise call.refuse(gate.details(call.decision, call.plan, call.outcome))
+            raise call.refuse(gate.details(call.decision, call.plan, call.outcome)) from None
         self.sending(call)
 
     def _undecided(self, call: Call) -> Decision:
-        """What is left where our own code failed: a refusal of hook or ledger, if there was one."""
+        """What is left where our own code failed: what policy, ledger or hook had said by then."""
         if call.policy.mode == "observe":
             return ALLOW
         if call.hook is not None and call.hook.action == "block":
             return call.hook
-        if isinstance(call.outcome, Refusal) and call.plan is not None:
-            return gate.refused(call.outcome, call.plan)
-        return ALLOW
+        return ALLOW if call.plan is None else gate.stated(call.plan, call.outcome)
 
     def sending(self, call: Call) -> None:
         """The request leaves now."""

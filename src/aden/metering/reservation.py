@@ -112,11 +112,14 @@ class Reserver:
         self._refuse(call, self.repeats.keep(call, found, details))
 
     def _refuse(self, call: Call, known: Known) -> None:
+        error = call.refuse(known.details)
         call.outcome, call.decision = known.call.outcome, known.call.decision
         call.decided = True
         call.state = "settled"
-        self.repeats.count(known, call)
-        error = call.refuse(known.details)
+        try:
+            self.repeats.count(known, call)
+        except Exception:
+            self._meter.cannot("settlement", "a refusal could not be counted", trace=True)
         if call.span is not NO_SPAN:  # a framework's own is there for each request
             self._meter.settler.show(call, error)
         raise error
