@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from lanes import Lane
-from shapes import consumed, parsed, plain, streaming_stream_lines
+from openai._types import NoneType
+from shapes import REQUEST, consumed, parsed, plain, streaming_stream_lines
 
 import aden
-from aden.instrumentation.openai.attempts import current_sending
+from aden.instrumentation.openai.attempts import Sending, current_sending, no_longer_current
+from aden.instrumentation.openai.taking import take_response
 from aden.telemetry.quiet import logger as telemetry_logger
+from aden.testing import Status
 from strikes import below_the_door, mistaken
 
 if TYPE_CHECKING:
@@ -63,8 +66,8 @@ NOT_FOLLOWED = (
     "taking:",
     "told:is_model",
     "raw:is_stream",
-    "attempts:Sending.",
-    "attempts:no_longer_current",
+    "attempts:Sending.__",
+    "attempts:Sending.latest",
     "endpoint:Endpoint.feeder",
     "dispatch:Dispatcher.ready",
     "streams:observe_stream",
@@ -102,6 +105,34 @@ class World:
 def known_of(house: House) -> int:
     """What the journal knows, and what is counted as not known."""
     return len(list(house.ledger.journal())) + sum(house.failures().values())
+
+
+async def without_an_answer(lane: Lane) -> Any:
+    """A request of which nothing but that it was answered is asked for."""
+    return await lane.get(
+        lane.client.post("/chat/completions", cast_to=NoneType, body=dict(REQUEST))
+    )
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("broken", [Sending.leave, no_longer_current, take_response])
+def test_a_mistake_after_the_answer_replaces_neither_an_error_nor_none(
+    broken: Any, refused: bool, kind: str, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """The provider's word is the caller's, and nothing of the request stays current."""
+    world = World(kind, server)
+    house = instrumented()
+    answers: list[Any] = []
+    if refused:
+        server.script(Status(400, message="bad"))
+    mistake = RuntimeError("a mistake of ours")
+    mistaken(broken.__code__, mistake, lambda: answers.append(world.run(without_an_answer)))
+    answer = answers.pop()
+    assert "BadRequestError" in answer[1] if refused else answer is None
+    assert world.context.get(current_sending) is None
+    house.settled(1)
+    world.close()
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -30,6 +30,10 @@ _NEVER_SENT = (
 """Transport errors after which the provider cannot have seen the request (httpx's names)."""
 
 
+NOTHING = object()
+"""What has not come."""
+
+
 @dataclass(slots=True)
 class Sending:
     """One SDK method call on its way; the attempts that it makes belong to `call`."""
@@ -47,8 +51,8 @@ class Sending:
     """Whether it is sent inside a call that is on its way already."""
     went: bool = False
     """Whether the SDK was asked to send it."""
-    came: Any = None
-    """What the SDK gave to that."""
+    came: Any = NOTHING
+    """What the SDK gave to that; it may be None."""
     _tokens: Any = None
 
     def __enter__(self) -> None:
@@ -59,7 +63,10 @@ class Sending:
         self._tokens = context, current_sending.set(self)
 
     def __exit__(self, *_raised: object) -> None:
-        self.leave()
+        """What was raised, and what came, is the caller's whatever becomes of this."""
+        aside(self.leave)
+        if self._tokens is not None:  # else requests after it would be taken for a part of it
+            aside(self.leave)
 
     def leave(self) -> None:
         """Nothing of it is current any more, as far as something is."""

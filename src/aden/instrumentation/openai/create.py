@@ -8,9 +8,10 @@ from aden.core.interruption import interrupts
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside
 from aden.instrumentation.in_place import Wrapper
 from aden.instrumentation.measured import measured_here
-from aden.instrumentation.openai.attempts import Sending, current_sending
+from aden.instrumentation.openai.attempts import NOTHING, Sending, current_sending
 from aden.instrumentation.openai.caps import cap_name, refuses_cap
 from aden.instrumentation.openai.concrete import concrete
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -115,11 +116,11 @@ def _is_ours(
     method gates it once more.
     """
     if sending is not None:
-        sending.leave()  # where it was interrupted on its way out
+        aside(sending.leave)  # where it was interrupted on its way out
     theirs = isinstance(error, RequestCancelledError) or interrupts(error)
-    if theirs or (sending is not None and sending.went and sending.came is None):
+    if theirs or (sending is not None and sending.went and sending.came is NOTHING):
         if call is not None:
-            meter.settle(call, error)
+            aside(meter.settle, call, error)
         return False
     meter.cannot("gate", f"a request could not be followed: {error!r:.200}", trace=True)
     if sending is not None:

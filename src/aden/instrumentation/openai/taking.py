@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aden.instrumentation.aside import aside
-from aden.instrumentation.openai.attempts import Sending, current_sending
+from aden.instrumentation.openai.attempts import NOTHING, Sending, current_sending
 from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.raw import RawMeter, is_stream
 from aden.instrumentation.stream_meter import StreamMeter
@@ -18,7 +18,7 @@ def take_response(
 ) -> Any:
     """Meter what the SDK returned; the caller gets the same object, whatever happens here."""
     try:
-        sending.came = None  # which may come to refer to us
+        sending.came = NOTHING  # what came may come to refer to us
         answer = _answer(sending, response)
         whole = is_model(answer)
         if not whole and is_stream(answer):
@@ -34,7 +34,7 @@ def take_response(
                 meter.settle(sending.call)
     except Exception:
         meter.cannot("reader", "a response could not be read", trace=True)
-        sending.unseen()
+        aside(sending.unseen)
         if owns:
             meter.settle(sending.call)
     return response
