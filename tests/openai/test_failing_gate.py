@@ -17,6 +17,7 @@ from aden import Budget, RequestCancelledError
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
 from aden.core.request import Request
+from aden.instrumentation.openai.measuring import measure_messages
 from aden.metering.call import Lane as CallLane
 from aden.metering.fill import Fill
 from aden.metering.leases import LeaseKeeper
@@ -247,6 +248,37 @@ async def test_a_request_that_cannot_be_measured_is_gated_and_metered(
     assert done.cost == server.bill.total_nano_usd
     assert (refused.attempts, len(server.requests)) == (0, 1)
     assert house.failures() == {"description": 2}
+
+
+@pytest.mark.parametrize("limit", ["100", 0])
+def test_a_request_that_cannot_be_bounded_is_gated_and_metered(
+    limit: Any, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Where a true bound is needed, its model's context window is one."""
+    house = instrumented(budgets=[Budget("all", limit, overrun="never")])
+    create = make_client("sync", server).chat.completions.create
+    if limit:
+        create(**ODD)
+    else:
+        with pytest.raises(RequestCancelledError):
+            create(**ODD)
+    (record,) = house.settled(1)
+    assert record.cost == server.bill.total_nano_usd
+    assert bool(record.cost) == bool(limit)
+
+
+def test_a_request_that_cannot_be_measured_keeps_its_own_cap(
+    server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """Where a true bound is needed, one of ours may lower it and never raise it."""
+    house = instrumented(budgets=[Budget("all", "1", overrun="never")])
+    create = make_client("sync", server).chat.completions.create
+    mistake = RuntimeError("a mistake of ours")
+    assert mistaken(measure_messages.__code__, mistake, lambda: create(**REQUEST))
+    (sent,) = server.requests
+    assert sent.body is not None
+    assert sent.body["max_tokens"] == REQUEST["max_tokens"] == 40
+    house.settled(1)
 
 
 def test_a_call_that_cannot_be_priced_is_booked_at_its_hold(

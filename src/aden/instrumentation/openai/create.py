@@ -138,7 +138,7 @@ def _begin(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, Any]
     lane = Lane(refusal_class(), asking.busy_wait_ms, spoken, asking.delayed)
     call = meter.begin(request, dict(kwargs), lane, asking)
     if call.policy.bounds:
-        call.request = with_most(request, endpoint, kwargs)
+        call.request = _bounded(meter, request, endpoint, kwargs)
     if meter.telemetry.wants_content:
         quietly(endpoint.ask, call, kwargs)
     return call
@@ -158,6 +158,15 @@ def _describe(meter: Meter, endpoint: Endpoint, client: Any, kwargs: dict[str, A
         return Request(
             "openai", text(kwargs.get("model")) or "", stream=kwargs.get("stream") is True
         )
+
+
+def _bounded(meter: Meter, request: Request, endpoint: Endpoint, kwargs: dict[str, Any]) -> Request:
+    """*request* with what bounds it; where that cannot be told, its model's window does."""
+    try:
+        return with_most(request, endpoint, kwargs)
+    except Exception:
+        meter.cannot("description", "a request could not be bounded", trace=True)
+        return request
 
 
 def _degrade_refused(sending: Sending, error: Exception) -> bool:
@@ -272,14 +281,15 @@ def _compose(
 def _cap(
     endpoint: Endpoint, sending: Sending, kwargs: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    """Write into *sent* by how much its hold bounds it."""
+    """Write into *sent* by how much its hold bounds it, which may be less than its own cap."""
     quote, request = sending.call.quote, sending.request
     if quote is None:
         return
     cap = quote.cut.cap if quote.model == request.model else None
     name = cap_name(endpoint, kwargs, request) if cap is not None else None
-    if name is not None:
-        sent[name] = cap
+    if name is not None and cap is not None:
+        own = kwargs.get(name)  # which may not have been read
+        sent[name] = min(own, cap) if isinstance(own, int) and own > 0 else cap
     if quote.bound is not None:
         sending.call.span.capped(cap if name else None)
 
@@ -299,6 +309,6 @@ def _joined(
     """
     request = _describe(meter, endpoint, client, kwargs)
     if call.policy.bounds:
-        request = with_most(request, endpoint, kwargs)
+        request = _bounded(meter, request, endpoint, kwargs)
     model = call.model if request.model == call.request.model else request.model
     return Sending(meter, call, request.to(model), joined=True)
