@@ -7,21 +7,12 @@ from aden.core.usage import Usage
 from aden.errors import RequestCancelledError
 from aden.instrumentation.livekit.plugin import UNKNOWN, address_of, provider_name
 from aden.instrumentation.livekit.refusal import BUSY_WAIT_MS, causes, refusal_class
+from aden.instrumentation.unsent import was_never_sent
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
 from aden.telemetry.spans import NO_SPAN
 
 OPERATION = "generate_content"
-_NEVER_SENT = (
-    "ClientConnectorError",
-    "ClientConnectorDNSError",
-    "ConnectionRefusedError",
-    "ConnectError",
-    "ConnectTimeout",
-    "PoolTimeout",
-    "InvalidURL",
-)
-"""Transport errors (aiohttp's, httpx's) after which the provider cannot have seen the request."""
 
 
 def begin(meter: Meter, request: Request, *, observed: bool = False) -> Call:
@@ -72,9 +63,7 @@ def never_billed(error: BaseException) -> bool:
     A bare RuntimeError is how clients say that they are closed, or have no loop or session to use.
     """
     return any(
-        type(each).__name__ in _NEVER_SENT
-        or type(each) is RuntimeError
-        or _status(each) in range(400, 600)
+        was_never_sent(each) or type(each) is RuntimeError or _status(each) in range(400, 600)
         for each in causes(error)
     )
 

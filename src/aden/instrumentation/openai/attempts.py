@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from traceback import walk_tb
-from types import FrameType
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -12,23 +10,12 @@ from opentelemetry import context as otel_context
 from aden.core.request import Request
 from aden.errors import RequestCancelledError
 from aden.instrumentation.aside import aside
+from aden.instrumentation.unsent import was_never_sent
 from aden.metering.attempt import Attempt
 from aden.metering.call import Call
 from aden.metering.meter import Meter
 from aden.metering.shells import abear, bear
 from aden.telemetry.context import with_call
-
-_NEVER_SENT = (
-    "ConnectError",
-    "ConnectTimeout",
-    "PoolTimeout",
-    "UnsupportedProtocol",
-    "InvalidURL",
-    "LocalProtocolError",
-    "ProxyError",
-)
-"""Transport errors after which the provider cannot have seen the request (httpx's names)."""
-
 
 NOTHING = object()
 """What has not come."""
@@ -177,7 +164,7 @@ async def aobserve(wrapped: Callable[..., Any], _client: Any, args: Any, kwargs:
 
 def failed(attempt: Attempt, error: BaseException) -> None:
     """No answer came: was the request sent?"""
-    if type(error).__name__ in _NEVER_SENT or _was_connecting(error):
+    if was_never_sent(error):
         attempt.ended_free()
         return
     if isinstance(error, Exception):  # timed out, it may have worked to the end
@@ -185,24 +172,3 @@ def failed(attempt: Attempt, error: BaseException) -> None:
         attempt.ended_unknown()
     else:  # cancelled
         attempt.hung_up()
-
-
-def _was_connecting(error: BaseException | None) -> bool:
-    """Whether it ended while a connection was waited for or made, if through a proxy."""
-    while error is not None:
-        if any(_connects(frame) for frame, _ in walk_tb(error.__traceback__)):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _connects(frame: FrameType) -> bool:
-    """By the names of aiohttp and httpcore."""
-    module = frame.f_globals.get("__name__", "")
-    if not module.startswith("httpcore"):
-        return bool(module == "aiohttp.connector")
-    if frame.f_code.co_name in ("wait_for_connection", "_connect"):
-        return True
-    owner = frame.f_locals.get("self")
-    tunnels = type(owner).__name__.endswith("TunnelHTTPConnection")
-    return tunnels and getattr(owner, "_connected", True) is False
