@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from guide import spend
 from lanes import Lane, make_client
+from openai.types.chat import ChatCompletion
 from shapes import REQUEST, STREAM
 
 import aden
@@ -17,12 +18,14 @@ from aden import Budget, RequestCancelledError
 from aden.budgets import gate
 from aden.budgets.doubts import ScopeWatch
 from aden.core.request import Request
+from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.measuring import measure_messages
 from aden.metering.call import Lane as CallLane
 from aden.metering.fill import Fill
 from aden.metering.leases import LeaseKeeper
 from aden.metering.meter import Meter
 from aden.metering.repeats import Repeats
+from aden.metering.shells import bear
 from strikes import mistaken
 
 if TYPE_CHECKING:
@@ -279,6 +282,24 @@ def test_a_request_that_cannot_be_measured_keeps_its_own_cap(
     assert sent.body is not None
     assert sent.body["max_tokens"] == REQUEST["max_tokens"] == 40
     house.settled(1)
+
+
+@pytest.mark.parametrize("failing", [Sending.__init__, Sending.__enter__, bear])
+def test_what_only_the_client_s_own_method_gates_is_booked_though_nobody_can_follow_it(
+    failing: Any, server: OpenAIServer, instrumented: Callable[..., House]
+) -> None:
+    """It goes out all the same, and below that method it is not gated once more."""
+    house = instrumented()
+    client, answers = make_client("sync", server), list[ChatCompletion]()
+
+    def post() -> None:
+        answers.append(client.post("/chat/completions", cast_to=ChatCompletion, body=REQUEST))
+
+    assert mistaken(failing.__code__, RuntimeError("a mistake of ours"), post)
+    assert [answer.object for answer in answers] == ["chat.completion"]
+    (record,) = house.settled(1)
+    assert record.cost >= server.bill.total_nano_usd > 0
+    assert (record.usage.estimated, record.error_type) == (True, None)
 
 
 def test_a_call_that_cannot_be_priced_is_booked_at_its_hold(

@@ -93,8 +93,7 @@ class Sending:
 
     def unseen(self) -> None:
         """Nobody follows its answer: what is generated of it is unknown."""
-        if self.went:
-            self.latest().silent = True
+        self.latest().silent = True
 
     def latest(self) -> Attempt:
         """The attempt that answered; one is made up where the SDK showed none."""

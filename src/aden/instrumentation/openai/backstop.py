@@ -29,7 +29,7 @@ def request(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) ->
     meter = active_meter()
     if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
         return wrapped(*args, **kwargs)
-    return perform(meter, held.endpoint, client, held.send, held.body)
+    return perform(meter, held.endpoint, client, held.send, held.body, lowest=True)
 
 
 def arequest(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -> Any:
@@ -39,7 +39,7 @@ def arequest(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: Any) -
     meter = active_meter()
     if meter is None or (held := _hold(meter, wrapped, client, args, kwargs)) is None:
         return wrapped(*args, **kwargs)
-    return aperform(meter, held.endpoint, client, held.send, held.body)
+    return aperform(meter, held.endpoint, client, held.send, held.body, lowest=True)
 
 
 async def _answers(sending: Sending, answer: Awaitable[Any]) -> Any:

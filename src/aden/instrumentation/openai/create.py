@@ -59,8 +59,13 @@ def perform(
     client: Any,
     wrapped: Callable[..., Any],
     kwargs: dict[str, Any],
+    *,
+    lowest: bool = False,
 ) -> Any:
-    """Admit a request, send it with *wrapped*, which takes keywords, and meter its answer."""
+    """Admit a request, send it with *wrapped*, which takes keywords, and meter its answer.
+
+    *lowest*: below it nobody gates the request once more.
+    """
     if (outer := _outer_call()) is not None and current_sending.get() is not None:
         return wrapped(**kwargs)  # create under parse: the outer wrapper sees it all
     call = sending = None
@@ -75,7 +80,7 @@ def perform(
             response, hide = _send(endpoint, sending, wrapped, kwargs)
         return take_response(meter, sending, endpoint, response, hide=hide, owns=call is not None)
     except BaseException as error:  # also what a signal's handler raises while the answer is read
-        if not _is_ours(meter, call, sending, error):
+        if not _is_ours(meter, call, sending, error, lowest=lowest):
             raise
     return wrapped(**kwargs) if sending is None or not sending.went else sending.came
 
@@ -86,6 +91,8 @@ async def aperform(
     client: Any,
     wrapped: Callable[..., Awaitable[Any]],
     kwargs: dict[str, Any],
+    *,
+    lowest: bool = False,
 ) -> Any:
     """`perform`, awaiting."""
     if (outer := _outer_call()) is not None and current_sending.get() is not None:
@@ -102,18 +109,23 @@ async def aperform(
             response, hide = await _asend(endpoint, sending, wrapped, kwargs)
         return take_response(meter, sending, endpoint, response, hide=hide, owns=call is not None)
     except BaseException as error:  # also what a signal's handler raises while the answer is read
-        if not _is_ours(meter, call, sending, error):
+        if not _is_ours(meter, call, sending, error, lowest=lowest):
             raise
     return await wrapped(**kwargs) if sending is None or not sending.went else sending.came
 
 
 def _is_ours(
-    meter: Meter, call: Call | None, sending: Sending | None, error: BaseException
+    meter: Meter,
+    call: Call | None,
+    sending: Sending | None,
+    error: BaseException,
+    *,
+    lowest: bool,
 ) -> bool:
     """Settle what ended by *error*; whether only our own code failed, so that the request goes on.
 
     Then it is sent as if we were not there, if it was not sent before: the client's own request
-    method gates it once more.
+    method gates it once more, or, where this is that, it is booked as one that nobody follows.
     """
     if sending is not None:
         aside(sending.leave)  # where it was interrupted on its way out
@@ -123,8 +135,10 @@ def _is_ours(
             aside(meter.settle, call, error)
         return False
     meter.cannot("gate", f"a request could not be followed: {error!r:.200}", trace=True)
-    if sending is not None:
+    if sending is not None and (sending.went or lowest):
         sending.unseen()
+    elif lowest and call is not None:
+        call.attempt(call.request).silent = True
     if call is not None:
         meter.settle(call, None if call.attempts else error)
     return True
