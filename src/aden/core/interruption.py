@@ -1,6 +1,7 @@
 """What ends our code from outside of it: no mistake of ours, and not ours to keep."""
 
 import signal
+from functools import partial
 from traceback import walk_tb
 from types import CodeType
 
@@ -13,13 +14,17 @@ def interrupts(error: BaseException) -> bool:
     """
     if not isinstance(error, Exception):
         return True
-    handlers = _handlers()
+    handlers = {_code_of(signal.getsignal(each)) for each in signal.valid_signals()}
     return any(frame.f_code in handlers for frame, _ in walk_tb(error.__traceback__))
 
 
-def _handlers() -> set[CodeType]:
-    """The code of whatever the program has set for its signals."""
-    found = map(signal.getsignal, signal.valid_signals())
-    bare = (getattr(handler, "__func__", handler) for handler in found)
-    codes = (getattr(handler, "__code__", None) for handler in bare)
-    return {code for code in codes if code is not None}
+def _code_of(handler: object) -> CodeType | None:
+    """What runs when a program's *handler* is called; None for the interpreter's own."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not callable(handler):
+        return None
+    for called in (getattr(handler, "__func__", handler), type(handler).__call__):
+        if isinstance(code := getattr(called, "__code__", None), CodeType):
+            return code
+    return None
