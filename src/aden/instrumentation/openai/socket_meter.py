@@ -1,8 +1,6 @@
 """What is metered on one WebSocket: each response that is asked for, or begun by the server."""
 
 import contextlib
-import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +13,7 @@ from aden.instrumentation.openai.endpoint import Endpoint
 from aden.instrumentation.openai.most import with_most
 from aden.instrumentation.openai.open_response import OpenResponse
 from aden.instrumentation.openai.refusal import refusal_class
+from aden.instrumentation.openai.said import Said
 from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
@@ -24,8 +23,6 @@ from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
 
 CREATE = "response.create"
-MAX_ITEMS = 100
-"""Of a conversation's items that are kept to be shown with the next response."""
 Begin = Callable[[Request, Mapping[str, Any]], Call]
 """(request, its parameters) → its call, not yet admitted."""
 _NAME = "client_event_id"
@@ -62,16 +59,11 @@ class SocketMeter:
         self._model = model
         """Of a realtime connection; None where each request names its own."""
         self._endpoint: Endpoint = responses.ENDPOINT if model is None else talk
-        self._settings: dict[str, Any] = {}
-        self._transcriber = ""
-        self._session = f"session_{uuid.uuid4().hex}"
-        self._said = (0, 0)
-        self._items: deque[Any] = deque(maxlen=MAX_ITEMS)
-        self._instructions: Any = None
+        self._said = Said(model)
         self._asked: list[OpenResponse] = []
         self._answering: dict[str, OpenResponse] = {}
         if model is not None and from_start:
-            empty = realtime.describe({"_session": self._session}, client)
+            empty = realtime.describe({"_session": self._said.session}, client)
             meter.estimator.keep(empty, None, Usage(0, 0))
 
     def asks(self, event: Mapping[str, Any]) -> bool:
@@ -81,42 +73,20 @@ class SocketMeter:
     def outgoing(self, event: Mapping[str, Any]) -> Call | None:
         """The call that an event asks for, not yet admitted; None where it asks for none."""
         if self.asks(event):
-            return self.begin(*self._described(self._asked_by(event)))
+            return self.begin(*self._described(self._said.asked_by(event)))
         if self._model is not None:
             with contextlib.suppress(Exception):
-                text, tokens = realtime.said_by(event)
-                self._said = self._said[0] + text, self._said[1] + tokens
-                self._keep(event)
+                self._said.note(event, keep=self.meter.telemetry.wants_content)
         return None
-
-    def _keep(self, event: Mapping[str, Any]) -> None:
-        """What a client's event adds to what is said, where that is captured."""
-        if not self.meter.telemetry.wants_content:
-            return
-        if event.get("type") == "conversation.item.create":
-            self._items.append(event.get("item"))
-        elif event.get("type") == "session.update":
-            told = get(event.get("session"), "instructions")
-            self._instructions = self._instructions if told is None else told
 
     def _ask(self, call: Call, event: Mapping[str, Any]) -> None:
         """Read what is said with a request, where that is captured."""
-        if not self.meter.telemetry.wants_content:
-            return
-        asked = event
-        if self._model is not None:
-            added = {realtime.ADDED: list(self._items), realtime.TOLD: self._instructions}
-            asked = {**(event.get("response") or {}), **added}
-            self._items.clear()
-        quietly(self._endpoint.ask, call, asked)
+        if self.meter.telemetry.wants_content:
+            quietly(self._endpoint.ask, call, self._said.content(event))
 
     def foreseen(self, tokens: int) -> Call:
         """The call of what the server is about to begin, when it has heard *tokens* more."""
-        said = self._said
-        self._said = said[0], said[1] + tokens
-        asked = self._asked_by({})
-        self._said = said
-        return self.begin(*self._described(asked))
+        return self.begin(*self._described(self._said.foreseen(tokens)))
 
     def rewritten(self, call: Call, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The event as it is sent instead; None where it is sent as it came."""
@@ -216,14 +186,6 @@ class SocketMeter:
         self._asked, self._answering = [], {}
         return every
 
-    def _asked_by(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        if self._model is None:
-            asked = {name: value for name, value in event.items() if name != "type"}
-            return asked | {"stream": True}
-        asked = self._settings | dict(event.get("response") or {})
-        said, self._said = self._said, (0, 0)
-        return asked | {"model": self._model, "_session": self._session, "_said": said}
-
     def _described(self, asked: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
         try:
             request = self._endpoint.describe(asked, self._client)
@@ -282,8 +244,7 @@ class SocketMeter:
     def _heard(self, event: dict[str, Any], kind: Any) -> bool:
         """Whether an event is about the session, or about what the session heard."""
         if kind in ("session.created", "session.updated"):
-            self._settings = realtime.settings_of(event)
-            self._transcriber = realtime.transcriber_of(event) or self._transcriber
+            self._said.set(event)
         elif kind == realtime.TRANSCRIBED:
             self._transcribed(event)
         else:
@@ -292,9 +253,9 @@ class SocketMeter:
 
     def _transcribed(self, event: dict[str, Any]) -> None:
         """What was said is written down by a model of its own, at a price of its own."""
-        described = realtime.describe({"_session": self._session}, self._client)
-        request = transcripts.of_session(described, self._transcriber)
-        call = self.begin(request, {"model": self._transcriber})
+        described = realtime.describe({"_session": self._said.session}, self._client)
+        request = transcripts.of_session(described, self._said.transcriber)
+        call = self.begin(request, {"model": self._said.transcriber})
         begun_by_provider(self.meter, call)
         sending = Sending(self.meter, call, request)
         sending.begin()
@@ -315,7 +276,7 @@ class SocketMeter:
 
     def _unasked(self, response: Any) -> OpenResponse:
         """The server answers what it heard, or goes on by itself: not gated, or ahead of time."""
-        request, asked = self._described(self._asked_by({"model": get(response, "model")}))
+        request, asked = self._described(self._said.asked_by({"model": get(response, "model")}))
         call = self.ahead()
         if call is None:
             call = self.begin(request, asked)
