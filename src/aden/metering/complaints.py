@@ -38,7 +38,9 @@ class Complaints:
 
         What a signal's handler raised is none, and goes on to the caller.
         """
-        if trace and (mistake := sys.exception()) is not None and interrupts(mistake):
+        # What else is handled here, a hook that cancels itself, its handler has caught on purpose.
+        mistake = sys.exception() if trace else None
+        if isinstance(mistake, Exception) and interrupts(mistake):
             raise mistake
         self.telemetry.failed(leg)
         if not self._says(leg):
