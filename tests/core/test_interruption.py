@@ -40,7 +40,9 @@ def _restored() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "handler", [ring, Alarm().ring, Alarm(), partial(ring_as, ValueError)], ids=repr
+    "handler",
+    [ring, Alarm().ring, Alarm(), partial(ring_as, ValueError)],
+    ids=["a function", "a method", "an object", "a partial"],
 )
 def test_what_a_handler_raises_interrupts(handler: Callable[[int, object], None]) -> None:
     """Its frame stands in the traceback, whatever it raised."""
