@@ -1,5 +1,6 @@
 """Interrupts a piece of code at each place in turn where a signal's handler can raise."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -68,12 +69,14 @@ def _came_to_its_end(
                 handler(0, frame)
 
     try:
+        gc.disable()  # a finalizer that it ran there would swallow what is raised
         sys.setprofile(look)
         act(place)
     except (Struck, AlarmError):
         return False
     finally:
         sys.setprofile(None)
+        gc.enable()
     return left > 0  # else something has swallowed it
 
 
