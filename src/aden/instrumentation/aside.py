@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 from aden.core.interruption import interrupts
 from aden.instrumentation.active import active_meter
 
+R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 logger = logging.getLogger("aden.gate")
@@ -18,6 +19,15 @@ def aside(work: Callable[[*Ts], object], *args: *Ts) -> None:
         work(*args)
     except Exception as error:
         unfollowed(error)
+
+
+def tried(work: Callable[[*Ts], R], *args: *Ts) -> R | None:
+    """What *work* gives; None where it fails."""
+    try:
+        return work(*args)
+    except Exception as error:
+        unfollowed(error)
+        return None
 
 
 def unfollowed(error: Exception) -> None:

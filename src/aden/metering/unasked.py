@@ -28,3 +28,10 @@ def begun(meter: Meter, call: Call) -> None:
     """The provider has begun what was set aside."""
     meter.reserver.let_go(call)
     meter.on_their_way[call.id] = call
+
+
+def book_unseen(meter: Meter, call: Call) -> None:
+    """It was sent, and nobody can follow its answer: it is booked at its hold."""
+    attempt = call.attempts[-1] if call.attempts else call.attempt(call.request.to(call.model))
+    attempt.silent = True
+    meter.settle(call)

@@ -1,12 +1,14 @@
 """What is metered on one WebSocket: each response that is asked for, or begun by the server."""
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from aden.core.request import Request
 from aden.core.usage import Usage
+from aden.instrumentation.aside import aside, unfollowed
 from aden.instrumentation.openai import realtime, responses, transcripts
 from aden.instrumentation.openai.attempts import Sending
 from aden.instrumentation.openai.endpoint import Endpoint
@@ -18,13 +20,19 @@ from aden.instrumentation.stream_meter import StreamMeter
 from aden.instrumentation.told import get
 from aden.metering.call import Call, Lane
 from aden.metering.meter import Meter
-from aden.metering.unasked import begun_by_provider
+from aden.metering.unasked import begun_by_provider, book_unseen
 from aden.telemetry.content import Content
 from aden.telemetry.quiet import quietly
 
 CREATE = "response.create"
 Begin = Callable[[Request, Mapping[str, Any]], Call]
 """(request, its parameters) → its call, not yet admitted."""
+Ts = TypeVarTuple("Ts")
+_WHOLE = ("response.done", "response.completed", "response.incomplete")
+_LAST = (*_WHOLE, "response.failed", "error")
+"""Events that end a response; after the first ones it is billed."""
+ENDED_MAX = 100
+"""Of the latest responses that are over, by which one that ends again is known."""
 _NAME = "client_event_id"
 """In the metadata of LiveKit's requests."""
 
@@ -62,6 +70,7 @@ class SocketMeter:
         self._said = Said(model)
         self._asked: list[OpenResponse] = []
         self._answering: dict[str, OpenResponse] = {}
+        self._ended: deque[str] = deque(maxlen=ENDED_MAX)
         if model is not None and from_start:
             empty = realtime.describe({"_session": self._said.session}, client)
             meter.estimator.keep(empty, None, Usage(0, 0))
@@ -135,6 +144,7 @@ class SocketMeter:
         """Its end does not come; False where it has come already."""
         found = self._answering.pop(response_id, None)
         if found is not None:
+            self._ended.append(response_id)
             found.metered.end("abandoned")
         return found is not None
 
@@ -149,6 +159,7 @@ class SocketMeter:
             self._read(event)
         except Exception:
             self.meter.cannot("reader", "a WebSocket event could not be read", trace=True)
+            aside(self._lose, event)
 
     def answering(self, response_id: str) -> Call | None:
         """The call of a response on its way."""
@@ -158,23 +169,44 @@ class SocketMeter:
     def broke(self, error: BaseException) -> None:
         """The connection is lost."""
         for each in self._all():
-            each.metered.broke(error)
+            self._over(each, each.metered.broke, error)
 
     def never_opened(self, error: BaseException) -> None:
         """There was no connection for what was queued."""
         for each in self._all():
-            each.metered.unsent(error)
+            self._over(each, each.metered.unsent, error)
 
     def end(self, how: str) -> None:
         """The caller leaves the connection."""
         for each in self._all():
-            each.left()
-            each.metered.end(how)
+            aside(each.left)
+            self._over(each, each.metered.end, how)
 
     def __del__(self) -> None:
         for each in self._all():
-            each.left()
-            each.metered.dropped()
+            aside(each.left)
+            self._over(each, each.metered.dropped)
+
+    def _over(self, each: OpenResponse, end: Callable[[*Ts], object], *how: *Ts) -> None:
+        """Put an end to a response; where that fails, it is booked at its hold."""
+        try:
+            end(*how)
+        except Exception as error:
+            unfollowed(error)
+            aside(book_unseen, self.meter, each.call)
+
+    def _lose(self, event: Mapping[str, Any]) -> None:
+        """What *event* began or ended can be followed no more: it is booked at its hold."""
+        kind, lane = event.get("type"), str(event.get("stream_id", ""))
+        lost = None
+        if kind == "response.created":
+            lost = next((each for each in self._asked if each.lane == lane), None)
+        elif kind in _LAST:
+            lost = self._answering.pop(self._key(event, lane), None)
+            self._ended.append(str(get(event.get("response"), "id") or ""))
+        if lost is not None:
+            self._given_up(lost.call)
+            book_unseen(self.meter, lost.call)
 
     def _given_up(self, call: Call) -> list[OpenResponse]:
         """The requests of *call* that nothing has answered, and nothing is to."""
@@ -215,22 +247,29 @@ class SocketMeter:
         if self._model is not None and self._heard(event, kind):
             return
         lane = str(event.get("stream_id", ""))
-        response = event.get("response")
-        key = lane
-        if self._model is not None:
-            key = str(event.get("response_id") or get(response, "id") or "")
+        key = self._key(event, lane)
         if kind == "error":
             self._failed(event, lane)
             return
-        if kind == "response.created":
+        response = event.get("response")
+        ends = str(get(response, "id") or "") if kind in _LAST else ""
+        missed = kind in _WHOLE and key not in self._answering and ends not in self._ended
+        if kind == "response.created" or missed:
             self._created(key, lane, response)
         open_response = self._answering.get(key)
         if open_response is None:
             return
         open_response.hear(event)
         if open_response.attempt.over:
-            del self._answering[key]
             open_response.metered.end("complete")
+            del self._answering[key]
+            self._ended.append(ends)
+
+    def _key(self, event: Mapping[str, Any], lane: str) -> str:
+        """By which a response on its way is known."""
+        if self._model is None:
+            return lane
+        return str(event.get("response_id") or get(event.get("response"), "id") or "")
 
     def _created(self, key: str, lane: str, response: Any) -> None:
         """A response begins; one that is said to begin again, unasked, is the same."""
@@ -238,8 +277,10 @@ class SocketMeter:
         if asked is None and before is not None:
             return
         if before is not None:  # another one in its place: its end was never told
-            before.metered.end("error")
+            self._over(before, before.metered.end, "error")
         self._answering[key] = asked or self._unasked(response)
+        if asked is not None:
+            self._asked.remove(asked)
 
     def _heard(self, event: dict[str, Any], kind: Any) -> bool:
         """Whether an event is about the session, or about what the session heard."""
@@ -268,10 +309,10 @@ class SocketMeter:
         named = get(get(response, "metadata"), _NAME)
         waiting = [each for each in self._asked if each.lane == lane and each.name in (None, named)]
         for each in waiting:
-            self._asked.remove(each)
             if each.doubt is None or each is waiting[-1]:
                 return each
             each.refused(each.doubt)  # for they are answered in order
+            self._asked.remove(each)
         return None
 
     def _unasked(self, response: Any) -> OpenResponse:
@@ -294,12 +335,13 @@ class SocketMeter:
         for each in self._asked:
             about = named == each.event_id if named else realtime.refuses(error)
             if each.lane == lane if self._model is None else about:
-                self._asked.remove(each)
                 each.refused(event)
+                self._asked.remove(each)
                 return
         if self._model is not None and not named and self._asked:
             self._asked[0].doubt = event
         if self._model is None and lane in self._answering:
-            open_response = self._answering.pop(lane)
+            open_response = self._answering[lane]
             open_response.metered.chunk(event)
             open_response.metered.end("error")
+            del self._answering[lane]

@@ -8,39 +8,42 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from aden.errors import RequestCancelledError
+from aden.instrumentation.aside import aside, tried, unfollowed
 from aden.instrumentation.openai.parameters import given
 from aden.instrumentation.openai.socket_kinds import Socket, of_connection, of_manager
 from aden.instrumentation.streams import leave
 from aden.metering.call import Call
 from aden.metering.shells import aadmit, admit
+from aden.metering.unasked import book_unseen
 
 NOTHING: Mapping[str, Any] = {}
 
 
 def send_raw(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``WebSocketConnectionBase.send_raw``, through which ``send`` goes too."""
-    socket = of_connection(connection)
-    return _send(socket, _decoded(socket, args, kwargs), wrapped, args, kwargs, json.dumps)
+    socket = tried(of_connection, connection)
+    return _send(socket, tried(_decoded, socket, args, kwargs), wrapped, args, kwargs, json.dumps)
 
 
 async def asend_raw(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send_raw`, awaiting."""
-    socket = of_connection(connection)
-    event = _decoded(socket, args, kwargs)
+    socket = tried(of_connection, connection)
+    event = tried(_decoded, socket, args, kwargs)
     return await _asend(socket, event, wrapped, args, kwargs, json.dumps)
 
 
 def recv(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``recv_bytes``, through which every way to read goes."""
-    socket = of_connection(connection)
+    socket = tried(of_connection, connection)
     try:
         message = wrapped(*args, **kwargs)
     except Exception as error:
-        _lost(socket, error)
+        aside(_lost, socket, error)
         raise
-    heard(socket, message)
+    aside(heard, socket, message)
     return message
 
 
@@ -48,56 +51,60 @@ async def arecv(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`recv`, awaiting; cancelled, nothing is lost, and the next one reads on."""
-    socket = of_connection(connection)
+    socket = tried(of_connection, connection)
     try:
         message = await wrapped(*args, **kwargs)
     except Exception as error:
-        _lost(socket, error)
+        aside(_lost, socket, error)
         raise
-    heard(socket, message)
+    aside(heard, socket, message)
     return message
 
 
 def close(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """``close``, sync or async: the caller leaves what is on its way."""
-    socket = of_connection(connection)
+    socket = tried(of_connection, connection)
     return wrapped(*args, **kwargs) if socket is None else leave(socket, wrapped, args, kwargs)
 
 
 def send(wrapped: Callable[..., Any], connection: Any, args: Any, kwargs: Any) -> Any:
     """A connection's ``send``, where that is all that it sends by: ``beta.realtime``."""
-    return _send(of_connection(connection), _event(args, kwargs), wrapped, args, kwargs)
+    return _send(
+        tried(of_connection, connection), tried(_event, args, kwargs), wrapped, args, kwargs
+    )
 
 
 async def asend(
     wrapped: Callable[..., Awaitable[Any]], connection: Any, args: Any, kwargs: Any
 ) -> Any:
     """`send`, awaiting."""
-    return await _asend(of_connection(connection), _event(args, kwargs), wrapped, args, kwargs)
+    return await _asend(
+        tried(of_connection, connection), tried(_event, args, kwargs), wrapped, args, kwargs
+    )
 
 
 def lane_send(wrapped: Callable[..., Any], lane: Any, args: Any, kwargs: Any) -> Any:
     """A lane's ``send`` (``openai.lib.responses_websocket``), which goes past the connection's."""
-    socket = of_connection(lane._session.connection)
-    return _send(socket, _event(args, kwargs, _of(lane)), wrapped, args, kwargs)
+    socket = tried(of_connection, lane._session.connection)
+    return _send(socket, tried(_lane_event, args, kwargs, lane), wrapped, args, kwargs)
 
 
 async def alane_send(
     wrapped: Callable[..., Awaitable[Any]], lane: Any, args: Any, kwargs: Any
 ) -> Any:
     """`lane_send`, awaiting."""
-    socket = of_connection(lane._session.connection)
-    return await _asend(socket, _event(args, kwargs, _of(lane)), wrapped, args, kwargs)
+    socket = tried(of_connection, lane._session.connection)
+    return await _asend(socket, tried(_lane_event, args, kwargs, lane), wrapped, args, kwargs)
 
 
 def queue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``send``, before its connection is open."""
-    return _send(of_manager(manager), _event(args, kwargs), wrapped, args, kwargs)
+    return _send(tried(of_manager, manager), tried(_event, args, kwargs), wrapped, args, kwargs)
 
 
 def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """An async manager's ``send`` cannot await the gate: what it holds passes it on entering."""
-    socket, event = of_manager(manager), _event(args, kwargs)
+    socket, event = tried(of_manager, manager), tried(_event, args, kwargs)
     held = vars(manager).setdefault("_aden_held", [])
     if socket is None or event is None or (not held and not socket.asks(event)):
         return wrapped(*args, **kwargs)
@@ -107,11 +114,11 @@ def aqueue(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) ->
 
 def entered(wrapped: Callable[..., Any], manager: Any, args: Any, kwargs: Any) -> Any:
     """A sync manager's ``__enter__`` and ``enter``."""
-    socket = of_manager(manager)
+    socket = tried(of_manager, manager)
     try:
         connection = wrapped(*args, **kwargs)
     except BaseException as error:
-        _not_entered(socket, error)
+        aside(_not_entered, socket, error)
         raise
     if socket is not None:
         connection._aden_socket = socket
@@ -122,21 +129,25 @@ async def aentered(
     wrapped: Callable[..., Awaitable[Any]], manager: Any, args: Any, kwargs: Any
 ) -> Any:
     """An async manager's ``__aenter__`` and ``enter``."""
-    socket = of_manager(manager)
+    socket = tried(of_manager, manager)
     for enqueue, sent_args, sent_kwargs, event in vars(manager).pop("_aden_held", ()):
-        if socket is None or (call := socket.outgoing(event)) is None:
+        if socket is None or (call := tried(socket.outgoing, event)) is None:
             enqueue(*sent_args, **sent_kwargs)
             continue
         try:
             await aadmit(socket.meter, call)
-            _let_go(socket, call, event, enqueue, sent_args, sent_kwargs)
         except BaseException as error:
-            socket.not_sent(call, error)
+            _refused(socket, call, error)
+        instead = _let_go(socket, call, event)
+        try:
+            enqueue(*sent_args, **sent_kwargs) if instead is None else enqueue(instead)
+        except BaseException as error:
+            aside(socket.not_sent, call, error)
             raise
     try:
         connection = await wrapped(*args, **kwargs)
     except BaseException as error:
-        _not_entered(socket, error)
+        aside(_not_entered, socket, error)
         raise
     if socket is not None:
         connection._aden_socket = socket
@@ -151,13 +162,17 @@ def _send(
     kwargs: Any,
     written: Callable[[dict[str, Any]], Any] = dict,
 ) -> Any:
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+    if socket is None or event is None or (call := tried(socket.outgoing, event)) is None:
         return wrapped(*args, **kwargs)
     try:
         admit(socket.meter, call)
-        return _let_go(socket, call, event, wrapped, args, kwargs, written)
     except BaseException as error:
-        socket.not_sent(call, error)
+        _refused(socket, call, error)
+    instead = _let_go(socket, call, event)
+    try:
+        return wrapped(*args, **kwargs) if instead is None else wrapped(written(instead))
+    except BaseException as error:
+        aside(socket.not_sent, call, error)
         raise
 
 
@@ -169,30 +184,42 @@ async def _asend(
     kwargs: Any,
     written: Callable[[dict[str, Any]], Any] = dict,
 ) -> Any:
-    if socket is None or event is None or (call := socket.outgoing(event)) is None:
+    if socket is None or event is None or (call := tried(socket.outgoing, event)) is None:
         return await wrapped(*args, **kwargs)
     try:
         await aadmit(socket.meter, call)
-        return await _let_go(socket, call, event, wrapped, args, kwargs, written)
     except BaseException as error:
-        socket.not_sent(call, error)
+        _refused(socket, call, error)
+    instead = _let_go(socket, call, event)
+    try:
+        sent = wrapped(*args, **kwargs) if instead is None else wrapped(written(instead))
+        return await sent
+    except BaseException as error:
+        aside(socket.not_sent, call, error)
         raise
 
 
-def _let_go(
-    socket: Socket,
-    call: Call,
-    event: Mapping[str, Any],
-    wrapped: Callable[..., Any],
-    args: Any,
-    kwargs: Any,
-    written: Callable[[dict[str, Any]], Any] = dict,
-) -> Any:
-    """Send an admitted event; what has to be sent instead, as it is to be *written*."""
-    socket.sent(call, event)
-    if instead := socket.rewritten(call, event):
-        return wrapped(written(instead))
-    return wrapped(*args, **kwargs)
+def _refused(socket: Socket, call: Call, error: BaseException) -> None:
+    """Raise *error* where it refuses the event, or interrupts; a mistake of ours lets it go on."""
+    if isinstance(error, RequestCancelledError) or not isinstance(error, Exception):
+        aside(socket.not_sent, call, error)
+        raise error
+    unfollowed(error)
+
+
+def _let_go(socket: Socket, call: Call, event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """An admitted event goes out now; gives what has to be sent instead. Never raises."""
+    try:
+        socket.sent(call, event)
+    except Exception as error:
+        unfollowed(error)
+        aside(book_unseen, socket.meter, call)
+    try:
+        return socket.rewritten(call, event)
+    except Exception as error:
+        unfollowed(error)
+        degraded = call.model != call.request.model
+        return {**event, "model": call.model} if degraded else None
 
 
 def _decoded(socket: Socket | None, args: Any, kwargs: Any) -> Mapping[str, Any] | None:
@@ -213,6 +240,10 @@ def _event(args: Any, kwargs: Any, more: Mapping[str, Any] = NOTHING) -> Mapping
         return None
     event = given(event)  # the SDK takes out itself what says nothing, but later
     return {**event, **more} if more else event
+
+
+def _lane_event(args: Any, kwargs: Any, lane: Any) -> Mapping[str, Any] | None:
+    return _event(args, kwargs, _of(lane))
 
 
 def _of(lane: Any) -> Mapping[str, Any]:
