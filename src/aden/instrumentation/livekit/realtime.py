@@ -16,6 +16,7 @@ from aden.core.request import Request
 from aden.core.usage import Usage, milliseconds
 from aden.errors import RequestCancelledError
 from aden.instrumentation.active import active_meter
+from aden.instrumentation.aside import aside
 from aden.instrumentation.livekit import realtime_metrics
 from aden.instrumentation.livekit.listening import listen
 from aden.instrumentation.livekit.live import is_metered
@@ -149,7 +150,7 @@ class Talk:
         if self._on_wire:
             self._unsent.append(call)
         elif not self._by_time:
-            self._socket.sent(call, realtime_metrics.create(call))
+            aside(self._socket.sent, call, realtime_metrics.create(call))
         try:
             with passing(call, lambda: self._withdraw(call)):
                 generation = send()
@@ -177,23 +178,23 @@ class Talk:
             self._socket.unanswered(call, error)
 
     def _interrupt(self, interrupt: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self._gate.leave("the reply was interrupted before it was asked for")
+        aside(self._gate.leave, "the reply was interrupted before it was asked for")
         interrupt(*args, **kwargs)
 
     async def _aclose(
         self, aclose: Callable[..., Awaitable[None]], *args: Any, **kwargs: Any
     ) -> None:
-        self._gate.leave("realtime session closed")
+        aside(self._gate.leave, "realtime session closed")
         try:
             await aclose(*args, **kwargs)
         finally:
-            self._ahead.release()
+            aside(self._ahead.release)
             for call in self._unsent:
-                self._meter.settle(call)
+                aside(self._meter.settle, call)
             self._unsent.clear()
-            self._socket.end("abandoned")
+            aside(self._socket.end, "abandoned")
             for shown in self._begun_spans:
-                shown.end()
+                aside(shown.end)
 
     # What goes over the wire.
 
@@ -243,8 +244,7 @@ class Talk:
         self._stop = None
         if self._spoken:
             return None
-        call = self._ahead.take()
-        if call is None:
+        if (call := self._ahead.take()) is None:
             self._stop = self._ahead.refusal
             if self._stop is None:  # nobody was heard before it: it is refused late
                 self._caller.speaks()
