@@ -110,6 +110,10 @@ class Shop:
         emitted = (self.home.path / "emitted.txt").read_text().split()
         assert {emitted.count(f"began:{record.id}") for record in self.calls(job)} == {1}
 
+    def assert_succeeded(self, job: str) -> None:
+        """The process of *job* ended with 0, and was not killed."""
+        assert self.plane.status[job] == SUCCESS, self.worker.output
+
     def assert_cost_is_shown(self) -> None:
         """The cost at the collector is what all processes have settled."""
         settled = sum(record.cost for record in self.home.journal()) / 1e9
