@@ -5,6 +5,7 @@ import os
 import threading
 
 from aden.composition import Runtime, compose, compose_misconfigured
+from aden.core.forks import call_in_children
 from aden.errors import ConfigurationError
 from aden.instrumentation.active import set_active_meter
 from aden.instrumentation.livekit import LIVEKIT
@@ -105,6 +106,15 @@ def _put_in_force(runtime: Runtime, *, doctor: bool) -> None:
         from aden.doctor.worker import say_once
 
         say_once(runtime.subject())
+
+
+def _unlock() -> None:
+    """In a forked child: a thread of the parent may have held the lock."""
+    global _lock  # noqa: PLW0603 - a lock is replaced, never reset
+    _lock = threading.Lock()
+
+
+call_in_children(_unlock)
 
 
 def _end_current() -> None:

@@ -197,3 +197,25 @@ def test_a_large_file_does_not_hold_up_the_request_that_finds_it(path: Path) -> 
     assert len(watched.current().budgets) == 1
     assert _limit(watched) == 29
     assert len(watched.current().budgets) == 3000
+
+
+def test_a_child_reads_what_its_parent_was_reading_at_the_fork(path: Path) -> None:
+    """A thread does not survive a fork; unread, the edit would never take effect there."""
+    watched = PolicyFile(path, "enforce")
+    reads, go_on = threading.Event(), threading.Event()
+
+    def accept(_policy: object) -> None:
+        reads.set()
+        go_on.wait(5)
+
+    watched.accept = accept
+    _write(path, _text("30"))
+    watched._looked_at -= LOOK_EVERY_S
+    watched.current()
+    assert reads.wait(5)
+    if not (child := os.fork()):
+        watched.accept = lambda policy: None
+        watched._reading = None
+        os._exit(_limit(watched))
+    go_on.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 30

@@ -11,6 +11,7 @@ from aden.budgets.budget import Mode
 from aden.budgets.doubts import warn_of_models
 from aden.budgets.policy import Policy
 from aden.budgets.policy_file import load_policy
+from aden.core.forks import see_through_forks
 from aden.errors import ConfigurationError
 from aden.pricing import PriceBook
 
@@ -38,7 +39,7 @@ class PolicyFile:
         self._prices = prices or PriceBook()
         self._mode = mode
         self._lock = threading.Lock()
-        self._stamp = _stamp(path)
+        self._stamp = self._answered = _stamp(path)
         self._reading: threading.Thread | None = None
         self._unsettled: _Stamp | None = None
         self._policy = load_policy(path, mode)
@@ -47,6 +48,12 @@ class PolicyFile:
         self.accept: Callable[[Policy], object] = lambda policy: None
         """Told of the policy that is read, before it comes into force; may refuse it by raising
         `ConfigurationError`."""
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """What a thread of the parent was reading, nobody reads on: the next look does."""
+        self._lock = threading.Lock()
+        self._stamp = self._answered
 
     def current(self) -> Policy:
         """The policy now; the file's time stamp is looked at once a second at most."""
@@ -68,11 +75,12 @@ class PolicyFile:
             return
         before, self._stamp = self._stamp, stamp
         if stamp is None:
+            self._answered = None
             logger.error("aden: %s is gone; the last good budgets stay in force", self.path)
             return
         # Reading ten thousand budgets takes seconds, and this may be an event loop's thread.
         reading = threading.Thread(
-            target=self._read, args=(stamp,), name="aden-policy", daemon=True
+            target=self._answer, args=(stamp,), name="aden-policy", daemon=True
         )
         try:
             reading.start()
@@ -85,6 +93,10 @@ class PolicyFile:
     def _is_settled(self, stamp: _Stamp) -> bool:
         written_at = stamp[2] / 1e9
         return stamp == self._unsettled or time.time() - written_at >= SETTLED_S
+
+    def _answer(self, stamp: _Stamp) -> None:
+        self._read(stamp)
+        self._answered = stamp
 
     def _read(self, stamp: _Stamp) -> None:
         try:

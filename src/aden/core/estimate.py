@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 
+from aden.core.forks import see_through_forks
 from aden.core.request import Request
 from aden.core.usage import Usage
 from aden.core.value import value
@@ -52,9 +53,14 @@ class InputEstimator:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.after_fork_in_child()
         self._reports: OrderedDict[tuple[str, ...], _Reported] = OrderedDict()
         self._kept: OrderedDict[str, int] = OrderedDict()
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
 
     def report(
         self, conversation: tuple[str, ...], request: Request, usage: Usage, sent_at: float

@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from aden.core.forks import call_in_children
+
 SCHEMA_VERSION = 2
 OLDEST_READER = 1
 """The oldest schema whose programs can go on beside this one; it stands in `user_version`."""
@@ -194,5 +196,4 @@ def _forget_creators() -> None:
     _creating = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_creators)
+call_in_children(_forget_creators)

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from aden.budgets.ladder import Alert
 from aden.budgets.plan import Plan
 from aden.core.attribution import Attribution
 from aden.core.event_loop import running_loop
+from aden.core.forks import see_through_forks
 from aden.core.record import AlertEvent
 from aden.core.value import value
 from aden.errors import LedgerError
@@ -56,10 +56,11 @@ class AlertWatch:
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
-        self._start()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Start anew: the parent looks after the calls that ended there."""
         self._ended: deque[_Ended] = deque(maxlen=ENDED_MAX)
         self._is_due = False
         self._looked_at = -LOOK_EVERY_S
@@ -73,8 +74,6 @@ class AlertWatch:
                 continue
             balances = balances or gate.balances_of(call.outcome)
             if self._unknown(match, balances.get(match.key)):
-                if os.getpid() != self._pid:
-                    self._start()
                 self._ended.append(_Ended(match, call.attribution, running_loop()))
                 self._look_at(self._looked_at + LOOK_EVERY_S)
 

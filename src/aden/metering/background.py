@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 
+from aden.core.forks import see_through_forks
 from aden.metering.call import Call
 
 MAX_WAITING = 1000
@@ -13,8 +14,13 @@ class Background:
     """Calls by the id of the response that the provider works on. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._waiting: OrderedDict[str, Call] = OrderedDict()
+        self.after_fork_in_child()
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
 
     def keep(self, call: Call) -> Call | None:
         """Wait for the result of *call*; gives the call that is not waited for any more."""

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from aden.core.forks import see_through_forks
 from aden.core.interruption import interrupts
 from aden.telemetry.telemetry import Telemetry
 
@@ -23,7 +24,7 @@ _WORDS = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Complaints:
     """The log lines and the counter of a gate."""
 
@@ -31,7 +32,15 @@ class Complaints:
     fail_open: bool
     _said: dict[str, float] = field(default_factory=dict)
     _unlisted: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.after_fork_in_child()
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
 
     def cannot(self, leg: str, why: str, *, trace: bool = False) -> None:
         """A leg could not be evaluated; *trace*: for what is being handled, a mistake of ours.

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import os
 import threading
 import time
 import weakref
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aden.core.event_loop import running_loop
+from aden.core.forks import see_through_forks
 from aden.core.record import AlertEvent, CallRecord
 from aden.metering.worker import Worker, nothing
 
@@ -36,10 +36,11 @@ class Dispatcher:
     """
 
     def __init__(self) -> None:
-        self._start()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Start anew: neither the parent's threads nor what waits for them is the child's."""
         self._ours = Worker("aden-work")
         self._alerts = Worker("aden-alert")
         self._emits = Worker("aden-emit")
@@ -100,12 +101,7 @@ class Dispatcher:
         self._ours.put_off(work, at)
 
     def ready(self) -> None:
-        """Start the threads unless they run; threads do not survive a fork.
-
-        All at once: the end of a process starts none.
-        """
-        if os.getpid() != self._pid:
-            self._start()
+        """Start the threads unless they run, all at once: the end of a process starts none."""
         if self._runs:
             return
         with self._lock:
@@ -113,8 +109,6 @@ class Dispatcher:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that is queued now is done; False where *timeout_s* was not enough."""
-        if os.getpid() != self._pid:
-            return True
         if not self._runs:
             return not any(worker.waiting for worker in self._workers)
         deadline = time.monotonic() + timeout_s

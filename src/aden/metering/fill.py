@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aden.budgets.budget import Budget, Match
+from aden.core.forks import see_through_forks
 from aden.errors import LedgerError
 from aden.ledger.protocol import Balance, Ledger
 
@@ -33,6 +34,11 @@ class Fill:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._asked: dict[str, tuple[Budget, float]] = {}
+        self.after_fork_in_child()
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 
     def saw(self, matches: Iterable[Match]) -> None:

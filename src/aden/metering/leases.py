@@ -1,11 +1,11 @@
 """Keeps the holds of living calls alive and notes how far they have come."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from aden.core.forks import see_through_forks
 from aden.ledger.protocol import Ledger
 from aden.metering.worker import begins
 
@@ -24,18 +24,17 @@ class LeaseKeeper:
     def __init__(self, ledger: Ledger, every_s: float = RENEW_EVERY_S) -> None:
         self._ledger = ledger
         self._every_s = every_s
-        self._start()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Start anew: what is held is the parent's to renew."""
         self._lock = threading.Lock()
         self._held: dict[str, Progress] = {}
         self._running = False
 
     def keep(self, operation: str, progress: Progress) -> None:
         """Renew this operation's lease until `drop`, or until *progress* knows of its end."""
-        if os.getpid() != self._pid:
-            self._start()
         with self._lock:
             self._held[operation] = progress
             if not self._running:

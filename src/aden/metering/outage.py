@@ -1,12 +1,12 @@
 """What this process lets through while its ledger does not answer, and for how much."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aden.budgets.budget import Match
+from aden.core.forks import see_through_forks
 from aden.core.window import Span, rolling_of
 from aden.ledger.protocol import Ask, Balance, Charge, Grant, Line, Option, Refusal
 from aden.ledger.rules import ceiling, choose, step_below
@@ -46,10 +46,11 @@ class Outage:
     """
 
     def __init__(self) -> None:
-        self._start()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Start anew: what the parent let through is the parent's to account for."""
         self._lock = threading.RLock()  # a destructor may settle inside a turn of its own thread
         self._known: dict[str, Balance] = {}
         self._open: dict[str, dict[str, int]] = {}
@@ -64,7 +65,7 @@ class Outage:
             self._known[balance.budget] = balance
         if not self._used:
             return
-        with self._turn():
+        with self._lock:
             self._take_back(outcome.operation)
             if self._settled_at < asked_at:
                 self._used.clear()
@@ -79,7 +80,7 @@ class Outage:
         The last balances that the ledger told still count: the ladder goes on where it stood, and
         what was exhausted stays so.
         """
-        with self._turn():
+        with self._lock:
             self._take_back(ask.operation)
             allowed = {m.key: m.budget.allowed_unasked(fail_open=fail_open) for m in matches}
             balances = {match.key: self._balance(match, now) for match in matches}
@@ -105,7 +106,7 @@ class Outage:
         """An open request has come to cost more than it was let through for."""
         if operation not in self._open:
             return
-        with self._turn():
+        with self._lock:
             taken = self._open.get(operation, {})
             for key, amount in taken.items():
                 taken[key] = max(amount, amounts.get(key, 0))
@@ -115,15 +116,10 @@ class Outage:
         """A request that was let through has ended, and the ledger has been told of *charges*."""
         if operation not in self._open:
             return
-        with self._turn():
+        with self._lock:
             taken = self._take_back(operation)
             self._count({each.budget: each.amount for each in charges if each.budget in taken})
             self._settled_at = time.monotonic()
-
-    def _turn(self) -> "threading.RLock":
-        if os.getpid() != self._pid:  # what the parent let through is the parent's to account for
-            self._start()
-        return self._lock
 
     def _take(
         self, operation: str, lines: Sequence[Line], allowed: Mapping[str, int | None]

@@ -4,12 +4,12 @@ Workers that retry what was refused are a storm, for the ledger and for whoever 
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from aden.core.forks import see_through_forks
 from aden.errors import RefusalDetails
 from aden.ledger.protocol import Charge, Line, Option, Refusal
 from aden.metering.call import Call
@@ -67,10 +67,11 @@ class Repeats:
 
     def __init__(self, report: Callable[[Repeated], object]) -> None:
         self._report = report
-        self._start()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Start anew: neither the parent's thread nor its reports are the child's."""
         self._lock = threading.RLock()  # a destructor may settle inside a turn of its own thread
         self._remembered: dict[Hashable, Remembered] = {}
         self._known: dict[Hashable, Known] = {}
@@ -86,7 +87,7 @@ class Repeats:
             found.refusal, found.options = outcome, plan.ask.options
             if outcome.retry_after_ms is not None:
                 found.until = min(found.until, asked_at + outcome.retry_after_ms / 1000)
-        with self._turn():
+        with self._lock:
             if len(self._remembered) >= REMEMBERED_MAX:
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[_scope(call)] = found
@@ -115,7 +116,7 @@ class Repeats:
         """
         call.params = {}
         known = Known(call, _scope(call), found, details)
-        with self._turn():
+        with self._lock:
             if len(self._known) >= KNOWN_MAX:
                 self._known.pop(next(iter(self._known)))
             self._known[_identity(call)] = known
@@ -124,7 +125,7 @@ class Repeats:
     def count(self, known: Known, call: Call) -> None:
         """A call was refused from memory: it is reported with the others of who asks the same."""
         told = known.scope, call.attribution, id(call.session)
-        with self._turn():
+        with self._lock:
             if (repeated := self._unreported.get(told)) is None:
                 latency_ms = (time.perf_counter() - call.started) * 1000
                 repeated = Repeated(call, known.details, latency_ms)
@@ -143,14 +144,14 @@ class Repeats:
         if not self._remembered or not charges:
             return
         budgets = {charge.budget for charge in charges}
-        with self._turn():
+        with self._lock:
             for scope, each in list(self._remembered.items()):
                 if each.refusal is not None and each.refusal.budget in budgets:
                     del self._remembered[scope]
 
     def report(self) -> None:
         """Report what was not reported yet."""
-        with self._turn():
+        with self._lock:
             repeated = list(self._unreported.values())
             self._unreported.clear()
         for each in repeated:
@@ -160,7 +161,7 @@ class Repeats:
         while True:
             time.sleep(REPORT_EVERY_S)
             try:
-                with self._turn():
+                with self._lock:
                     self._let_go()
                     if not self._unreported and not self._known:
                         self._reporting = False
@@ -175,11 +176,6 @@ class Repeats:
         for identity, known in list(self._known.items()):
             if now >= known.found.until:
                 del self._known[identity]
-
-    def _turn(self) -> "threading.RLock":
-        if os.getpid() != self._pid:  # neither the parent's thread nor its reports are the child's
-            self._start()
-        return self._lock
 
 
 def _holds(found: Remembered) -> bool:

@@ -16,6 +16,7 @@ from aden.budgets.note import make_known
 from aden.budgets.policy import Policy
 from aden.core.attribution import NOBODY, Attribution
 from aden.core.bill import SessionBill
+from aden.core.forks import see_through_forks
 from aden.core.place import NOWHERE, Place
 from aden.core.record import CallRecord
 from aden.core.request import Component
@@ -167,7 +168,7 @@ class Session:
         self.ended = False
         self._started_at = time.time()
         self._ended_at: float | None = None
-        self.lock = threading.RLock()  # a destructor may settle in the middle of a settlement
+        self.after_fork_in_child()
         self._own: tuple[SessionBudget, ...] = ()
         self._under: tuple[Policy, tuple[SessionBudget, ...], Policy] | None = None
         self._open: set[str] = set()
@@ -175,6 +176,11 @@ class Session:
         self._components: dict[Component, Sums] = {}
         self._models: dict[str, Sums] = {}
         self._turns: dict[str, Sums] = {}
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self.lock = threading.RLock()  # a destructor may settle in the middle of a settlement
 
     def policy(self, base: Policy) -> Policy:
         """What holds for its calls: *base*, and the session's own budgets."""

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from aden.core.forks import call_in_children
+
 logger = logging.getLogger("aden.otel")
 
 _NO_THREADS_AT_THE_END = sys.version_info[:2] == (3, 12)
@@ -102,8 +104,7 @@ class _Standby:
 
 
 _standby = _Standby()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_standby.begin_again)
+call_in_children(_standby.begin_again)
 
 
 class _Work:

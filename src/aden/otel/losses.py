@@ -1,13 +1,13 @@
 """Telemetry that did not arrive: counted by cause, and said with what a person can do about it."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
+from aden.core.forks import see_through_forks
 from aden.otel.destinations import Signal
 from aden.telemetry import names
 
@@ -42,10 +42,11 @@ class Losses:
     """Counts of one process; a forked child begins at zero."""
 
     def __init__(self) -> None:
-        self._begin()
+        self.after_fork_in_child()
+        see_through_forks(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def after_fork_in_child(self) -> None:
+        """Begin at zero."""
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str], int] = {}
         self._said: dict[tuple[Signal, str], float] = {}
@@ -74,13 +75,11 @@ class Losses:
 
     def add(self, signal: str, cause: str, items: int) -> None:
         """As `count`, where somebody else says it. ``control``: events for an Aden server."""
-        self._here()
         with self._lock:
             self._counts[signal, cause] = self._counts.get((signal, cause), 0) + items
 
     def totals(self) -> Mapping[tuple[str, str], int]:
         """What was lost so far, by signal and cause."""
-        self._here()
         with self._lock:
             return dict(self._counts)
 
@@ -88,10 +87,6 @@ class Losses:
         """The same, for an OpenTelemetry instrument."""
         for (signal, cause), items in self.totals().items():
             yield Observation(items, {names.LOST_SIGNAL: signal, names.LOST_CAUSE: cause})
-
-    def _here(self) -> None:
-        if os.getpid() != self._pid:
-            self._begin()
 
 
 _losses: Losses | None = None

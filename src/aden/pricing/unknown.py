@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from decimal import Decimal
 
+from aden.core.forks import see_through_forks
 from aden.core.money import NANO
 from aden.core.providers import provider_at
 from aden.core.request import Request
@@ -26,6 +27,11 @@ class UnknownPrices:
         """*meant*: of a provider's model, `PriceBook.meant`."""
         self._meant = meant
         self._named: set[tuple[str, str, str | None]] = set()
+        self.after_fork_in_child()
+        see_through_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """A thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 
     def no_price(self, request: Request, model: str, floor: Price) -> None:
@@ -63,10 +69,10 @@ class UnknownPrices:
             if key in self._named or len(self._named) > MAX_NAMED:
                 return False
             self._named.add(key)
-            if len(self._named) > MAX_NAMED:
-                logger.warning("aden: more models without a price follow, which are not named")
-                return False
-            return True
+            is_named = len(self._named) <= MAX_NAMED
+        if not is_named:
+            logger.warning("aden: more models without a price follow, which are not named")
+        return is_named
 
 
 def snippet(request: Request, model: str, floor: Price) -> str:

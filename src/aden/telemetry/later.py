@@ -5,12 +5,12 @@ their labels takes a few more. An SDK asks its observable instruments first when
 what they do before they answer is collected with it; `budget_gauge` does this.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVarTuple
 
+from aden.core.forks import call_in_children
 from aden.telemetry.quiet import quietly
 
 POINTS_MAX = 1_000
@@ -74,5 +74,4 @@ def _forget() -> None:
     _turn = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+call_in_children(_forget)

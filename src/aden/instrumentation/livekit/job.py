@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,7 +17,6 @@ EMITTERS_S = 2.0
 """How long coroutines of async emitters are waited for at a job's end."""
 BILL_S = 2.0
 """How long a job's end waits until its bill is told."""
-_making = threading.Lock()
 
 
 class _Process:
@@ -47,13 +45,11 @@ def current_job() -> Any:
 
 def session_of(context: Any) -> Session:
     """What the calls of a job share; it lives as long as the ``JobContext``."""
-    found: Session | None = vars(context).get("_aden_session")
-    if found is not None:
-        return found
-    with _making:  # the SDK may be called in threads of the job
-        found = vars(context).get("_aden_session")
-        if found is None:
-            found = context._aden_session = Session(place_of(context.job), account_of(context.job))
+    own = vars(context)
+    found: Session | None = own.get("_aden_session")
+    if found is None:
+        made = Session(place_of(context.job), account_of(context.job))
+        found = own.setdefault("_aden_session", made)  # a thread of the job may have been faster
     return found
 
 
