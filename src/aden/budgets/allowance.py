@@ -35,7 +35,7 @@ def read_on_ledger_down(value: object, unit: Unit, whose: str) -> None:
     Raises:
         ConfigurationError: It is no `OnLedgerDown`, or counts in another unit than its budget.
     """
-    allowed = f"refuse | allow | an Allowance in {unit}"
+    allowed = f"refuse | allow | an Allowance in {unit} (in a file allowance_{unit})"
     if isinstance(value, Allowance):
         if value.limit.unit != unit:
             raise ConfigurationError(f"{whose}on_ledger_down", value, allowed)

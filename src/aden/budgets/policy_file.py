@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from aden.budgets.allowance import Allowance
 from aden.budgets.budget import Budget, Mode
@@ -16,6 +16,7 @@ from aden.core.limit import Limit, requests, seconds, tokens
 from aden.core.money import AsTyped
 from aden.errors import ConfigurationError, did_you_mean
 
+T = TypeVar("T")
 MAX_BYTES = 8_000_000
 _BUDGET_KEYS = (
     "id",
@@ -90,7 +91,7 @@ def _policy(document: Mapping[str, Any], mode: Mode) -> Policy:
         allowed = "at least one [[budget]] or [[rule]]; to switch them all off: mode = 'off'"
         raise ConfigurationError("file", "", allowed)
     return make_policy(
-        (_budget(table) for table in budgets),
+        (_budget(table, number) for number, table in enumerate(budgets, 1)),
         chosen,
         (_rule(table, number) for number, table in enumerate(rules, 1)),
     )
@@ -110,9 +111,10 @@ def _rule(table: Mapping[str, Any], number: int) -> Rule:
     if entry.get("action") in tuple(_LADDER):  # which may be anything, and no key
         entry.setdefault("at", 0)
     try:
-        return Rule(_step(entry, name, _RULES), _scope(scope, name), unit)
+        return Rule(_step(entry, name, _RULES, ("scope", "unit")), _scope(scope, name), unit)
     except ConfigurationError as error:
-        setting = error.setting if error.setting.startswith(name) else f"{name}: {error.setting}"
+        where = error.setting
+        setting = where if where.startswith(name) else f"{name}: {where.removeprefix('rule: ')}"
         raise ConfigurationError(setting, error.value, error.allowed) from None
 
 
@@ -129,8 +131,8 @@ def _wanted(label: str, value: object) -> object:
     return ANY if value == "*" else value
 
 
-def _budget(table: Mapping[str, Any]) -> Budget:
-    name = f"budget {table.get('id', '?')}"
+def _budget(table: Mapping[str, Any], number: int) -> Budget:
+    name = f"budget {table.get('id') or number}"
     _known_keys(name, table, _BUDGET_KEYS)
     if "id" not in table:
         raise ConfigurationError(f"{name}: id", None, "a name of its own, such as id = 'calls'")
@@ -141,7 +143,7 @@ def _budget(table: Mapping[str, Any]) -> Budget:
     values = dict(table)
     for key, limit in _LIMITS.items():
         if key in values:
-            values["limit"] = _limit(limit, values.pop(key), name)
+            values["limit"] = _count(limit, values.pop(key), f"{name}: {key}")
     if isinstance(down := values.get("on_ledger_down"), dict):
         values["on_ledger_down"] = _allowance(down, f"{name}: on_ledger_down")
     if "refusal_audio" in values:
@@ -166,24 +168,29 @@ def _line(values: dict[str, Any], name: str) -> Line:
         raise ConfigurationError(f"{name}: {setting}", error.value, error.allowed) from None
 
 
-def _limit(count: Callable[[Any], Limit], value: object, name: str) -> Limit:
+def _count(count: Callable[[Any], T], value: object, setting: str) -> T:
+    """What *count* makes of a value, or its error under the name that the file has for it."""
     try:
         return count(value)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error.setting}", error.value, error.allowed) from None
+        raise ConfigurationError(setting, error.value, error.allowed) from None
 
 
 def _allowance(table: Mapping[str, Any], name: str) -> Allowance:
-    kinds = {"allowance_usd": None, **{f"allowance_{key[6:]}": _LIMITS[key] for key in _LIMITS}}
-    if len(table) != 1 or not set(table) <= set(kinds):
-        allowed = "refuse | allow | a table with one of " + ", ".join(kinds)
+    kinds = {f"allowance_{key[6:]}": count for key, count in _LIMITS.items()}
+    if len(table) != 1 or not set(table) <= {"allowance_usd", *kinds}:
+        allowed = "refuse | allow | a table with one of " + ", ".join(("allowance_usd", *kinds))
         raise ConfigurationError(name, table, allowed)
     ((kind, value),) = table.items()
-    count = kinds[kind]
-    return Allowance(_limit(count, value, name) if count else value)
+    setting = f"{name}: {kind}"
+    of = _count(kinds[kind], value, setting) if kind in kinds else value
+    return _count(Allowance, of, setting)
 
 
-def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
+def _step(
+    entry: object, name: str, kinds: Mapping[str, _Kind], beside: tuple[str, ...] = ()
+) -> Step | Block:
+    """A step of a ladder or a rule; *beside* it stand keys that were taken out of the entry."""
     if not isinstance(entry, dict):
         raise ConfigurationError(name, entry, "a table with action = " + " | ".join(kinds))
     if (action := entry.get("action")) == "cancel":  # the word for it everywhere else
@@ -191,7 +198,7 @@ def _step(entry: object, name: str, kinds: Mapping[str, _Kind]) -> Step | Block:
         raise ConfigurationError(f"{name}: action", action, " | ".join(kinds) + meant)
     one_of(f"{name}: action", action, tuple(kinds))
     step, keys = kinds[str(action)]
-    _known_keys(name, entry, ("action", *keys))
+    _known_keys(name, entry, ("action", *keys, *beside))
     try:
         return step(**{key: entry[key] for key in keys if key in entry})
     except TypeError:

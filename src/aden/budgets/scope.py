@@ -59,7 +59,7 @@ def read_scope(scope: object, setting: str) -> Mapping[str, object]:
         values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
         good = all(isinstance(value, str) and value for value in values)
         if wanted is not ANY and not (good and values):
-            allowed = "a non-empty string, a list of them, or ANY"
+            allowed = "a non-empty string, a list of them, or ANY (in a file '*')"
             raise ConfigurationError(f"{setting}.{name}", wanted, allowed)
         checked[name] = wanted if wanted is ANY else values[0] if len(values) == 1 else values
     return checked
