@@ -143,6 +143,7 @@ def test_a_wrong_setting_and_a_ledger_that_is_down_are_failures(run: Run) -> Non
     wrong = run(*DOCTOR, ADEN_BUDGETS="/nowhere.toml")
     assert wrong.returncode == 2
     assert "/nowhere.toml" in found(wrong)["gate", "settings"]["said"]
+    assert found(wrong)["policy", "in force"]["said"] == "not known: a setting is wrong, see gate"
 
 
 def test_without_budgets_it_warns(run: Run) -> None:

@@ -36,7 +36,9 @@ def policy(subject: Subject) -> Iterable[Finding]:
         "rules": len(current.rules),
         "age_s": age_s,
     }
-    if source == "none":
+    if source == "none" and current.missing is not None:
+        said = "not known: a setting is wrong, see gate"
+    elif source == "none":
         said = "no budgets and no rules: nothing is limited; name a file in ADEN_BUDGETS"
     yield Finding("policy", "in force", said, "warning" if source == "none" else "ok", facts)
     for doubt in unknown_models(current, subject.meter.prices):
