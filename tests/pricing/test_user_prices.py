@@ -300,7 +300,7 @@ PRICE = '[[price]]\nprovider = "openai"\nmodel = "m"\n'
             "above: input_tokens=5",
             "one rate for input",
         ),
-        (PRICE + "free = true\n" + PRICE + "free = true", "openai m", "one row"),
+        (PRICE + "free = true\n" + PRICE + "free = true", "price='openai m'", "one row"),
         (
             PRICE + 'same_as = "no-such-model"',
             "='no-such-model'",

@@ -63,7 +63,8 @@ def make_table(rows: Iterable[Row], where: str) -> Table:
     for row in rows:
         key = (row.provider or row.host or "", row.model, row.tier)
         if key in found:
-            raise ConfigurationError(where, " ".join(filter(None, key)), "one row a model and tier")
+            twice = " ".join(filter(None, key))
+            raise ConfigurationError(f"{where}: price", twice, "one row a model and tier")
         found[key] = row
     return Table(found, tuple(row for row in found.values() if row.voices))
 
