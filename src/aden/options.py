@@ -176,7 +176,7 @@ def check_server(url: str | None, key: str | None, setting: str) -> None:
     except (ValueError, AttributeError):
         raise ConfigurationError(setting, _without_secrets(url), allowed) from None
     scheme = http_scheme(parts.scheme)
-    if scheme not in ("http", "https") or not host:
+    if scheme not in ("http", "https") or not host or " " in url:
         raise ConfigurationError(setting, _without_secrets(url), allowed)
     if key and scheme == "http" and not _is_loopback(host):
         allowed = "https: the key is not sent in the clear"

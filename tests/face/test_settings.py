@@ -97,6 +97,8 @@ def test_the_documentation_lists_exactly_the_variables_that_are_read() -> None:
         ({"server_url": "aden.example.com", "api_key": "k"}, "server_url"),
         ({"server_url": "ftp://aden.example.com", "api_key": "k"}, "server_url"),
         ({"server_url": "https://host:port", "api_key": "k"}, "server_url"),
+        ({"server_url": "https://aden example.com", "api_key": "k"}, "server_url"),
+        ({"server_url": "https://aden.example.com/my path", "api_key": "k"}, "server_url"),
         ({"server_url": "http://aden.example.com", "api_key": "k"}, "server_url"),
         ({"server_url": "https://aden.example.com", "api_key": "k\ney"}, "api_key"),
         ({"server_url": "http://127.evil.example", "api_key": "k"}, "server_url"),
