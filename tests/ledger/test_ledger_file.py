@@ -94,7 +94,7 @@ def _newer(path: Path) -> Path:
     ("made", "words"),
     [
         (_below_a_file, "exist|directory"),
-        (_a_directory, "unable to open"),
+        (_a_directory, "this is a directory"),
         (_in_proc, "proc"),
         (_not_a_database, "not a database"),
         (_of_another_program, "another program"),

@@ -75,6 +75,8 @@ def _open_sqlite(url: str) -> Ledger:
 
     if path.name == ":memory:":  # as other programs write it; here it would be a file
         raise wrong("memory: is the ledger in this process's memory")
+    if path.is_dir():
+        raise wrong("a file's path, and this is a directory")
     options = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
     keep = read_keep(options, Keep(), wrong)
     if options:
