@@ -282,7 +282,8 @@ def _ledger(
     if old is not None and old.meter.ledger.url == shown_url(url):
         check_reach(old.meter.ledger, reach)
         return old.meter.ledger, doubt
-    return open_ledger(url, reach), doubt
+    setting = "ledger" if settings.ledger is None or options.ledger else "ADEN_LEDGER"
+    return open_ledger(url, reach, setting=setting), doubt
 
 
 def _telemetry(

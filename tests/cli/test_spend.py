@@ -370,7 +370,8 @@ def test_a_ledger_without_a_call_is_named(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--ledger", "memory:"], "sqlite:///absolute/path"),
+        (["--ledger", "memory:"], "--ledger='memory:' is not valid"),
+        (["--ledger", "nowhere.db"], "--ledger='nowhere.db' is not valid"),
         (["--ledger", "sqlite:///nowhere/ledger.db"], "a ledger that exists"),
         (["--since", "soon"], "30m, 24h or 7d"),
         (["--since", "2h", "--until", "3h"], "a moment before --until 3h"),
@@ -390,3 +391,12 @@ def test_what_is_asked_wrongly_is_told(
     assert main(["spend", *asked]) == 2
     assert words in capsys.readouterr().err
     assert not Path("/nowhere").exists()
+
+
+def test_a_ledger_that_the_environment_names_wrongly_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who looks for it finds it: nothing on this line has that value."""
+    monkeypatch.setenv("ADEN_LEDGER", "nowhere.db")
+    assert main(["spend"]) == 2
+    assert "ADEN_LEDGER='nowhere.db' is not valid" in capsys.readouterr().err

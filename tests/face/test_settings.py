@@ -158,6 +158,15 @@ def test_instrument_raises_for_a_wrong_setting_and_changes_nothing(
     assert current_runtime() is None
 
 
+def test_a_wrong_ledger_is_named_as_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable, or where code wins by the option."""
+    monkeypatch.setenv("ADEN_LEDGER", "nowhere.db")
+    with pytest.raises(ConfigurationError, match=r"^ADEN_LEDGER='nowhere\.db'"):
+        aden.instrument()
+    with pytest.raises(ConfigurationError, match=r"^ledger='elsewhere\.db'"):
+        aden.instrument(ledger="elsewhere.db")
+
+
 def test_a_ledger_that_does_not_reach_far_enough_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

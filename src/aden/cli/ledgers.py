@@ -15,11 +15,11 @@ def ledger_here(url: str | None) -> Ledger:
     Raises:
         ConfigurationError: There is none, or it lives in another process's memory.
     """
-    place, _ = _place(url)
+    place, setting = _place(url)
     if not _is_made(place):
         allowed = "a ledger that exists; name it with --ledger or ADEN_LEDGER"
-        raise ConfigurationError("ledger", place, allowed)
-    return open_ledger(place)
+        raise ConfigurationError(setting, place, allowed)
+    return open_ledger(place, setting=setting)
 
 
 def ledger_to_read(url: str | None) -> tuple[Ledger, str | None]:
@@ -28,11 +28,13 @@ def ledger_to_read(url: str | None) -> tuple[Ledger, str | None]:
     Raises:
         ConfigurationError: It lives in another process's memory, or *url* is named and not there.
     """
-    place, named_by = _place(url)
+    place, setting = _place(url)
     if url is not None or _is_made(place):
         return ledger_here(url), None
+    own = "this user's own; ADEN_LEDGER or --ledger names another"
     return open_ledger("memory:"), (
-        f"Nothing has been booked yet: there is no ledger at {place} ({named_by}).\n"
+        f"Nothing has been booked yet: there is no ledger at {place} "
+        f"({own if setting == 'ledger' else setting}).\n"
         "A worker with budgets, or with ADEN_LEDGER, makes it when it starts; its first call is "
         "the first line.\nWhere the workers of this environment book: aden doctor"
     )
@@ -44,18 +46,17 @@ def say(said: str, *, aside: bool) -> None:
 
 
 def _place(url: str | None) -> tuple[str, str]:
-    """The ledger's URL, and who names it."""
+    """The ledger's URL, and the setting that names it."""
     if url is not None:
-        place, named_by = url, "--ledger"
+        place, setting = url, "--ledger"
     elif (named := Settings.from_env(os.environ).ledger) is not None:
-        place, named_by = named, "ADEN_LEDGER"
+        place, setting = named, "ADEN_LEDGER"
     else:
-        place = default_ledger_url()
-        named_by = "this user's own; ADEN_LEDGER or --ledger names another"
+        place, setting = default_ledger_url(), "ledger"
     if place.startswith("memory:"):
         allowed = "a ledger that processes share: sqlite:///absolute/path or redis://…"
-        raise ConfigurationError("ledger", place, allowed)
-    return place, named_by
+        raise ConfigurationError(setting, place, allowed)
+    return place, setting
 
 
 def _is_made(place: str) -> bool:

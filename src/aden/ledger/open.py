@@ -20,13 +20,20 @@ ALLOWED = f"memory: | {ALLOWED_SQLITE} | {ALLOWED_REDIS}"
 REACHES: tuple[Reach, ...] = get_args(Reach)
 
 
-def open_ledger(url: str, required_reach: Reach = "process") -> Ledger:
-    """Open the ledger at *url*.
+def open_ledger(url: str, required_reach: Reach = "process", *, setting: str = "ledger") -> Ledger:
+    """Open the ledger at *url*, which *setting* names.
 
     Raises:
         ConfigurationError: The URL is no ledger, its file cannot be written, its server refuses us,
             or it reaches less far than *required_reach*.
     """
+    try:
+        return _open(url, required_reach)
+    except ConfigurationError as error:
+        raise ConfigurationError(setting, error.value, error.allowed) from error.__cause__
+
+
+def _open(url: str, required_reach: Reach) -> Ledger:
     ledger: Ledger
     if url in ("memory:", "memory://"):
         ledger = MemoryLedger()
