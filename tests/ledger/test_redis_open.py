@@ -278,17 +278,20 @@ def _use_tls(place: str, certificate: Path) -> None:
         ledger.close()
 
 
-def test_a_user_needs_no_more_than_the_documentation_says(redis_server: RedisServer) -> None:
-    """The commands of docs/redis.md, on the keys of one namespace."""
+def _documented_user(server: RedisServer) -> str:
+    """The ledger's URL for the user that docs/redis.md sets up, here on another namespace."""
     lines = DOCUMENT.read_text().splitlines()
     (rule,) = [each.strip() for each in lines if each.strip().startswith("ACL SETUSER")]
     words = rule.replace("{aden:main}", "{aden:acl}").split()
-    with redis_server.client() as client:
+    with server.client() as client:
         whole: Any = client
         whole.execute_command(*words)
-    ledger = RedisLedger(
-        f"redis://{words[2]}:{words[4][1:]}@127.0.0.1:{redis_server.port}?namespace=acl"
-    )
+    return f"redis://{words[2]}:{words[4][1:]}@127.0.0.1:{server.port}?namespace=acl"
+
+
+def test_a_user_needs_no_more_than_the_documentation_says(redis_server: RedisServer) -> None:
+    """The commands of docs/redis.md, on the keys of one namespace."""
+    ledger = RedisLedger(_documented_user(redis_server))
     granted(ledger.reserve(ask("a", line("b", 10))))
     ledger.mark_sent("a", sent=True)
     ledger.renew({"a": [3]})
@@ -309,7 +312,10 @@ def test_a_server_that_throws_keys_away_is_pointed_out(
     arguments = ("--maxmemory", "100mb", "--maxmemory-policy")
     with RedisServer(tmp_path, *arguments, "allkeys-lru") as server:
         RedisLedger(server.url()).close()
-    assert "maxmemory-policy noeviction" in caplog.text
+        assert "maxmemory-policy noeviction" in caplog.text
+        caplog.clear()
+        RedisLedger(_documented_user(server)).close()
+        assert "maxmemory-policy noeviction" in caplog.text
     caplog.clear()
     with RedisServer(tmp_path, *arguments, "noeviction") as server:
         RedisLedger(server.url()).close()
