@@ -258,6 +258,19 @@ def test_a_protocol_that_is_not_installed_is_named(
     assert "no traces go to otlp_proto_grpc: no exporter of that name is installed" in told()
 
 
+def test_a_protocol_that_nobody_speaks_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    """``http/json`` is in OpenTelemetry's documents, and in none of its Python packages."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+    with Endpoint(always(200)) as endpoint:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.url)
+        exporters = Exporters(Losses(), None, KEY)
+        assert exporters.spans("otlp")
+        assert exporters.metrics("otlp")
+    assert told().count("OTEL_EXPORTER_OTLP_PROTOCOL='http/json' is none of http/protobuf") == 1
+
+
 def test_https_to_an_endpoint_that_speaks_none(
     monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
 ) -> None:

@@ -49,7 +49,7 @@ class Exporters:
         self._losses = losses
         self._url = url
         self._key = key
-        self._said_unread = False
+        self._said_unread = self._said_protocol = False
 
     def spans(self, name: str) -> AccountedSpanExporter | None:
         """A span exporter; what was said stays here unless it is asked for."""
@@ -72,8 +72,8 @@ class Exporters:
         return AccountedLogExporter(*made) if made else None
 
     def _make(self, signal: Signal, name: str) -> tuple[Any, Account] | None:
-        if name == "otlp" and _protocol(signal) == "grpc":
-            name = _GRPC
+        if name == "otlp":
+            name = self._spoken(signal)
         try:
             if name in ("aden", "otlp", "otlp_proto_http"):
                 return self._otlp(signal, name)
@@ -82,6 +82,14 @@ class Exporters:
             logger.error("aden: no %s go to %s: %s", signal, name, error)
             return None
         return exporter, Account(self._losses, signal, name, None)
+
+    def _spoken(self, signal: Signal) -> str:
+        """The exporter for the protocol that the environment names."""
+        protocol = _protocol(signal)
+        if protocol not in ("", "grpc", "http/protobuf") and not self._said_protocol:
+            self._said_protocol = True
+            logger.warning(_NO_PROTOCOL, protocol)
+        return _GRPC if protocol == "grpc" else "otlp"
 
     def _otlp(self, signal: Signal, name: str) -> tuple[Any, Account]:
         session = AdenSession(signal) if name == "aden" else AccountedSession(signal)
@@ -180,6 +188,10 @@ def _checked(exporter: Any, signal: Signal) -> str:
     return shown
 
 
+_NO_PROTOCOL = (
+    "aden: OTEL_EXPORTER_OTLP_PROTOCOL=%r is none of http/protobuf, grpc; telemetry goes by "
+    "http/protobuf"
+)
 _UNREAD = (
     "aden: an entry of OTEL_EXPORTER_OTLP_HEADERS is left out: it is no name=value, with commas, "
     "spaces and percent signs of the value percent-encoded (Bearer%20…)"
