@@ -197,6 +197,19 @@ def test_a_budget_that_is_gone_is_shown_while_its_window_lasts(
     }
 
 
+def test_a_ledger_that_is_named_before_the_verb_is_the_one_that_is_ordered(
+    ledger: SqliteLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment's own is left alone, whether the named one is there or not."""
+    spend(ledger, CALLS, NANO)
+    nowhere = f"sqlite://{tmp_path}/other.db"
+    assert main(["budgets", "--ledger", nowhere, "freeze", "calls", "--why", "t"]) == 2
+    assert f"--ledger='{nowhere}' is not valid" in capsys.readouterr().err
+    assert not list(ledger.audit())
+    assert main(["budgets", "--json", "--all", "show"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
 def test_an_operator_raises_and_takes_it_back(ledger: SqliteLedger) -> None:
     """In the budget's own unit; every process bears it from its next request on."""
     spend(ledger, TOKENS, 900)

@@ -14,14 +14,10 @@ from aden.ledger.operator import AuditEntry
 def add_budgets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command's arguments."""
     # Suppressed, so that a verb does not take back what was said before it.
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
-    shared.add_argument("--json", action="store_true", help="for programs")
-    shows = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shows.add_argument("--all", action="store_true", help="also windows that are over")
+    shared, shows = _shared_arguments(argparse.SUPPRESS)
     budgets = commands.add_parser(
         "budgets",
-        parents=[shared, shows],
+        parents=_shared_arguments(None),
         help="how budgets stand; reset, raise, freeze, confirm",
     )
     verbs = budgets.add_subparsers(dest="verb", metavar="verb")
@@ -40,9 +36,22 @@ def add_budgets(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     verbs.choices["confirm"].add_argument(
         "--amount", action="append", help="BUDGET=AMOUNT that it really cost; may be repeated"
     )
-    for name in ("ledger", "json", "all"):
-        budgets.set_defaults(**{name: None})
     budgets.set_defaults(run=run_budgets)
+
+
+def _shared_arguments(
+    default: str | None,
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The arguments of every verb, and those of the verbs that show.
+
+    For each parser with another default anew: one is kept with the argument, which parents share.
+    """
+    shared = argparse.ArgumentParser(add_help=False, argument_default=default)
+    shared.add_argument("--ledger", help="default: ADEN_LEDGER, or this user's ledger file")
+    shared.add_argument("--json", action="store_true", help="for programs")
+    shows = argparse.ArgumentParser(add_help=False, argument_default=default)
+    shows.add_argument("--all", action="store_true", help="also windows that are over")
+    return shared, shows
 
 
 _ORDERS = {
