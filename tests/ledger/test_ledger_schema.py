@@ -22,6 +22,7 @@ import aden.ledger
 from aden.core.record import CallRecord
 from aden.errors import ConfigurationError
 from aden.ledger import Freeze, open_ledger
+from aden.ledger.journal import records_of
 from aden.ledger.redis import RedisLedger
 from aden.ledger.redis_verbs import SCHEMA
 from aden.ledger.sqlite import SqliteLedger
@@ -146,6 +147,18 @@ def test_a_line_of_a_newer_journal_can_be_read() -> None:
     newer = newer.replace('"usage":{', '"usage":{"of_schema_3":1')
 
     assert CallRecord.from_json(newer) == CallRecord.from_json(OLD_RECORD)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["", "7", "[]", "{}", OLD_RECORD[:-1], OLD_RECORD.replace('"usage":{', '"usage":null,"was":{')],
+)
+def test_a_line_that_cannot_be_read_hides_no_other(
+    foreign: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted."""
+    assert records_of([foreign, OLD_RECORD]) == (CallRecord.from_json(OLD_RECORD),)
+    assert "1 lines of the journal cannot be read" in caplog.text
 
 
 def test_a_file_of_the_schema_after_the_next_is_refused(path: Path) -> None:

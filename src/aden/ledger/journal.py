@@ -64,7 +64,7 @@ def records_of(lines: Iterable[str]) -> tuple[CallRecord, ...]:
     for line in lines:
         try:
             records.append(CallRecord.from_json(line))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             unreadable += 1
     if unreadable:
         logger.warning("aden: %d lines of the journal cannot be read", unreadable)
