@@ -1,6 +1,8 @@
 """Nothing grows for ever: what each store forgets, and what it does not."""
 
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ledger_kit import Store, ask, balance, charged, claimed, figures, granted, line, with_journal
@@ -12,6 +14,8 @@ from aden.core.window import Window
 from aden.ledger import Confirm, Ledger, Settlement
 from aden.ledger.journal import Keep
 from aden.ledger.memory import MemoryLedger
+from aden.ledger.sqlite import SqliteLedger
+from aden.ledger.sqlite_verbs import EXPIRED
 from aden.testing.clock import FixedClock
 
 DAY_S = 86_400.0
@@ -163,3 +167,29 @@ def test_the_journal_is_read_from_a_moment_on(ledger: Store, clock: FixedClock) 
         str(n) for n in range(600, 1_203)
     ]
     assert list(ledger.journal(clock() + 1)) == []
+
+
+def test_the_holds_of_a_fleet_that_was_killed_are_booked_a_few_at_a_time(
+    sqlite: SqliteLedger, path: Path, clock: FixedClock
+) -> None:
+    """Ten thousand at once would stall whoever comes first, and all who wait for the file."""
+    count = 3 * EXPIRED + 1
+    for place in range(count):
+        granted(sqlite.reserve(ask(f"dead {place}", line(amount=2, at_risk=1, limit=10_000))))
+        sqlite.mark_sent(f"dead {place}", sent=place % 3 > 0)
+    clock.advance(61)
+    left = []
+    for place in range(4):
+        granted(sqlite.reserve(ask(f"next {place}", line("other"))))
+        left.append(_open_in(path) - place - 1)
+
+    assert left == [2 * EXPIRED + 1, EXPIRED + 1, 1, 0]
+    assert figures(sqlite) == (0, sum(place % 3 > 0 for place in range(count)), 0)
+    assert len(sqlite.holds()) == 4 + figures(sqlite)[1]
+
+
+def _open_in(path: Path) -> int:
+    with sqlite3.connect(path) as file:
+        (count,) = file.execute("SELECT count(*) FROM operation WHERE state = 'open'").fetchone()
+    file.close()
+    return int(count)

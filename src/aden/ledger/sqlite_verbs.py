@@ -23,6 +23,9 @@ Known = tuple[str | None, list[tuple[Charge, int]]]
 
 RENEWED = 256
 """So many operations are looked up at once."""
+EXPIRED = 256
+"""How many holds of dead processes one transaction books: a few milliseconds, for a fleet that was
+killed must not stall the one that starts. What is left over stays held until the next one."""
 PRUNE = 200
 """How many forgotten operations one transaction deletes: a night's worth must not stall a call."""
 
@@ -191,13 +194,8 @@ def state_of(db: Connection, operation: str) -> str | None:
 
 def settled(db: Connection, now: float, operations: Sequence[str]) -> None:
     """Remember that operations have had their last word."""
-    write_rows(
-        db,
-        "INSERT INTO operation (id, state, sent, lease_until) VALUES {}"
-        " ON CONFLICT (id) DO UPDATE SET"
-        " state = excluded.state, sent = excluded.sent, lease_until = excluded.lease_until",
-        [(operation, "settled", 1, now + RETAIN_S) for operation in operations],
-    )
+    until = now + RETAIN_S
+    _write_states(db, [(operation, "settled", 1, until) for operation in operations])
 
 
 def drop(db: Connection, now: float, operation: str) -> None:
@@ -282,17 +280,32 @@ def expire(db: Connection, now: float) -> None:
 
 def _expire(db: Connection, now: float) -> None:
     late = db.execute(
-        "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ?", (now,)
+        "SELECT id, sent FROM operation WHERE state = 'open' AND lease_until < ? LIMIT ?",
+        (now, EXPIRED),
     ).fetchall()
-    for operation, sent in late:
-        if not sent:
-            drop(db, now, operation)
-            continue
-        changes = Changes()
-        for hold, at_risk in holds_of(db, operation):
-            changes.add(hold, held=-hold.amount, unconfirmed=at_risk)
-        changes.book(db, now)
-        db.execute(
-            "UPDATE operation SET state = 'unconfirmed', lease_until = ? WHERE id = ?",
-            (now + UNCONFIRMED_S, operation),
-        )
+    known = _known(db, [operation for operation, _ in late])
+    changes = Changes()
+    unconfirmed: list[tuple[str, str, int, float]] = []
+    unsent: list[tuple[str]] = []
+    for (operation, sent), (_, holds) in zip(late, known, strict=True):
+        for hold, at_risk in holds:
+            changes.add(hold, held=-hold.amount, unconfirmed=at_risk if sent else 0)
+        if sent:
+            unconfirmed.append((operation, "unconfirmed", 1, now + UNCONFIRMED_S))
+        else:
+            unsent.append((operation,))
+    changes.book(db, now)
+    _write_states(db, unconfirmed)
+    write_rows(db, "DELETE FROM hold WHERE operation IN ({})", unsent)
+    write_rows(db, "DELETE FROM operation WHERE id IN ({})", unsent)
+
+
+def _write_states(db: Connection, operations: Sequence[tuple[str, str, int, float]]) -> None:
+    """Of each: its state, whether it was sent, until when it is remembered so."""
+    write_rows(
+        db,
+        "INSERT INTO operation (id, state, sent, lease_until) VALUES {}"
+        " ON CONFLICT (id) DO UPDATE SET"
+        " state = excluded.state, sent = excluded.sent, lease_until = excluded.lease_until",
+        operations,
+    )
