@@ -119,7 +119,7 @@ def answered(call: Call, further: Further) -> Decision | None:
     if further.block is not None:
         return further.block
     outcome = call.outcome
-    if outcome is further.before:  # the ledger did not answer; `Meter.ledger_failed` has decided
+    if outcome is further.before:  # the ledger did not answer; `Reserver.failed` has decided
         return call.hook if call.hook is not None and call.hook.action == "block" else None
     if isinstance(outcome, Refusal):
         return gate.refused(outcome, call.plan, further.ask.options[:-1])
