@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aden.core.interruption import interrupts
 from aden.core.record import CallRecord
 from aden.core.window import Window
 from aden.errors import ConfigurationError, LedgerError
@@ -91,8 +92,8 @@ class RedisLedger:
         try:
             line = line_of(settlement.record)
             self._wire.soon(verbs.settle(self._given(), settlement, line, self.keep))
-        except Exception:
-            logger.exception("aden: a settlement cannot be booked in %s", self.url)
+        except Exception as error:
+            self._complain(error, "a settlement cannot be booked")
 
     def renew(self, progress: Mapping[str, Sequence[int]], lease_ms: int = 60_000) -> None:
         """Extend the lease of each operation and note its progress, one amount a hold."""
@@ -101,22 +102,22 @@ class RedisLedger:
             for first in range(0, len(everything), RENEWALS):
                 some = dict(everything[first : first + RENEWALS])
                 self._wire.soon(verbs.renew(given, some, lease_ms))
-        except Exception:
-            logger.exception("aden: leases cannot be renewed in %s", self.url)
+        except Exception as error:
+            self._complain(error, "leases cannot be renewed")
 
     def mark_sent(self, operation: str, *, sent: bool) -> None:
         """Note whether the request has left."""
         try:
             self._wire.soon(verbs.mark_sent(self._given(), operation, sent))
-        except Exception:
-            logger.exception("aden: %s cannot note that a request was sent", self.url)
+        except Exception as error:
+            self._complain(error, "it cannot be noted that a request was sent")
 
     def extend(self, operation: str, amounts: Sequence[int]) -> None:
         """Raise an operation's holds to *amounts*; never lowers, never refuses."""
         try:
             self._wire.soon(verbs.extend(self._given(), operation, amounts))
-        except Exception:
-            logger.exception("aden: a hold cannot be raised in %s", self.url)
+        except Exception as error:
+            self._complain(error, "a hold cannot be raised")
 
     def balances(self, budgets: Sequence[tuple[str, Window]]) -> tuple[Balance, ...]:
         """What the current window of each budget holds."""
@@ -145,8 +146,8 @@ class RedisLedger:
         """It was raised: nobody may claim it again."""
         try:
             self._wire.soon(orders.acknowledge_alert(self._given(), claim))
-        except Exception:
-            logger.exception("aden: %s cannot note that an alert was raised", self.url)
+        except Exception as error:
+            self._complain(error, "it cannot be noted that an alert was raised")
 
     def order(self, order: Order) -> bool:
         """Carry out what an operator orders, and note it."""
@@ -183,8 +184,8 @@ class RedisLedger:
         try:
             for part in orders.describe(self._given(), notes):
                 self._wire.soon(part)
-        except Exception:
-            logger.exception("aden: %s cannot note what budgets are", self.url)
+        except Exception as error:
+            self._complain(error, "it cannot be noted what budgets are")
 
     def descriptions(self) -> Mapping[str, str]:
         """The latest text of each budget's id."""
@@ -217,6 +218,12 @@ class RedisLedger:
     def close(self) -> None:
         """Flush and let go of connection and thread. Whoever uses it after that opens it again."""
         self._wire.close()
+
+    def _complain(self, error: Exception, what: str) -> None:
+        """Log a mistake of ours, which must not reach the app; an alarm has to."""
+        if interrupts(error):
+            raise error
+        logger.error("aden: %s: %s", self.url, what, exc_info=error)
 
     def _given(self) -> float | None:
         """The time, where it is not the server's."""

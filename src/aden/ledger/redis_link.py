@@ -16,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from aden.core.interruption import interrupts
 from aden.errors import ConfigurationError
 from aden.ledger.redis_call import Call, LinkError, Reply
 from aden.ledger.redis_url import Address
@@ -140,17 +141,18 @@ class Link:
             return None
         try:
             descriptor = os.dup(connected.fileno())
-        except OSError:
+        except OSError as error:
+            if interrupts(error):
+                raise
             return None
         try:
             if os.write(descriptor, commands) == len(commands):
                 return descriptor
-        except OSError:
-            pass
-        except BaseException:  # a signal's handler: its answers must not be taken for the next ones
-            os.close(descriptor)
-            self.disconnect()
-            raise
+        except BaseException as error:
+            if interrupts(error):  # its answers must not be taken for the next ones
+                os.close(descriptor)
+                self.disconnect()
+                raise
         os.close(descriptor)
         self.disconnect()
         return None
@@ -164,12 +166,11 @@ class Link:
             if not _are_whole(self._connection._sock.recv(AT_ONCE_BYTES, socket.MSG_PEEK), count):
                 return None
             return [self._connection.read_response() for _ in range(count)]
-        except Exception:
+        except BaseException as error:
             self.disconnect()
+            if interrupts(error):
+                raise
             return None
-        except BaseException:  # a signal's handler
-            self.disconnect()
-            raise
 
     def disconnect(self) -> None:
         """Close the connection; the next call opens it again."""

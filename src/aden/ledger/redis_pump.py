@@ -16,11 +16,12 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from aden.core.interruption import interrupts
 from aden.errors import LedgerUnavailable
-from aden.ledger.redis_call import Call, LinkError, Reply
+from aden.ledger.redis_call import LinkError, Reply
 from aden.ledger.redis_link import Link
 from aden.ledger.redis_outage import Outage
-from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop
+from aden.ledger.redis_question import Barrier, Booking, Item, Question, Stop, Work, calls_of
 from aden.ledger.redis_verbs import PROBE, WrongClockError
 from aden.ledger.taken import taken
 
@@ -34,8 +35,6 @@ GRACE_S = 0.002
 """How long the thread leaves an answer to the loop that asked for it."""
 GIVE_UP_S = 3_600.0
 """How long a booking is tried."""
-
-Work = Booking | Question[Any]
 
 
 class Pump:
@@ -133,6 +132,11 @@ class Pump:
             self._sent_at = None
             try:
                 self._answer_all(batch, replies)
+            except BaseException as error:  # a signal's handler
+                told = error if isinstance(error, Exception) else None
+                if question.finish(told or self._unavailable("was interrupted")):
+                    self._undo(question)
+                raise
             finally:
                 self._seat.release()
                 if self._todo:
@@ -154,7 +158,10 @@ class Pump:
         descriptor = None
         try:
             self._sent_at = time.monotonic()
-            descriptor = self._link.send(_calls(batch))
+            descriptor = self._link.send(calls_of(batch))
+        except BaseException:  # a signal's handler, after it was sent perhaps
+            self._undo(question)
+            raise
         finally:
             if descriptor is None:
                 self._sent_at = None
@@ -237,7 +244,7 @@ class Pump:
         if not was_sent:
             self._sent_at = time.monotonic()
         try:
-            replies = self._link.carry_out(_calls(batch), was_sent=was_sent)
+            replies = self._link.carry_out(calls_of(batch), was_sent=was_sent)
         except LinkError as error:
             self._failed(batch, error)
             return
@@ -280,6 +287,8 @@ class Pump:
                 return
             outcome = self._unavailable("has a clock that jumps")
         except Exception as error:
+            if interrupts(error):
+                raise
             logger.exception("aden: %s: an answer cannot be read", self._shown)
             outcome = self._unavailable(f"gave an answer that cannot be read: {error!r}")
         if not item.finish(outcome):
@@ -292,12 +301,8 @@ class Pump:
             return []
         if error.passing:
             return [item]
-        logger.error(
-            "aden: %s: a booking (%s) is impossible and left out: %s",
-            self._shown,
-            item.call.verb,
-            error,
-        )
+        what = f"a booking ({item.call.verb}) is impossible and left out"
+        logger.error("aden: %s: %s: %s", self._shown, what, error)
         return []
 
     def _failed(self, batch: list[Work], error: LinkError) -> None:
@@ -343,7 +348,3 @@ class Pump:
         error = LedgerUnavailable(f"{self._shown} {why}")
         error.__cause__ = cause
         return error
-
-
-def _calls(batch: list[Work]) -> list[Call]:
-    return [item.call for item in batch if item.call is not None]

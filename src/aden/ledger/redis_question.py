@@ -1,10 +1,9 @@
 """What waits in a Redis ledger's queue: bookings, which insist, and questions, which wait."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from aden.errors import LedgerError
 from aden.ledger.redis_call import Call
 from aden.ledger.redis_verbs import Verb
 
@@ -40,14 +39,14 @@ class Question(Generic[T]):
         self.ring: Callable[[], object] = nobody
         """Wakes the one who waits."""
         self.tries = TRIES
-        self._box: dict[str, tuple[T] | LedgerError] = {}
+        self._box: dict[str, tuple[T] | Exception] = {}
 
     @property
     def is_finished(self) -> bool:
         """Answered, or nobody waits any more."""
         return bool(self._box)
 
-    def finish(self, outcome: tuple[T] | LedgerError) -> bool:
+    def finish(self, outcome: tuple[T] | Exception) -> bool:
         """Set the outcome and wake the one who waits; False where another outcome stands."""
         if self._box.setdefault("outcome", outcome) is not outcome:
             return False
@@ -59,9 +58,10 @@ class Question(Generic[T]):
 
         Raises:
             LedgerError: There is none.
+            Exception: A signal's handler raised it where the answer was read.
         """
         outcome = self._box["outcome"]
-        if isinstance(outcome, LedgerError):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome[0]
 
@@ -82,7 +82,13 @@ class Stop:
     __slots__ = ()
 
 
-Item = Booking | Question[Any] | Barrier | Stop
+Work = Booking | Question[Any]
+Item = Work | Barrier | Stop
+
+
+def calls_of(batch: Sequence[Work]) -> list[Call]:
+    """What is sent for a batch."""
+    return [item.call for item in batch if item.call is not None]
 
 
 def nobody() -> None:

@@ -66,10 +66,12 @@ class Wire:
         try:
             self.put_question(question, at)
             bell.acquire(timeout=max(self._deadline_s, wait_s))
+            return self._result(question)
+        except LedgerError:
+            raise
         except BaseException:
             self._forsake(question)
             raise
-        return self._result(question)
 
     async def aask(self, question: Question[T], at: float) -> T:
         """`ask`, while the loop runs. Cancelled, it holds nothing."""
@@ -79,20 +81,23 @@ class Wire:
         timer = loop.call_later(self._deadline_s, _wake, bell)
         descriptor = None
         try:
-            if self._word(question, at):
-                descriptor = self._send(question, loop)
-            await bell
+            try:
+                if self._word(question, at):
+                    descriptor = self._send(question, loop)
+                await bell
+                return self._result(question)
+            finally:
+                timer.cancel()
+                if descriptor is not None:
+                    loop.remove_reader(descriptor)
+                    os.close(descriptor)
+                    if self.pump.is_on_its_way(question):
+                        self._leave_to_thread()
+        except LedgerError:
+            raise
         except BaseException:
             self._forsake(question)
             raise
-        finally:
-            timer.cancel()
-            if descriptor is not None:
-                loop.remove_reader(descriptor)
-                os.close(descriptor)
-                if self.pump.is_on_its_way(question):
-                    self._leave_to_thread()
-        return self._result(question)
 
     def put_question(self, question: Question[Any], at: float) -> None:
         """Ask, without waiting for the answer."""
@@ -160,6 +165,10 @@ class Wire:
         is_read = False
         try:
             is_read = self.pump.read(question)
+        except Exception as error:  # an alarm: a loop would keep it from the one who waits
+            if not question.finish(error):
+                question.ring()
+                raise
         finally:
             if not is_read:
                 loop.remove_reader(descriptor)

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from aden.core.interruption import interrupts
 from aden.ledger.sqlite_file import BUSY_WAIT_S, log_of
 from aden.ledger.taken import taken
 
@@ -146,14 +147,18 @@ def reaches(log: str, length: int) -> bool:
     """
     try:
         file = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if interrupts(error):
+            raise
         return False
     try:
         header = os.pread(file, HEADER_BYTES, 0)
         frame_bytes = FRAME_HEADER_BYTES + int.from_bytes(header[8:12], "big")
         frame = HEADER_BYTES + length // frame_bytes * frame_bytes
         salts = os.pread(file, 8, frame + 8)
-    except OSError:
+    except OSError as error:
+        if interrupts(error):
+            raise
         return False
     finally:
         os.close(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aden.core.forks import call_in_children
+from aden.core.interruption import interrupts
 
 SCHEMA_VERSION = 2
 OLDEST_READER = 1
@@ -112,7 +113,9 @@ def identity(path: Path) -> tuple[int, int]:
     """Which file stands at *path*; (0, 0) where none does."""
     try:
         found = os.stat(path)
-    except OSError:
+    except OSError as error:
+        if interrupts(error):  # an alarm's TimeoutError is one as well
+            raise
         return (0, 0)
     return (found.st_dev, found.st_ino)
 
@@ -126,7 +129,9 @@ def log_state(path: Path) -> tuple[int, ...]:
     """Changes when anybody writes to the log of the ledger at *path*."""
     try:
         log = os.stat(log_of(path))
-    except OSError:
+    except OSError as error:
+        if interrupts(error):
+            raise
         return ()
     return (log.st_mtime_ns, log.st_size)
 

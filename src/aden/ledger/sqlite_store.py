@@ -197,6 +197,8 @@ class Store:
         try:
             connection = connect(self._path)
         except OSError as error:
+            if interrupts(error):
+                raise
             raise sqlite3.OperationalError(str(error)) from error
         self._identity = identity(self._path)
         self._connection = connection
