@@ -240,3 +240,28 @@ def _put_two_slow_ones(store: Store) -> list[str]:
     store.soon(work)
     store.soon(work)
     return at_work
+
+
+def test_a_file_that_was_mended_and_then_is_busy_for_a_moment_is_asked_again_at_once(
+    path: Path,
+) -> None:
+    """The pauses that grew while it was broken are not kept."""
+    troubles: list[Exception | None] = [ValueError("broken")] * 7 + [None, busy("for now")]
+    asked_at: list[float] = []
+
+    def clock() -> float:
+        asked_at.append(time.monotonic())
+        trouble = troubles.pop(0) if troubles else None
+        if trouble is not None:
+            raise trouble
+        return 1_790_000_000.0
+
+    store = Store(path, clock)
+    booked: list[float] = []
+    store._backlog.extend([lambda _, now: booked.append(now)] * (TOGETHER + 1))
+    store._catch_up()
+    store.close()
+
+    assert len(booked) == TOGETHER + 1
+    assert asked_at[7] - asked_at[6] > 0.5
+    assert asked_at[9] - asked_at[8] < 0.3

@@ -292,11 +292,11 @@ class Store:
                 while self._backlog:
                     try:
                         self.transact(_nothing)
-                        self._complained = False
+                        self._complained, pause_s = False, RETRY_S
                     except Exception as error:
                         self._complain(error)
-                        time.sleep(pause_s)
                         pause_s = RETRY_S if is_busy(error) else min(1.0, pause_s * 2)
+                        time.sleep(pause_s)
             finally:  # kept, it would let no other thread begin
                 self._insisting.release()
 
