@@ -147,6 +147,7 @@ def test_a_price_in_one_unit_is_no_price_for_what_is_known_in_another() -> None:
     assert by_token.covers(Usage(0, 0))
     assert Price().covers(Usage(characters=100))
     assert _price(input=0).covers(Usage(characters=100))
+    assert not Price({"input": Rate(0, (Tier(1000, 1),))}).covers(Usage(characters=100))
 
 
 def test_fractions_of_a_nano_dollar_are_rounded_up_once() -> None:

@@ -207,7 +207,7 @@ class Price:
             usage.input_tokens and "input" in self.rates
         ):
             return True  # as nearly always
-        if "requests" in self.rates or not any(rate.nano for rate in self.rates.values()):
+        if "requests" in self.rates or self._is_free:
             return True
         used = [unit for unit, count in _parts(usage).items() if count]
         return not used or any(self._flat[unit] is not _FREE for unit in used)
@@ -215,8 +215,11 @@ class Price:
     @property
     def is_said_free(self) -> bool:
         """Whether the user says that nothing costs, whatever is used."""
-        dearest = (rate.dearest(MAX_TOKENS) for rate in self.rates.values())
-        return self.source in ("user", "override") and not any(dearest)
+        return self.source in ("user", "override") and self._is_free
+
+    @property
+    def _is_free(self) -> bool:
+        return not any(rate.dearest(MAX_TOKENS) for rate in self.rates.values())
 
     def fitting(self, usage: Usage) -> "Price | None":
         """This price, or what stands in for it where only other units are known; else None."""
