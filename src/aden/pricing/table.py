@@ -113,7 +113,7 @@ def speech_table() -> Table:
         for file in ("speech.toml", "livekit.toml")
         for n, table in _numbered(file, "price")
     ]
-    return make_table(rows, "speech.toml")
+    return make_table(rows, "speech.toml and livekit.toml")
 
 
 @functools.cache
