@@ -1,6 +1,7 @@
 """Functions of the program, told of a refusal, that speak or have the agent answer themselves."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -82,3 +83,21 @@ async def test_what_the_caller_says_to_the_agent_that_it_switches_to_is_given_to
                 await until(lambda count=turn: len(line.voice.spoken) == count)
             assert line.voice.spoken == [OWN] * 3
             assert len(told) == 3
+
+
+async def test_one_that_blocks_the_loop_is_told_so_and_obeyed(
+    lane: Lane, setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be left behind: the caller waits for it, and the log says why."""
+
+    def looks_up(_refused: RefusedTurn) -> str:
+        time.sleep(0.05)
+        return OWN
+
+    with lane.instrumented(**_given(setting, looks_up)):
+        async with call(lane) as line:
+            for _ in range(2):
+                await line.turn()
+            assert line.voice.spoken == [OWN] * 2
+    (warning,) = [text for text in caplog.messages if "blocks the event loop" in text]
+    assert warning.startswith(f"aden: {setting} took ")

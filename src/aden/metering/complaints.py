@@ -13,6 +13,7 @@ from aden.telemetry.telemetry import Telemetry
 logger = logging.getLogger("aden.gate")
 
 SAY_AGAIN_S = 60.0
+SLOW_HOOK_S = 0.020
 MAX_ENDPOINTS = 100
 """So many endpoints of unknown price are named in the log; their paths come from outside."""
 _DECIDING_LEGS = ("configuration", "policy", "saturated", "hook")
@@ -61,12 +62,14 @@ class Complaints:
             words += ", the request goes on"
         logger.error("aden: %s: %s", words, why, exc_info=trace)
 
-    def slow_hook(self, took_s: float) -> None:
-        """The hook holds up the loop; its answer still counts."""
+    def sync_hook(self, took_s: float, hook: str = "before_request") -> None:
+        """A slow one holds up the loop; its answer still counts."""
+        if took_s <= SLOW_HOOK_S:
+            return
         self.telemetry.failed("slow_hook")
-        if self._says("slow_hook"):
+        if self._says(f"slow_hook {hook}"):
             logger.warning(
-                "aden: before_request took %.0f ms and blocks the event loop so long", took_s * 1000
+                "aden: %s took %.0f ms and blocks the event loop so long", hook, took_s * 1000
             )
 
     def usage(self, why: str) -> None:

@@ -14,8 +14,6 @@ from aden.metering.call import Call
 if TYPE_CHECKING:
     from aden.metering.meter import Meter
 
-SLOW_HOOK_S = 0.020
-
 _in_hook: ContextVar[bool] = ContextVar("aden_in_hook", default=False)
 
 
@@ -48,8 +46,7 @@ class ProgramsHook:
         except Exception as error:
             self.raised(call, error)
             return
-        if (took := time.perf_counter() - started) > SLOW_HOOK_S:
-            self._meter.complaints.slow_hook(took)
+        self._meter.complaints.sync_hook(time.perf_counter() - started)
         self.answered(call, answer)
 
     @contextlib.contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -223,7 +224,7 @@ async def _line(
     apart = contextvars.copy_context()
     apart.run(current_turn.set, None)  # what it asks a model is no answer of the agent
     apart.run(told_of_refusal.set, told_of_refusal.get() | {setting})
-    task = asyncio.create_task(_call(meter, function, refused), context=apart)
+    task = asyncio.create_task(_call(meter, setting, function, refused), context=apart)
     _at_work.add(task)
     task.add_done_callback(_at_work.discard)
     left_s = until - asyncio.get_running_loop().time()
@@ -243,10 +244,14 @@ async def _line(
     return None
 
 
-async def _call(meter: Meter, function: Callable[[Any], object], refused: RefusedTurn) -> object:
+async def _call(
+    meter: Meter, setting: str, function: Callable[[Any], object], refused: RefusedTurn
+) -> object:
+    started = time.perf_counter()
     try:
         async with asyncio.timeout(FUNCTION_S):
             given = function(refused)
+            meter.complaints.sync_hook(time.perf_counter() - started, setting)
             # A speech would wait for the refused one, which waits for this function.
             return await given if inspect.isawaitable(given) and not _is_speech(given) else given
     except TimeoutError:
