@@ -603,6 +603,8 @@ async def test_what_goes_on_after_an_answer_speaks_no_filler(lane: Lane) -> None
         ({"on_refusal": "shout"}, "say | raise | hand_over | close"),
         ({"refusal_message": ""}, "a text, a Line or a function"),
         ({"refusal_message": 7}, "a text, a Line or a function"),
+        ({"refusal_message": aden.livekit.Line(" ")}, "a text, a Line or a function"),
+        ({"refusal_message": aden.livekit.Line("", __file__)}, "a text, a Line or a function"),
         ({"hand_over": "transfer"}, "a function, sync or async"),
         ({"filler_message": 7}, "a string"),
     ],

@@ -19,6 +19,7 @@ class Line:
     """What is said, and how."""
 
     text: str
+    """Spoken also where the sound file cannot be played."""
     audio: str | Path | None = None
     """Path of a sound file (WAV, MP3, Ogg) that is played instead of speaking the text."""
 
@@ -63,8 +64,9 @@ def check_message(given: object, setting: str) -> None:
     """Refuse what nobody can say.
 
     Raises:
-        ConfigurationError: It is neither a text that says something, nor a line or a function.
+        ConfigurationError: It is neither a text that says something, alone or in a line, nor a
+            function.
     """
-    said = given.strip() if isinstance(given, str) else given
-    if not said or not (isinstance(said, str | Line) or callable(said)):
+    said = given.text if isinstance(given, Line) else given
+    if not (said.strip() if isinstance(said, str) else callable(said)):
         raise ConfigurationError(setting, given, "a text, a Line or a function that gives one")
