@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from lane_kit import Lane, held, spent
+from lane_kit import Lane, held, spent, until
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, APIConnectOptions, APIError, stt
 from livekit.agents.metrics import STTMetrics
@@ -330,6 +330,41 @@ async def test_a_retry_is_charged_beside_the_attempt_that_may_have_been_billed(
         assert record.attempts == len(statuses) + 1
         assert spent(lane, BUDGET) == record.cost
         assert held(lane, BUDGET) == 0
+
+
+@pytest.mark.parametrize("paused", [True, False])
+async def test_a_recognition_that_is_given_up_is_charged_for_what_was_sent(
+    paused: bool, lane: Lane, speech: SpeechProvider
+) -> None:
+    """In LiveKit's pause before it tries again, that is one sending; in the next one, it is two."""
+    speech.statuses = [0]
+    with lane.instrumented(budgets=[BUDGET]):
+        ear = _Patient(speech)
+        recognition = asyncio.create_task(ear.recognize(frame(1000)))
+        if paused:
+            ear.on("error", lambda _: recognition.cancel())  # before the pause begins
+        else:
+            await until(lambda: ear.begun == 2)
+            recognition.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await recognition
+        (record,) = lane.records
+        sent = 1 if paused else 2
+        assert (record.attempts, record.usage.audio_input_ms) == (sent, sent * 1000)
+        assert spent(lane, BUDGET) == record.cost
+        assert held(lane, BUDGET) == 0
+
+
+class _Patient(Ear):
+    """Waits long for the answer to its second sending."""
+
+    begun = 0
+
+    async def _recognize_impl(self, buffer: Any, **options: Any) -> stt.SpeechEvent:
+        self.begun += 1
+        if self.begun == 2:
+            await asyncio.sleep(60)
+        return await super()._recognize_impl(buffer, **options)
 
 
 async def test_the_sdk_inside_tells_the_tokens_that_livekit_drops(

@@ -64,6 +64,7 @@ async def _recognise(
     kwargs: Any,
 ) -> Any:
     sent = len(call.attempts)
+    pauses_after: BaseException | None = None
 
     def ended(by: Any) -> None:
         nonlocal sent
@@ -72,7 +73,9 @@ async def _recognise(
         sent = len(call.attempts)
 
     def failed(error: Any) -> None:
+        nonlocal pauses_after
         if error.recoverable and _recognising.get() is call:  # LiveKit tries again
+            pauses_after = error.error
             ended(error.error)
 
     stt.on("error", failed)
@@ -81,7 +84,9 @@ async def _recognise(
     try:
         event = await wrapped(*args, **kwargs)
     except BaseException as error:
-        ended(error)
+        # LiveKit pauses where it deals with the failure: what ends it there ends no sending.
+        if pauses_after is None or error.__context__ is not pauses_after:
+            ended(error)
         raise
     finally:
         otel_context.detach(context)
