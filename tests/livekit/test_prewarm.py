@@ -25,8 +25,10 @@ from otlp_sink import OTLPSink
 BROKEN = [
     pytest.param("ADEN_BUDGETS", "{tmp}/nowhere.toml", "ADEN_BUDGETS", id="no budgets file"),
     pytest.param("ADEN_BUDGETS", "{tmp}/broken.toml", "limit_usd", id="budget without a limit"),
-    pytest.param("ADEN_LEDGER", "sqlite:////proc/aden/ledger.db", "ledger", id="ledger's place"),
-    pytest.param("ADEN_LEDGER", "postgres://somewhere", "ledger", id="ledger's kind"),
+    pytest.param(
+        "ADEN_LEDGER", "sqlite:////proc/aden/ledger.db", "ADEN_LEDGER", id="ledger's place"
+    ),
+    pytest.param("ADEN_LEDGER", "postgres://somewhere", "ADEN_LEDGER", id="ledger's kind"),
     pytest.param("ADEN_MODE", "nonsense", "ADEN_MODE", id="mode"),
     pytest.param("ADEN_FAIL_OPEN", "perhaps", "ADEN_FAIL_OPEN", id="fail open"),
 ]
